@@ -1,0 +1,110 @@
+// Package cpu says what the machine underneath can do: instruction set levels,
+// cache sizes and usable cores. It is the only reader of cpuid and hwcap; every
+// other package asks here.
+package cpu
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+)
+
+// A Level names a set of instructions that kernels are written for. Levels of
+// one architecture are ordered: a machine that runs a level runs every lower
+// level of the same architecture, and Generic everywhere.
+type Level uint8
+
+const (
+	Generic    Level = iota // portable Go
+	AVX2                    // amd64: AVX2, FMA and F16C
+	AVX512                  // amd64: AVX-512 F, BW, DQ and VL, besides AVX2
+	AVX512VNNI              // amd64: VPDPBUSD on zmm, besides AVX512
+	NEON                    // arm64: Advanced SIMD
+	NEONDot                 // arm64: SDOT and UDOT, besides NEON
+)
+
+var levelNames = [...]string{"generic", "avx2", "avx512", "avx512vnni", "neon", "neondot"}
+
+func (l Level) String() string {
+	if int(l) < len(levelNames) {
+		return levelNames[l]
+	}
+	return fmt.Sprintf("level(%d)", uint8(l))
+}
+
+// ParseLevel returns the level of a name as String writes it, in any case.
+func ParseLevel(s string) (Level, error) {
+	for i, name := range levelNames {
+		if strings.EqualFold(s, name) {
+			return Level(i), nil
+		}
+	}
+	return Generic, fmt.Errorf("unknown instruction set level %q (want one of %s)", s, strings.Join(levelNames[:], ", "))
+}
+
+// Includes reports whether a machine at level l runs code written for level k.
+func (l Level) Includes(k Level) bool {
+	switch {
+	case k == Generic:
+		return true
+	case k >= NEON:
+		return l >= k
+	default:
+		return l < NEON && l >= k
+	}
+}
+
+// ISAVariable is the environment variable that lowers the level Best returns.
+const ISAVariable = "EDGEWISE_ISA"
+
+var levels = sync.OnceValue(func() []Level { return lower(machineLevels(), os.Getenv(ISAVariable)) })
+
+// lower cuts the ascending list of runnable levels after the one named. An
+// empty or unknown name cuts nothing; a level of the machine's architecture
+// above what it runs cuts nothing either, since a level is never raised.
+func lower(all []Level, name string) []Level {
+	want, err := ParseLevel(strings.TrimSpace(name))
+	if err != nil {
+		return all
+	}
+	n := 0
+	for _, l := range all {
+		if want.Includes(l) {
+			n++
+		}
+	}
+	return all[:n:n]
+}
+
+// Best returns the highest level of this machine, lowered to the one that the
+// environment variable EDGEWISE_ISA names. It is read once.
+func Best() Level {
+	all := levels()
+	return all[len(all)-1]
+}
+
+// Levels returns every level this process may run, ascending, Generic first
+// and Best last. The caller owns the slice.
+func Levels() []Level { return append([]Level(nil), levels()...) }
+
+// Info describes the processor for people and reports. Sizes are in bytes per
+// core as the system shows them, 0 where unknown.
+type Info struct {
+	Vendor, Model string
+	Features      []string
+	L1D, L2, L3   int
+}
+
+var detect = sync.OnceValue(func() Info {
+	info := Info{Features: machineFeatures()}
+	readSystem(&info)
+	return info
+})
+
+// Detect returns what is known about the processor.
+func Detect() Info {
+	info := detect()
+	info.Features = append([]string(nil), info.Features...)
+	return info
+}
