@@ -1,0 +1,113 @@
+package graph
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+func sample() *Graph {
+	g := New("sample")
+	x := g.Input("x", TensorType(tensor.Float32, 2, 3))
+	y := g.Add("Relu", "y", nil, x)
+	body := g.NewBody("then")
+	body.Output(body.Add("Add", "sum", nil, y, body.Constant("one", tensor.Scalar(float32(1)))))
+	other := g.NewBody("else")
+	other.Output(other.Add("Neg", "neg", nil, x))
+	cond := g.Input("cond", TensorType(tensor.Bool))
+	g.Output(g.Add("If", "z", Attrs{"then_branch": body, "else_branch": other}, cond))
+	return g
+}
+
+func TestVerify(t *testing.T) {
+	if err := sample().Verify(); err != nil {
+		t.Fatal(err)
+	}
+	for want, breakIt := range map[string]func(*Graph){
+		"before it is defined":    func(g *Graph) { g.Nodes[0], g.Nodes[1] = g.Nodes[1], g.Nodes[0] },
+		"share ID":                func(g *Graph) { g.Inputs[0].ID = g.Inputs[1].ID },
+		"two values are named":    func(g *Graph) { g.Inputs[0].Name = "y" },
+		"defining node":           func(g *Graph) { g.Nodes[0].Outputs[0].Def = nil },
+		"defined twice":           func(g *Graph) { g.Nodes[1].Outputs = g.Nodes[0].Outputs; g.Nodes[0].Outputs[0].Def = g.Nodes[1] },
+		"enclosing graph":         func(g *Graph) { g.Nodes[1].Attrs.Graph("then_branch").Outer = nil },
+		"an output is nil":        func(g *Graph) { g.Outputs[0] = nil },
+		"holds a":                 func(g *Graph) { g.Outputs[0] = g.Ints("k", 1); g.Outputs[0].Type = Type{} },
+		"has a defining node":     func(g *Graph) { g.Nodes[0].Outputs[0].Const = tensor.New(tensor.Float32, 2, 3) },
+		"node 0 has no operator":  func(g *Graph) { g.Nodes[0].Op = "" },
+		"listed as an input":      func(g *Graph) { g.Inputs[0].Const = tensor.New(tensor.Float32, 2, 3) },
+		"has ID 1000 outside":     func(g *Graph) { g.Inputs[0].ID = 1000 },
+		"value 0 has no name":     func(g *Graph) { g.Inputs[0].Name = "" },
+		"not the outermost graph": func(g *Graph) { g.Outer = New("around") },
+	} {
+		g := sample()
+		breakIt(g)
+		if err := g.Verify(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v", want, err)
+		}
+	}
+}
+
+func TestCloneIsIndependent(t *testing.T) {
+	g := sample()
+	before := g.String()
+	c := g.Clone()
+	if c.String() != before {
+		t.Fatalf("clone differs:\n%s\n%s", before, c)
+	}
+	if err := c.Verify(); err != nil {
+		t.Fatal(err)
+	}
+	c.Nodes[0].Op = "Neg"
+	c.Inputs[0].Type.Shape[0].Size = 9
+	c.Nodes[1].Attrs.Graph("then_branch").Nodes[0].Op = "Sub"
+	if g.String() != before {
+		t.Error("changing the clone changed the original")
+	}
+}
+
+func TestSortFindsCycleAndKeepsOrder(t *testing.T) {
+	g := sample()
+	before := g.String()
+	g.Nodes[0], g.Nodes[1] = g.Nodes[1], g.Nodes[0]
+	if err := g.Sort(); err != nil {
+		t.Fatal(err)
+	}
+	if g.String() != before {
+		t.Errorf("order not restored:\n%s", g)
+	}
+	g.Nodes[0].Inputs[0] = g.Nodes[1].Outputs[0]
+	if err := g.Sort(); err == nil || !strings.Contains(err.Error(), "cycle") {
+		t.Errorf("cycle not found: %v", err)
+	}
+}
+
+func TestCapturesUsesAndPrune(t *testing.T) {
+	g := sample()
+	caps := g.Nodes[1].Attrs.Graph("then_branch").Captures()
+	if len(caps) != 1 || caps[0].Name != "y" {
+		t.Fatalf("captures = %v", caps)
+	}
+	if n := g.Prune(); n != 0 {
+		t.Fatalf("pruned %d live nodes", n)
+	}
+	g.ReplaceUses(g.Nodes[0].Outputs[0], g.Inputs[0])
+	if n := g.Prune(); n != 1 {
+		t.Fatalf("pruned %d nodes, want the unused Relu", n)
+	}
+	if err := g.Verify(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMerge(t *testing.T) {
+	a := Type{DType: tensor.Float32, Shape: Shape{Sym("N"), {Size: 3}}}
+	b := Type{Shape: Dims(2, 3)}
+	m, err := Merge(a, b)
+	if err != nil || m.String() != "float32[2x3]" {
+		t.Fatalf("Merge = %v, %v", m, err)
+	}
+	if _, err := Merge(m, TensorType(tensor.Float32, 2, 4)); err == nil {
+		t.Error("contradiction not found")
+	}
+}
