@@ -29,7 +29,7 @@ func TestVerify(t *testing.T) {
 		"share ID":                func(g *Graph) { g.Inputs[0].ID = g.Inputs[1].ID },
 		"two values are named":    func(g *Graph) { g.Inputs[0].Name = "y" },
 		"defining node":           func(g *Graph) { g.Nodes[0].Outputs[0].Def = nil },
-		"defined twice":           func(g *Graph) { g.Nodes[1].Outputs = g.Nodes[0].Outputs; g.Nodes[0].Outputs[0].Def = g.Nodes[1] },
+		"defined twice":           func(g *Graph) { g.Nodes[0].Outputs = append(g.Nodes[0].Outputs, g.Nodes[0].Outputs[0]) },
 		"enclosing graph":         func(g *Graph) { g.Nodes[1].Attrs.Graph("then_branch").Outer = nil },
 		"an output is nil":        func(g *Graph) { g.Outputs[0] = nil },
 		"holds a":                 func(g *Graph) { g.Outputs[0] = g.Ints("k", 1); g.Outputs[0].Type = Type{} },
