@@ -1,0 +1,111 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// A ConvF32 is a prepared f32 convolution with packed weights:
+// dst = act(conv(src) + bias + residual). It also serves matrix products with a
+// constant right side, see ConvShape.
+type ConvF32 struct {
+	shape    ConvShape
+	act      Act
+	lo, hi   float32
+	more     bool // the activation is not only a clamp
+	residual bool
+	name     string
+
+	gemm convGemm // used where dw.kernel is nil
+	dw   convDepthwise
+}
+
+// maxScratch bounds what a worker may need besides the tensors.
+const maxScratch = 1 << 30
+
+// NewConvF32 prepares a convolution for the kernels of a level. Weights are
+// [OutC][KernelH][KernelW][InC/Groups], bias [OutC] or nil; both are copied.
+// With residual, Run adds a tensor of the output's shape before act.
+func NewConvF32(l cpu.Level, s ConvShape, w, bias []float32, act Act, residual bool) (*ConvF32, error) {
+	if err := errors.Join(s.Validate(), act.Validate()); err != nil {
+		return nil, err
+	}
+	if len(w) != s.weightLen() {
+		return nil, fmt.Errorf("conv f32: %d weights, want %d×%d×%d×%d", len(w), s.OutC, s.KernelH, s.KernelW, s.InC/s.Groups)
+	}
+	if bias != nil && len(bias) != s.OutC {
+		return nil, fmt.Errorf("conv f32: %d bias values for %d output channels", len(bias), s.OutC)
+	}
+	if residual && s.ResStride < s.OutC {
+		return nil, fmt.Errorf("conv f32: residual pixel stride %d is below %d output channels", s.ResStride, s.OutC)
+	}
+	c := &ConvF32{shape: s, act: act, residual: residual}
+	c.lo, c.hi, c.more = act.clamp()
+	var err error
+	if s.depthwise() {
+		err = c.prepareDepthwise(l, w, bias)
+	} else {
+		err = c.prepareGemm(l, w, bias)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Name names the operator and the micro-kernel it uses.
+func (c *ConvF32) Name() string { return c.name }
+
+// Units returns the number of independent units of work.
+func (c *ConvF32) Units() int {
+	if c.dw.kernel != nil {
+		return c.shape.Batch * c.shape.OutH
+	}
+	return c.gemm.tiles * c.gemm.blocks
+}
+
+// ScratchBytes returns the scratch that each worker needs.
+func (c *ConvF32) ScratchBytes() int { return c.gemm.stripLen * 4 }
+
+// Run computes units lo ≤ u < hi. dst, src and residual (nil unless prepared
+// with one) are laid out as the shape says; residual may be dst itself, src may
+// not overlap it. A slice too short for the shape is a broken invariant.
+func (c *ConvF32) Run(dst, src, residual []float32, scratch []byte, lo, hi int) {
+	s := &c.shape
+	_, _ = dst[s.outLen()-1], src[s.inLen()-1]
+	var res unsafe.Pointer
+	if c.residual {
+		_ = residual[s.resLen()-1]
+		res = unsafe.Pointer(&residual[0])
+	}
+	if lo < 0 || hi > c.Units() {
+		panic("kernel: " + c.name + ": units out of range")
+	}
+	d, x := unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0])
+	if c.dw.kernel != nil {
+		c.runDepthwise(d, x, res, lo, hi)
+		return
+	}
+	c.runGemm(d, x, res, floatScratch(scratch, c.gemm.stripLen), lo, hi)
+}
+
+// activate applies what the micro-kernel did not: rows of n values, step
+// elements apart.
+func (c *ConvF32) activate(dst unsafe.Pointer, rows, n, step int) {
+	for r := range rows {
+		row := unsafe.Slice((*float32)(unsafe.Add(dst, r*step*4)), n)
+		c.act.Apply(row, row)
+	}
+}
+
+// floatScratch returns the first n values of a worker's scratch.
+func floatScratch(scratch []byte, n int) []float32 {
+	if n == 0 {
+		return nil
+	}
+	_ = scratch[n*4-1]
+	return unsafe.Slice((*float32)(unsafe.Pointer(&scratch[0])), n)
+}

@@ -1,0 +1,206 @@
+package kernel
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// A depthwiseF32 is a sweep of a depthwise window along a row of output pixels:
+//
+//	dst[x][c] = clamp(bias[c] + Σ src[x·pixStep + r·rowStep + t·colStep][c]·w[r][t][c] + res[x][c])
+//
+// over rows r < rows and columns t < cols of taps, for x < n and c < channels.
+// All of the window is inside the image: taps outside are left out by the
+// caller. w is a block per lanes channels: lanes bias values, then lanes values
+// per tap; wSkip bytes after the bias are left out first, and a row of taps is
+// wRow bytes after the row before. Steps are in bytes. Assembly reads the
+// fields by their offsets.
+type depthwiseF32 struct {
+	src      unsafe.Pointer
+	rowStep  int
+	colStep  int
+	pixStep  int
+	rows     int
+	cols     int
+	w        unsafe.Pointer
+	wSkip    int
+	wRow     int
+	wBlock   int // bytes from block to block
+	dst      unsafe.Pointer
+	dstStep  int
+	res      unsafe.Pointer // nil: nothing added
+	resStep  int
+	n        int
+	channels int
+	lo       float32
+	hi       float32
+}
+
+// depthwiseKernelF32 is a micro-kernel for depthwiseF32. One with kernel > 0
+// takes only windows of kernel columns at distance 1 and stride pixels, and any
+// number of rows.
+type depthwiseKernelF32 struct {
+	name           string
+	level          cpu.Level
+	kernel, stride int
+	lanes          int
+	call           depthwiseCall
+}
+
+// depthwiseCall selects the routine in (*depthwiseF32).run.
+type depthwiseCall uint8
+
+const (
+	depthwiseGo depthwiseCall = iota
+	depthwiseAVX2
+	depthwiseAVX512
+	depthwise3S1AVX2
+	depthwise3S2AVX2
+	depthwise5S1AVX2
+	depthwise5S2AVX2
+	depthwise3S1AVX512
+	depthwise3S2AVX512
+	depthwise5S1AVX512
+	depthwise5S2AVX512
+)
+
+var depthwiseKernelsF32 = append([]depthwiseKernelF32{{"f32_dw_16c_go", cpu.Generic, 0, 0, 16, depthwiseGo}}, depthwiseKernelsF32Arch...)
+
+// depthwiseKernel returns the kernel of a level for a window, 0, 0 for any.
+func depthwiseKernel(l cpu.Level, kernel, stride int) *depthwiseKernelF32 {
+	var fit []*depthwiseKernelF32
+	for i := range depthwiseKernelsF32 {
+		if k := &depthwiseKernelsF32[i]; k.kernel == 0 || k.kernel == kernel && k.stride == stride {
+			fit = append(fit, k)
+		}
+	}
+	best := fit[pick(l, len(fit), func(i int) cpu.Level { return fit[i].level })]
+	for _, k := range fit {
+		if k.level == best.level && k.kernel > 0 {
+			return k
+		}
+	}
+	return best
+}
+
+// convDepthwise sweeps every output row: the pixels whose window is inside the
+// image by one kernel, those at the left and right edges one by one with the
+// kernel for any window. A unit is one output row.
+type convDepthwise struct {
+	kernel *depthwiseKernelF32 // nil: not depthwise
+	edge   *depthwiseKernelF32 // of the same lanes
+	packed []float32
+	// Output pixels in from ≤ x < to have all their columns inside.
+	from, to int
+}
+
+func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32) error {
+	s, d := &c.shape, &c.dw
+	kernel, stride := 0, 0
+	if s.DilationW == 1 {
+		kernel, stride = s.KernelW, s.StrideW
+	}
+	d.kernel, d.edge = depthwiseKernel(l, kernel, stride), depthwiseKernel(l, 0, 0)
+	lanes, taps := d.kernel.lanes, s.KernelH*s.KernelW
+	blocks := (s.OutC + lanes - 1) / lanes
+	d.packed = alignedF32(blocks * (taps + 1) * lanes)
+	for ch := range s.OutC {
+		block := d.packed[ch/lanes*(taps+1)*lanes:]
+		if bias != nil {
+			block[ch%lanes] = bias[ch]
+		}
+		for t := range taps {
+			block[(t+1)*lanes+ch%lanes] = w[ch*taps+t]
+		}
+	}
+	d.from = min(s.OutW, (s.PadLeft+s.StrideW-1)/s.StrideW)
+	if room := s.InW - 1 - (s.KernelW-1)*s.DilationW + s.PadLeft; room >= 0 {
+		d.to = min(s.OutW, room/s.StrideW+1)
+	}
+	d.to = max(d.to, d.from)
+	c.name = fmt.Sprintf("dw%dx%d %s", s.KernelH, s.KernelW, d.kernel.name)
+	return nil
+}
+
+func (c *ConvF32) runDepthwise(dst, src, res unsafe.Pointer, lo, hi int) {
+	s, d := &c.shape, &c.dw
+	lanes := d.kernel.lanes
+	pixel := s.InStride * 4
+	args := depthwiseF32{
+		rowStep: s.DilationH * s.InW * pixel, colStep: s.DilationW * pixel, pixStep: s.StrideW * pixel,
+		w: unsafe.Pointer(&d.packed[0]), wRow: s.KernelW * lanes * 4, wBlock: (s.KernelH*s.KernelW + 1) * lanes * 4,
+		dstStep: s.OutStride * 4, resStep: s.ResStride * 4, channels: s.OutC, lo: c.lo, hi: c.hi,
+	}
+	for u := lo; u < hi; u++ {
+		image, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
+		first, last := tapsInside(y, s.DilationH, s.KernelH, s.InH)
+		args.rows = last - first
+		// Where no row is inside, line 0 stands in: nothing of it is read.
+		line := unsafe.Add(src, image*s.InH*s.InW*pixel)
+		if args.rows > 0 {
+			line = unsafe.Add(line, (y+first*s.DilationH)*s.InW*pixel)
+		}
+		sweep := func(k *depthwiseKernelF32, x, n, firstCol, lastCol int) {
+			args.cols = lastCol - firstCol
+			args.src = line
+			if args.cols > 0 {
+				args.src = unsafe.Add(line, (x*s.StrideW-s.PadLeft+firstCol*s.DilationW)*pixel)
+			}
+			args.wSkip = (first*s.KernelW + firstCol) * lanes * 4
+			args.dst = unsafe.Add(dst, (u*s.OutW+x)*s.OutStride*4)
+			if res != nil {
+				args.res = unsafe.Add(res, (u*s.OutW+x)*s.ResStride*4)
+			}
+			args.n = n
+			args.run(k)
+		}
+		for x := range d.from {
+			firstCol, lastCol := tapsInside(x*s.StrideW-s.PadLeft, s.DilationW, s.KernelW, s.InW)
+			sweep(d.edge, x, 1, firstCol, lastCol)
+		}
+		if d.to > d.from {
+			sweep(d.kernel, d.from, d.to-d.from, 0, s.KernelW)
+		}
+		for x := d.to; x < s.OutW; x++ {
+			firstCol, lastCol := tapsInside(x*s.StrideW-s.PadLeft, s.DilationW, s.KernelW, s.InW)
+			sweep(d.edge, x, 1, firstCol, lastCol)
+		}
+		if c.more {
+			c.activate(unsafe.Add(dst, u*s.OutW*s.OutStride*4), s.OutW, s.OutC, s.OutStride)
+		}
+	}
+}
+
+// goDepthwiseF32 is the portable twin of every depthwise kernel.
+func goDepthwiseF32(d *depthwiseF32, lanes int) {
+	for c0 := 0; c0 < d.channels; c0 += lanes {
+		n := min(lanes, d.channels-c0)
+		block := unsafe.Add(d.w, c0/lanes*d.wBlock)
+		bias := unsafe.Slice((*float32)(block), n)
+		for x := range d.n {
+			dst := unsafe.Slice((*float32)(unsafe.Add(d.dst, x*d.dstStep+c0*4)), n)
+			var sum [64]float32
+			acc := sum[:n]
+			copy(acc, bias)
+			for r := range d.rows {
+				for t := range d.cols {
+					in := unsafe.Slice((*float32)(unsafe.Add(d.src, x*d.pixStep+r*d.rowStep+t*d.colStep+c0*4)), n)
+					w := unsafe.Slice((*float32)(unsafe.Add(block, lanes*4+d.wSkip+r*d.wRow+t*lanes*4)), n)
+					for i := range acc {
+						acc[i] += in[i] * w[i]
+					}
+				}
+			}
+			if d.res != nil {
+				for i, v := range unsafe.Slice((*float32)(unsafe.Add(d.res, x*d.resStep+c0*4)), n) {
+					acc[i] += v
+				}
+			}
+			for i, v := range acc {
+				dst[i] = clampF32(v, d.lo, d.hi)
+			}
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// convGemm is a convolution as a matrix product. A row of the product is an
+// output pixel; its values are the pixel's window, read from the image in place
+// by segments. Rows of taps above or below the image are left out. Only a tile
+// whose window crosses the left or right edge is copied, with zeros beyond the
+// edge, into a strip of scratch, which the same micro-kernel then reads.
+//
+// A unit is one tile of rows by one block of columns; blocks are the slow index,
+// so the weights of a block stay in the second cache while the tiles pass.
+type convGemm struct {
+	tile   *gemmTileF32
+	packed []float32 // [group][panel]
+	k, n   int       // depth and columns of one group
+
+	flat   bool // rows run through all pixels of all images
+	rowLen int  // pixels in a run of rows: an output row, or all
+	perRow int  // tiles in a run
+	tiles  int  // tiles in all
+	blocks int  // blocks of columns, over all groups
+	block  int  // columns in a block
+
+	off, stripOff   []int // segment offsets in bytes
+	segK, stripSegK int
+	perKH           int // segments of one row of taps
+	stripPerKH      int
+	stripLen        int // values of a whole strip
+	stripPitch      int // values of a row of the strip
+}
+
+// blockBytes is how much packed weight one block of columns may hold: a part
+// of a common second cache, and well below 100 µs of work for one tile.
+const blockBytes = 512 << 10
+
+func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32) error {
+	s, g := &c.shape, &c.gemm
+	g.tile = gemmTile(l)
+	groupC := s.InC / s.Groups
+	g.k, g.n = s.KernelH*s.KernelW*groupC, s.OutC/s.Groups
+
+	unpadded := s.PadTop == 0 && s.PadLeft == 0 && (s.OutH-1)*s.StrideH < s.InH && (s.OutW-1)*s.StrideW < s.InW
+	g.flat = s.KernelH == 1 && s.KernelW == 1 && unpadded &&
+		s.StrideH == 1 && s.StrideW == 1 && s.OutH == s.InH && s.OutW == s.InW
+	g.rowLen, g.tiles = s.OutW, s.Batch*s.OutH
+	if g.flat {
+		g.rowLen, g.tiles = s.Batch*s.OutH*s.OutW, 1
+	}
+	g.perRow = (g.rowLen + g.tile.mr - 1) / g.tile.mr
+	g.tiles *= g.perRow
+
+	perPanel := g.tile.panelLen(g.k) * 4
+	panels := max(1, min(g.tile.panels(g.n), blockBytes/perPanel))
+	if g.tiles == 1 {
+		// One tile of rows: the columns are all there is to share.
+		panels = max(1, min(panels, g.tile.panels(g.n)/16))
+	}
+	g.block = panels * g.tile.nr
+	g.blocks = s.Groups * ((g.n + g.block - 1) / g.block)
+
+	// Offsets of the segments, in the image and in a strip.
+	dense := s.DilationW == 1
+	g.segK, g.perKH = groupC, s.KernelW
+	if dense && s.InStride == groupC {
+		g.segK, g.perKH = s.KernelW*groupC, 1
+	}
+	g.stripSegK, g.stripPerKH = groupC, s.KernelW
+	if dense {
+		g.stripSegK, g.stripPerKH = s.KernelW*groupC, 1
+	}
+	width := (min(g.tile.mr, g.rowLen)-1)*s.StrideW + (s.KernelW-1)*s.DilationW + 1
+	g.stripPitch = width * groupC
+	if !productWithin(maxScratch/4, s.KernelH, width, groupC) {
+		return fmt.Errorf("conv f32: window of %d×%d with strides %d×%d and dilations %d×%d is too large",
+			s.KernelH, s.KernelW, s.StrideH, s.StrideW, s.DilationH, s.DilationW)
+	}
+	if !(s.KernelH == 1 && s.KernelW == 1 && unpadded) {
+		g.stripLen = s.KernelH * g.stripPitch
+	}
+	for kh := range s.KernelH {
+		for i := range g.perKH {
+			g.off = append(g.off, 4*(kh*s.DilationH*s.InW+i*s.DilationW)*s.InStride)
+		}
+		for i := range g.stripPerKH {
+			g.stripOff = append(g.stripOff, 4*(kh*g.stripPitch+i*s.DilationW*groupC))
+		}
+	}
+
+	size := g.tile.panels(g.n) * g.tile.panelLen(g.k)
+	if !productWithin(maxElements, s.Groups, size) {
+		return errors.New("conv f32: the packed weights have too many elements")
+	}
+	g.packed = alignedF32(s.Groups * size)
+	for i := range s.Groups {
+		var b []float32
+		if bias != nil {
+			b = bias[i*g.n : (i+1)*g.n]
+		}
+		g.tile.pack(g.packed[i*size:(i+1)*size], w[i*g.n*g.k:(i+1)*g.n*g.k], b, g.n, g.k, g.k, 1)
+	}
+	c.name = fmt.Sprintf("conv%dx%d %s", s.KernelH, s.KernelW, g.tile.name)
+	return nil
+}
+
+func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi int) {
+	s, g := &c.shape, &c.gemm
+	groupC := s.InC / s.Groups
+	perGroup := g.blocks / s.Groups
+	panelLen := g.tile.panelLen(g.k)
+	args := gemmF32{
+		lda: s.StrideW * s.InStride * 4, panel: panelLen * 4,
+		ldc: s.OutStride * 4, ldres: s.ResStride * 4, lo: c.lo, hi: c.hi,
+	}
+	for u := lo; u < hi; u++ {
+		block, tile := u/g.tiles, u%g.tiles
+		group, j0 := block/perGroup, block%perGroup*g.block
+		args.cols = min(g.block, g.n-j0)
+		args.b = unsafe.Pointer(&g.packed[(group*g.tile.panels(g.n)+j0/g.tile.nr)*panelLen])
+
+		// Tiles of one run have nearly equal numbers of rows.
+		run, t := tile/g.perRow, tile%g.perRow
+		x0, x1 := t*g.rowLen/g.perRow, (t+1)*g.rowLen/g.perRow
+		args.rows = x1 - x0
+		pixel := run*g.rowLen + x0
+		channel := group*g.n + j0
+		args.c = unsafe.Add(dst, (pixel*s.OutStride+channel)*4)
+		if res != nil {
+			args.res = unsafe.Add(res, (pixel*s.ResStride+channel)*4)
+		}
+		if g.flat {
+			args.a = unsafe.Add(src, (pixel*s.InStride+group*groupC)*4)
+			args.off, args.segs, args.segK = &g.off[0], 1, g.segK
+		} else {
+			c.window(&args, src, strip, run, x0, x1, group*groupC)
+		}
+		args.run(g.tile)
+		if c.more {
+			c.activate(args.c, args.rows, args.cols, s.OutStride)
+		}
+	}
+}
+
+// window points a at the windows of output pixels x0 ≤ x < x1 of a row (counted
+// over all images), in the image or, at its left and right edges, in the strip.
+func (c *ConvF32) window(a *gemmF32, src unsafe.Pointer, strip []float32, row, x0, x1, channel int) {
+	s, g := &c.shape, &c.gemm
+	groupC := s.InC / s.Groups
+	image, y := row/s.OutH, row%s.OutH*s.StrideH-s.PadTop
+	first, last := tapsInside(y, s.DilationH, s.KernelH, s.InH)
+	a.bSkip = first * s.KernelW * groupC * g.tile.nr * 4
+
+	left := x0*s.StrideW - s.PadLeft
+	width := (x1-x0-1)*s.StrideW + (s.KernelW-1)*s.DilationW + 1
+	if first == last {
+		// No tap is inside. Nothing is read through a, but it must point somewhere.
+		a.a, a.off, a.segs, a.segK = src, &g.off[0], 0, g.segK
+		return
+	}
+	if left >= 0 && left+width <= s.InW {
+		at := ((image*s.InH+y+first*s.DilationH)*s.InW+left)*s.InStride + channel
+		a.a = unsafe.Add(src, at*4)
+		// The first segment inside the image has offset 0 by starting there.
+		a.lda, a.off, a.segs, a.segK = s.StrideW*s.InStride*4, &g.off[0], (last-first)*g.perKH, g.segK
+		return
+	}
+	from, to := min(max(-left, 0), width), max(min(s.InW-left, width), 0)
+	to = max(to, from)
+	for kh := first; kh < last; kh++ {
+		line := strip[(kh-first)*g.stripPitch:][:width*groupC]
+		clear(line[:from*groupC])
+		clear(line[to*groupC:])
+		if from == to {
+			continue
+		}
+		at := ((image*s.InH+y+kh*s.DilationH)*s.InW + left + from) * s.InStride
+		p := unsafe.Add(src, (at+channel)*4)
+		if s.InStride == groupC {
+			copy(line[from*groupC:to*groupC], unsafe.Slice((*float32)(p), (to-from)*groupC))
+			continue
+		}
+		for x := from; x < to; x++ {
+			copy(line[x*groupC:(x+1)*groupC], unsafe.Slice((*float32)(p), groupC))
+			p = unsafe.Add(p, s.InStride*4)
+		}
+	}
+	a.a = unsafe.Pointer(&strip[0])
+	a.lda, a.off, a.segs, a.segK = s.StrideW*groupC*4, &g.stripOff[0], (last-first)*g.stripPerKH, g.stripSegK
+}
+
+// tapsInside returns the range of taps whose position start + tap·dilation is
+// inside 0 … size-1; an empty range is 0, 0.
+func tapsInside(start, dilation, taps, size int) (first, last int) {
+	if start < 0 {
+		first = (-start + dilation - 1) / dilation
+	}
+	if start < size {
+		last = min(taps, (size-1-start)/dilation+1)
+	}
+	if first >= last {
+		return 0, 0
+	}
+	return first, last
+}
+
+// alignedF32 returns n zero values that start on a cache line.
+func alignedF32(n int) []float32 {
+	b := make([]float32, n+15)
+	skip := int(-uintptr(unsafe.Pointer(&b[0]))%64) / 4
+	return slices.Clip(b[skip : skip+n])
+}

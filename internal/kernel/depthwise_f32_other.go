@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package kernel
+
+var depthwiseKernelsF32Arch []depthwiseKernelF32
+
+func (d *depthwiseF32) run(k *depthwiseKernelF32) { goDepthwiseF32(d, k.lanes) }
