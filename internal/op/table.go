@@ -1,0 +1,49 @@
+package op
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// table holds every operator. It is filled at start because evaluations look up
+// definitions themselves.
+var table map[Key]*Def
+
+func init() {
+	table = buildTable(
+		logicalOps(),
+	)
+}
+
+func buildTable(families ...[]Def) map[Key]*Def {
+	t := map[Key]*Def{}
+	for _, family := range families {
+		for i := range family {
+			d := &family[i]
+			k := Key{d.Domain, d.Name}
+			if t[k] != nil {
+				panic(fmt.Sprintf("op: %v is defined twice", k))
+			}
+			d.parse()
+			t[k] = d
+		}
+	}
+	return t
+}
+
+// All returns every definition, sorted by domain and name.
+func All() []*Def {
+	return slices.SortedFunc(maps.Values(table), func(a, b *Def) int {
+		if a.Domain != b.Domain {
+			if a.Domain < b.Domain {
+				return -1
+			}
+			return 1
+		}
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+}
