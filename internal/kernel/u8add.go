@@ -1,0 +1,202 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// QuantAdd is the addition of two quantized tensors:
+//
+//	v = float32(a-AZero)*AMult + float32(b-BZero)*BMult
+//
+// where AMult and BMult are the operands' scales over the output's, both
+// products and the sum rounded to binary32, then clamped and rounded as
+// requant.go says. A negative BMult subtracts.
+type QuantAdd struct {
+	AZero, BZero    uint8
+	AMult, BMult    float32
+	OutZero, Lo, Hi uint8
+}
+
+// QuantMul is the product of two quantized tensors:
+//
+//	v = float32((a-AZero)·(b-BZero)) * Mult
+//
+// with an exact integer product and Mult the product of the operands' scales
+// over the output's.
+type QuantMul struct {
+	AZero, BZero    uint8
+	Mult            float32
+	OutZero, Lo, Hi uint8
+}
+
+// Validate reports whether the numbers can be used.
+func (q *QuantAdd) Validate() error {
+	if !finite(q.AMult, q.BMult) {
+		return errors.New("quantized add: a multiplier is not finite")
+	}
+	if q.Lo > q.Hi {
+		return fmt.Errorf("quantized add: bounds %d..%d are empty", q.Lo, q.Hi)
+	}
+	return nil
+}
+
+// Validate reports whether the numbers can be used.
+func (q *QuantMul) Validate() error {
+	if !finite(q.Mult) {
+		return errors.New("quantized mul: the multiplier is not finite")
+	}
+	if q.Lo > q.Hi {
+		return fmt.Errorf("quantized mul: bounds %d..%d are empty", q.Lo, q.Hi)
+	}
+	return nil
+}
+
+// Apply returns the sum of two bytes.
+func (q *QuantAdd) Apply(a, b uint8) uint8 {
+	x := float32(float32(int32(a)-int32(q.AZero)) * q.AMult)
+	y := float32(float32(int32(b)-int32(q.BZero)) * q.BMult)
+	return clampRound(x+y, q.OutZero, q.Lo, q.Hi)
+}
+
+// Apply returns the product of two bytes.
+func (q *QuantMul) Apply(a, b uint8) uint8 {
+	n := (int32(a) - int32(q.AZero)) * (int32(b) - int32(q.BZero))
+	return clampRound(float32(float32(n)*q.Mult), q.OutZero, q.Lo, q.Hi)
+}
+
+// AddU8 stores the sums of a and b in dst, which may be a or b. b has len(dst)
+// values, or fewer that divide len(dst) and repeat: a vector for the last
+// dimension, or one scalar. It panics if the lengths do not agree.
+func AddU8(l cpu.Level, q QuantAdd, dst, a, b []uint8) {
+	p := q.prepare(l)
+	repeat(dst, a, b, p)
+}
+
+// MulU8 is AddU8 for products.
+func MulU8(l cpu.Level, q QuantMul, dst, a, b []uint8) {
+	p := q.prepare(l)
+	repeat(dst, a, b, p)
+}
+
+type binaryU8 interface {
+	run(dst, a, b []uint8)
+	scalar(dst, a []uint8, b uint8)
+}
+
+func repeat(dst, a, b []uint8, p binaryU8) {
+	n := len(b)
+	if len(a) != len(dst) || n == 0 && len(dst) > 0 || n > 0 && len(dst)%n != 0 {
+		panic(fmt.Sprintf("kernel: quantized operands of %d and %d values for %d", len(a), n, len(dst)))
+	}
+	switch {
+	case n == 1:
+		p.scalar(dst, a, b[0])
+	case n >= len(dst):
+		p.run(dst, a, b)
+	default:
+		// Short vectors are repeated into a longer one, so that calls are long.
+		var buf [1024]uint8
+		if n <= len(buf)/2 {
+			m := len(buf) / n * n
+			for i := 0; i < m; i += n {
+				copy(buf[i:m], b)
+			}
+			b, n = buf[:m], m
+		}
+		for i := 0; i < len(dst); i += n {
+			e := min(i+n, len(dst))
+			p.run(dst[i:e], a[i:e], b[:e-i])
+		}
+	}
+}
+
+// preparedAdd is a QuantAdd with its kernel chosen. Assembly reads the first
+// fields by offset: keep the order.
+type preparedAdd struct {
+	aZero, bZero uint32
+	aMult, bMult float32
+	zero         uint32 // twice
+	lo, hi       uint32 // four times
+	product      uint32 // 1 for a QuantMul, whose multiplier is aMult
+	add          QuantAdd
+	mul          QuantMul
+	level        cpu.Level
+}
+
+func (q *QuantAdd) prepare(l cpu.Level) *preparedAdd {
+	p := &preparedAdd{add: *q, level: l}
+	p.aZero, p.bZero, p.aMult, p.bMult = uint32(q.AZero), uint32(q.BZero), q.AMult, q.BMult
+	p.zero, p.lo, p.hi = uint32(q.OutZero)*0x10001, uint32(q.Lo)*0x01010101, uint32(q.Hi)*0x01010101
+	if 255*(max(q.AMult, -q.AMult)+max(q.BMult, -q.BMult)) >= requantLimit {
+		p.level = cpu.Generic
+	}
+	return p
+}
+
+func (q *QuantMul) prepare(l cpu.Level) *preparedAdd {
+	p := &preparedAdd{mul: *q, product: 1, level: l}
+	p.aZero, p.bZero, p.aMult = uint32(q.AZero), uint32(q.BZero), q.Mult
+	p.zero, p.lo, p.hi = uint32(q.OutZero)*0x10001, uint32(q.Lo)*0x01010101, uint32(q.Hi)*0x01010101
+	if 255*255*max(q.Mult, -q.Mult) >= requantLimit {
+		p.level = cpu.Generic
+	}
+	return p
+}
+
+// maxBinary bounds the bytes of one call of assembly.
+const maxBinary = 64 << 10
+
+// run computes len(dst) elements; a and b are at least as long.
+func (p *preparedAdd) run(dst, a, b []uint8) {
+	n := len(dst)
+	a, b = a[:n], b[:n]
+	done := 0
+	for done < n {
+		step := p.vector(dst[done:min(n, done+maxBinary)], a[done:], b[done:])
+		if step == 0 {
+			break
+		}
+		done += step
+	}
+	if p.product == 1 {
+		for i := done; i < n; i++ {
+			dst[i] = p.mul.Apply(a[i], b[i])
+		}
+		return
+	}
+	for i := done; i < n; i++ {
+		dst[i] = p.add.Apply(a[i], b[i])
+	}
+}
+
+// vector lets assembly compute a prefix and returns its length.
+//
+//go:noinline
+func (p *preparedAdd) vector(dst, a, b []uint8) int {
+	if len(dst) == 0 || !p.level.Includes(binaryU8Level) {
+		return 0
+	}
+	n := len(dst)
+	if binaryU8Level == cpu.Generic {
+		return 0
+	}
+	binaryU8Asm(p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), n)
+	return n
+}
+
+// scalar computes with one value of b, as a table of the 256 results.
+func (p *preparedAdd) scalar(dst, a []uint8, b uint8) {
+	var t [256]uint8
+	for i := range t {
+		if p.product == 1 {
+			t[i] = p.mul.Apply(uint8(i), b)
+		} else {
+			t[i] = p.add.Apply(uint8(i), b)
+		}
+	}
+	LookupU8(dst, a, &t)
+}

@@ -1,0 +1,257 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// u8ConvDepthwise runs a convolution in which each output channel reads one
+// input channel: channel n reads n/(OutC/InC).
+//
+// A unit is a row of the output. Pixels whose window touches the border are
+// gathered into scratch as a list of taps; the rest are read in place. A 3×3
+// kernel of stride 1 or 2 sweeps along whole rows instead, where rows above and
+// below the image are one row of zero points.
+type u8ConvDepthwise struct {
+	shape  *ConvShape
+	quant  *QuantConv
+	blocks []u8DwBlock
+	tapAt  []int // index of the tap in each slot of a group, -1 for padding
+	place  []int // byte offset of each slot in the image
+	packed []int // the same in scratch
+	split  int   // slots that repeat the taps for the second part of wide weights
+	border []byte
+	multip int
+
+	scratch         u8Scratch
+	atTaps, atStore int
+}
+
+// u8DwBlock is one block of channels, packed in the kernel's order.
+type u8DwBlock struct {
+	kern                *u8Depthwise
+	col, cols           int
+	w                   []byte
+	start, bias, tapSum []int32
+	mult                []float32
+}
+
+func newU8ConvDepthwise(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *u8ConvDepthwise {
+	d := &u8ConvDepthwise{shape: &s, quant: q, multip: s.OutC / s.InC}
+	taps := s.KernelH * s.KernelW
+	parts := 1 // a weight that does not fit eight bits is a sum of several
+	for n := range s.OutC {
+		for _, v := range w[n*taps : (n+1)*taps] {
+			e := int(v) - int(channel(q.WeightZero, n))
+			parts = max(parts, (e+126)/127, (-e+127)/128)
+		}
+	}
+	group := selectU8Depthwise(l, s.OutC, asm).group()
+	sweep := parts == 1 && d.multip == 1 && s.KernelH == 3 && s.KernelW == 3 && s.DilationH == 1 && s.DilationW == 1 &&
+		s.StrideW <= 2 && group == 4
+	if sweep { // a group is a column of the window, so that it can be kept from pixel to pixel
+		for kx := range 3 {
+			for ky := range 3 {
+				d.tapAt = append(d.tapAt, ky*3+kx)
+			}
+			d.tapAt = append(d.tapAt, -1)
+		}
+	} else {
+		for range parts {
+			for t := range taps {
+				d.tapAt = append(d.tapAt, t)
+			}
+		}
+		for len(d.tapAt)%group != 0 {
+			d.tapAt = append(d.tapAt, -1)
+		}
+	}
+	maxBlock := 0
+	for col := 0; col < s.OutC; {
+		k := selectU8Depthwise(l, s.OutC-col, asm)
+		b := u8DwBlock{kern: k, col: col, cols: min(k.block(), s.OutC-col)}
+		d.pack(&b, w, taps)
+		d.blocks = append(d.blocks, b)
+		maxBlock = max(maxBlock, k.block())
+		col += b.cols
+	}
+	for i, t := range d.tapAt {
+		t = max(t, 0)
+		d.place = append(d.place, ((t/s.KernelW)*s.DilationH*s.InW+(t%s.KernelW)*s.DilationW)*s.InStride)
+		d.packed = append(d.packed, i*maxBlock)
+	}
+	if sweep && d.blocks[0].kern.sweep {
+		d.border = alignedBytes(s.InW * s.InStride)
+		fill(d.border, q.InZero)
+	}
+	d.atTaps = d.scratch.take(len(d.tapAt)*maxBlock + 64)
+	d.atStore = d.scratch.take(8 * maxBlock)
+	return d
+}
+
+// pack fills a block from weights [OutC][taps].
+func (d *u8ConvDepthwise) pack(b *u8DwBlock, w []int8, taps int) {
+	k, q := b.kern, d.quant
+	n, g := k.block(), k.group()
+	b.w = alignedBytes(len(d.tapAt) / g * n * 4)
+	wide := unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(b.w))), len(b.w)/2)
+	b.start, b.bias, b.tapSum, b.mult = aligned[int32](n), aligned[int32](n), aligned[int32](n), aligned[float32](n)
+	for p := range n {
+		if k.channelAt(p) >= b.cols {
+			continue
+		}
+		c := b.col + k.channelAt(p)
+		left := make([]int32, taps) // what is still to be placed of each weight
+		for t := range taps {
+			left[t] = int32(w[c*taps+t]) - channel(q.WeightZero, c)
+			b.tapSum[p] += left[t]
+		}
+		for i, t := range d.tapAt {
+			if t < 0 {
+				continue
+			}
+			v := min(max(left[t], -128), 127)
+			left[t] -= v
+			if k.wide {
+				wide[(i/g*n+p)*g+i%g] = int16(v)
+			} else {
+				b.w[(i/g*n+p)*g+i%g] = uint8(v)
+			}
+		}
+		b.bias[p] = channel(q.Bias, c)
+		b.start[p] = b.bias[p] - int32(q.InZero)*b.tapSum[p]
+		b.mult[p] = q.multiplier(c)
+	}
+}
+
+func (d *u8ConvDepthwise) name() string {
+	if d.border != nil {
+		return d.blocks[0].kern.name + " sweep"
+	}
+	return d.blocks[0].kern.name
+}
+
+func (d *u8ConvDepthwise) units() int { return d.shape.Batch * d.shape.OutH }
+
+func (d *u8ConvDepthwise) run(out *u8Output, src []uint8, scratch []byte, lo, hi int) {
+	s := d.shape
+	for u := lo; u < hi; u++ {
+		for i := range d.blocks {
+			if b := &d.blocks[i]; d.border != nil && out.u8 != nil {
+				d.sweepRow(out, src, b, u)
+			} else {
+				d.tapRow(out, src, scratch, b, u)
+			}
+		}
+		out.finish(s, u*s.OutW, s.OutW, 0, s.OutC)
+	}
+}
+
+// sweepRow computes one block of channels of output row u by the sweep.
+func (d *u8ConvDepthwise) sweepRow(out *u8Output, src []uint8, b *u8DwBlock, u int) {
+	s, q := d.shape, d.quant
+	var a u8SweepArgs
+	img, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
+	for i := range a.rows {
+		if iy := y + i; iy < 0 || iy >= s.InH {
+			a.rows[i] = unsafe.Pointer(&d.border[b.col])
+		} else {
+			a.rows[i] = unsafe.Pointer(&src[(img*s.InH+iy)*s.InW*s.InStride+b.col])
+		}
+	}
+	a.colStride, a.col, a.width, a.stride = s.InStride, -s.PadLeft, s.InW, s.StrideW
+	a.w, a.start = unsafe.Pointer(unsafe.SliceData(b.w)), unsafe.Pointer(unsafe.SliceData(b.start))
+	a.mult = unsafe.Pointer(unsafe.SliceData(b.mult))
+	a.dstStep = s.OutStride
+	a.mask = 1<<b.cols - 1
+	a.zero, a.lo, a.hi = uint32(q.OutZero)*0x10001, uint32(q.Lo)*0x01010101, uint32(q.Hi)*0x01010101
+	a.inZero = uint32(q.InZero) * 0x01010101
+	for x := 0; x < s.OutW; x += maxSweep {
+		a.dst = unsafe.Pointer(&out.u8[(u*s.OutW+x)*s.OutStride+b.col])
+		a.pixels = min(maxSweep, s.OutW-x)
+		a.col = x*s.StrideW - s.PadLeft
+		b.kern.runSweep(&a)
+	}
+}
+
+// maxSweep bounds the pixels of one call of assembly.
+const maxSweep = 1024
+
+// tapRow computes one block of channels of output row u by tap lists.
+func (d *u8ConvDepthwise) tapRow(out *u8Output, src []uint8, scratch []byte, b *u8DwBlock, u int) {
+	s, q := d.shape, d.quant
+	var a u8TapArgs
+	a.groups = len(d.tapAt) / b.kern.group()
+	a.w, a.start = unsafe.Pointer(unsafe.SliceData(b.w)), unsafe.Pointer(unsafe.SliceData(b.start))
+	a.cols, a.mask = b.cols, 1<<b.cols-1
+	a.zero, a.lo, a.hi = uint32(q.OutZero)*0x10001, uint32(q.Lo)*0x01010101, uint32(q.Hi)*0x01010101
+	store := int32s(scratch[d.atStore:], b.kern.block())
+	if out.inZero != q.InZero {
+		start := int32s(scratch[d.atStore+4*len(store):], b.kern.block())
+		for p := range start {
+			start[p] = b.bias[p] - int32(out.inZero)*b.tapSum[p]
+		}
+		a.start = unsafe.Pointer(unsafe.SliceData(start))
+	}
+	whole := b.kern.whole && b.cols < b.kern.block()
+	if out.u8 != nil {
+		a.mult = unsafe.Pointer(unsafe.SliceData(b.mult))
+	}
+	img, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
+	inRows := y >= 0 && y+(s.KernelH-1)*s.DilationH < s.InH
+	for x := 0; x < s.OutW; {
+		left := x*s.StrideW - s.PadLeft
+		room := s.InW - 1 - (s.KernelW-1)*s.DilationW - left
+		n := 1
+		if inRows && left >= 0 && room >= 0 && d.multip == 1 && !whole {
+			if out.u8 != nil {
+				n = min(s.OutW-x, room/s.StrideW+1, maxSweep)
+			}
+			a.src = unsafe.Pointer(&src[((img*s.InH+y)*s.InW+left)*s.InStride+b.col])
+			a.tapOff = unsafe.Pointer(unsafe.SliceData(d.place))
+			a.srcStep = s.StrideW * s.InStride
+		} else {
+			d.gather(out.inZero, src, scratch[d.atTaps:], b, img, y, left)
+			a.src = unsafe.Pointer(&scratch[d.atTaps])
+			a.tapOff = unsafe.Pointer(unsafe.SliceData(d.packed))
+		}
+		at := (u*s.OutW+x)*s.OutStride + b.col
+		a.pixels, a.dstStep = n, s.OutStride
+		if out.u8 != nil && !whole {
+			a.dst = unsafe.Pointer(&out.u8[at])
+			b.kern.runTaps(&a)
+		} else {
+			a.dst = unsafe.Pointer(unsafe.SliceData(store))
+			b.kern.runTaps(&a)
+			if out.u8 != nil {
+				copy(out.u8[at:at+b.cols], scratch[d.atStore:])
+			} else {
+				out.store(s, store, len(store), u*s.OutW+x, 1, b.col, b.cols)
+			}
+		}
+		x += n
+	}
+}
+
+// gather copies the taps of one pixel into scratch, a slot after the other.
+func (d *u8ConvDepthwise) gather(zero uint8, src []uint8, taps []byte, b *u8DwBlock, img, y, left int) {
+	s := d.shape
+	for i, t := range d.tapAt {
+		t = max(t, 0)
+		slot := taps[d.packed[i] : d.packed[i]+b.cols]
+		iy, ix := y+t/s.KernelW*s.DilationH, left+t%s.KernelW*s.DilationW
+		if iy < 0 || iy >= s.InH || ix < 0 || ix >= s.InW {
+			fill(slot, zero)
+			continue
+		}
+		pix := src[((img*s.InH+iy)*s.InW+ix)*s.InStride:]
+		if d.multip == 1 {
+			copy(slot, pix[b.col:b.col+b.cols])
+			continue
+		}
+		for j := range slot {
+			slot[j] = pix[(b.col+j)/d.multip]
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// A u8Depthwise is a micro-kernel over one block of channels of a depthwise
+// convolution.
+//
+// Taps are taken in groups: their bytes are interleaved so that the four bytes
+// of one channel stand together (wide kernels: two taps of 16 bits), and one
+// dot product adds the whole group. Interleaving works within 16-byte lanes,
+// which gives the channel order of weights, start values and multipliers.
+type u8Depthwise struct {
+	name  string
+	level cpu.Level
+	lanes int  // lanes of 16 channels in a block
+	wide  bool // groups of two
+	whole bool // no masked access: blocks are read and written whole
+	sweep bool // has the 3-row sweep besides the taps
+	asm   int  // number of the assembly routine, -1 for the portable twin
+}
+
+func (k *u8Depthwise) block() int { return 16 * k.lanes }
+
+func (k *u8Depthwise) group() int {
+	if k.wide {
+		return 2
+	}
+	return 4
+}
+
+// channelAt returns which channel of the block stands at position p.
+func (k *u8Depthwise) channelAt(p int) int {
+	q, e := p/(4*k.lanes), p%(4*k.lanes)
+	return e/4*16 + q*4 + e%4
+}
+
+// u8TapArgs are the arguments of the tap-list kernel. Assembly reads the fields
+// by offset: keep the order.
+type u8TapArgs struct {
+	src     unsafe.Pointer // of the first pixel; tapOff counts from it
+	tapOff  unsafe.Pointer // *int: byte offset of each tap
+	groups  int            // groups of taps
+	pixels  int
+	srcStep int            // bytes between the sources of neighbouring pixels
+	w       unsafe.Pointer // [groups][4·block]
+	start   unsafe.Pointer // [block]int32
+	mult    unsafe.Pointer // [block]float32, nil for raw int32 output
+	dst     unsafe.Pointer
+	dstStep int
+	mask    uint64 // one bit for each channel
+	zero    uint32 // as in u8GemmArgs
+	lo, hi  uint32
+	cols    int
+}
+
+// u8SweepArgs are the arguments of the sweep: three rows of three taps, moving
+// along the row and interleaving each column once. Keep the order.
+type u8SweepArgs struct {
+	rows      [3]unsafe.Pointer // channel block of column 0
+	colStride int
+	col       int // first column, negative in the border
+	width     int // columns of the image
+	pixels    int
+	w         unsafe.Pointer // [3 columns][4·block]
+	start     unsafe.Pointer
+	mult      unsafe.Pointer
+	dst       unsafe.Pointer
+	dstStep   int
+	mask      uint64
+	zero      uint32
+	lo, hi    uint32
+	inZero    uint32 // four times: a column of the border
+	stride    int    // 1 or 2
+}
+
+//go:noinline
+func (k *u8Depthwise) runTaps(a *u8TapArgs) {
+	if k.asm < 0 {
+		u8TapsGo(k, a)
+		return
+	}
+	u8TapsAsm(k.asm, a)
+}
+
+//go:noinline
+func (k *u8Depthwise) runSweep(a *u8SweepArgs) {
+	if k.asm < 0 {
+		u8SweepGo(k, a)
+		return
+	}
+	u8SweepAsm(k.asm, a)
+}
+
+// u8TapsGo is the portable twin of the tap-list kernel.
+func u8TapsGo(k *u8Depthwise, a *u8TapArgs) {
+	n, g := k.block(), k.group()
+	tapOff := unsafe.Slice((*int)(a.tapOff), a.groups*g)
+	var acc [64]int32
+	for x := range a.pixels {
+		copy(acc[:n], unsafe.Slice((*int32)(a.start), n))
+		src := unsafe.Add(a.src, x*a.srcStep)
+		for t, off := range tapOff {
+			w := unsafe.Add(a.w, t/g*n*4)
+			for p := range n {
+				c := k.channelAt(p)
+				if c >= a.cols {
+					continue
+				}
+				v := int32(*(*uint8)(unsafe.Add(src, off+c)))
+				if k.wide {
+					acc[p] += v * int32(*(*int16)(unsafe.Add(w, 2*(p*2+t%2))))
+				} else {
+					acc[p] += v * int32(*(*int8)(unsafe.Add(w, p*4+t%4)))
+				}
+			}
+		}
+		for p := range n {
+			c := k.channelAt(p)
+			switch dst := unsafe.Add(a.dst, x*a.dstStep); {
+			case c >= a.cols && !k.whole:
+			case a.mult == nil:
+				*(*int32)(unsafe.Add(dst, 4*c)) = acc[p]
+			default:
+				r := Requant{*(*float32)(unsafe.Add(a.mult, 4*p)), uint8(a.zero), uint8(a.lo), uint8(a.hi)}
+				*(*uint8)(unsafe.Add(dst, c)) = r.Apply(acc[p])
+			}
+		}
+	}
+}
+
+// u8SweepGo is the portable twin of the sweep.
+func u8SweepGo(k *u8Depthwise, a *u8SweepArgs) {
+	n := k.block()
+	for x := range a.pixels {
+		for p := range n {
+			c := k.channelAt(p)
+			if a.mask>>c&1 == 0 {
+				continue
+			}
+			acc := *(*int32)(unsafe.Add(a.start, 4*p))
+			for kx := range 3 {
+				col := a.col + x*a.stride + kx
+				for ky, row := range a.rows {
+					v := uint8(a.inZero)
+					if col >= 0 && col < a.width {
+						v = *(*uint8)(unsafe.Add(row, col*a.colStride+c))
+					}
+					acc += int32(v) * int32(*(*int8)(unsafe.Add(a.w, (kx*n+p)*4+ky)))
+				}
+			}
+			r := Requant{*(*float32)(unsafe.Add(a.mult, 4*p)), uint8(a.zero), uint8(a.lo), uint8(a.hi)}
+			*(*uint8)(unsafe.Add(a.dst, x*a.dstStep+c)) = r.Apply(acc)
+		}
+	}
+}
+
+// u8DepthwisePortable serves every machine.
+var u8DepthwisePortable = &u8Depthwise{name: "u8s8_dw_16c_go", level: cpu.Generic, lanes: 1, asm: -1}
+
+// selectU8Depthwise returns the widest kernel of the best level that n channels
+// fill, or the narrowest that holds them all.
+func selectU8Depthwise(l cpu.Level, n int, asm bool) *u8Depthwise {
+	best := u8DepthwisePortable
+	if !asm {
+		return best
+	}
+	for _, k := range u8DepthwiseKernels {
+		if !l.Includes(k.level) || k.level < best.level {
+			continue
+		}
+		if k.level > best.level || k.block() <= n && k.block() > best.block() || k.block() >= n && (best.block() > k.block() || best.block() < n) {
+			best = k
+		}
+	}
+	return best
+}

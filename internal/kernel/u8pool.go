@@ -1,0 +1,165 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// PoolU8 is a prepared pooling of unsigned bytes over NHWC, an Op whose units
+// are rows of the output.
+//
+// An average is requantized from its exact sum:
+//
+//	v = float32(Σx - n·InZero) * (Mult / float32(n))
+//
+// with n the number of pixels averaged, then as requant.go says. A maximum is
+// taken among the bytes of the image and then moved to the output's scale.
+type PoolU8 struct {
+	shape   ConvShape
+	pool    QuantPool
+	kind    string
+	level   cpu.Level
+	table   *[256]uint8 // of a maximum; nil where it changes nothing
+	scratch int
+}
+
+// QuantPool describes the quantization of a pooling and what it computes.
+type QuantPool struct {
+	Max          bool
+	CountInclude bool // an average divides by the whole window, borders included
+	InZero       uint8
+	Mult         float32 // input scale / output scale
+	OutZero      uint8
+	Lo, Hi       uint8
+}
+
+var _ Op = (*PoolU8)(nil)
+
+// maxWindow keeps the sum of a window within int32.
+const maxWindow = 1 << 23
+
+// NewPoolU8 prepares a pooling. Of the shape OutC must equal InC and Groups is
+// not looked at; a global pooling is a window of the whole image.
+func NewPoolU8(l cpu.Level, s ConvShape, q QuantPool) (*PoolU8, error) {
+	s.Groups = 1
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if s.InC != s.OutC {
+		return nil, fmt.Errorf("quantized pool: %d input and %d output channels differ", s.InC, s.OutC)
+	}
+	if !finite(q.Mult) {
+		return nil, errors.New("quantized pool: the multiplier is not finite")
+	}
+	if q.Lo > q.Hi {
+		return nil, fmt.Errorf("quantized pool: bounds %d..%d are empty", q.Lo, q.Hi)
+	}
+	if s.KernelH*s.KernelW > maxWindow {
+		return nil, fmt.Errorf("quantized pool: window %d×%d has more than %d pixels", s.KernelH, s.KernelW, maxWindow)
+	}
+	p := &PoolU8{shape: s, pool: q, kind: "avgpool", level: l, scratch: 4 * s.InC}
+	if q.Max {
+		p.kind, p.scratch = "maxpool", 0
+		if r := (Requant{q.Mult, q.OutZero, q.Lo, q.Hi}); r != (Requant{1, q.InZero, 0, 255}) {
+			p.table = RequantTable(q.InZero, r)
+		}
+	}
+	return p, nil
+}
+
+// Name implements Op.
+func (p *PoolU8) Name() string {
+	return fmt.Sprintf("%s%dx%d u8", p.kind, p.shape.KernelH, p.shape.KernelW)
+}
+
+// Units implements Op.
+func (p *PoolU8) Units() int { return p.shape.Batch * p.shape.OutH }
+
+// ScratchBytes implements Op.
+func (p *PoolU8) ScratchBytes() int { return p.scratch }
+
+// Run computes output rows lo ≤ u < hi. It panics if a slice is shorter than
+// the shape says.
+func (p *PoolU8) Run(dst, src []uint8, scratch []byte, lo, hi int) {
+	s := &p.shape
+	if len(dst) < s.outLen() || len(src) < s.inLen() || len(scratch) < p.scratch {
+		panic("kernel: PoolU8 slice too short for its shape")
+	}
+	for u := lo; u < hi; u++ {
+		for x := range s.OutW {
+			out := dst[(u*s.OutW+x)*s.OutStride:]
+			out = out[:s.OutC:s.OutC]
+			if p.pool.Max {
+				p.maximum(out, src, u, x)
+			} else {
+				p.average(out, src, int32s(scratch, s.InC), u, x)
+			}
+		}
+	}
+}
+
+// window calls f with the channels of every pixel of the image under the window
+// of output pixel x in row u, and returns their number.
+func (p *PoolU8) window(src []uint8, u, x int, f func(pix []uint8)) (n int) {
+	s := &p.shape
+	img, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
+	left := x*s.StrideW - s.PadLeft
+	for kh := range s.KernelH {
+		iy := y + kh*s.DilationH
+		if iy < 0 || iy >= s.InH {
+			continue
+		}
+		for kw := range s.KernelW {
+			ix := left + kw*s.DilationW
+			if ix < 0 || ix >= s.InW {
+				continue
+			}
+			at := ((img*s.InH+iy)*s.InW + ix) * s.InStride
+			f(src[at : at+s.InC])
+			n++
+		}
+	}
+	return n
+}
+
+func (p *PoolU8) maximum(out, src []uint8, u, x int) {
+	clear(out)
+	n := p.window(src, u, x, func(pix []uint8) { maxU8(p.level, out, pix) })
+	if n == 0 { // a window wholly in the border
+		fill(out, p.pool.InZero)
+	}
+	if p.table != nil {
+		LookupU8(out, out, p.table)
+	}
+}
+
+func (p *PoolU8) average(out, src []uint8, sum []int32, u, x int) {
+	s, q := &p.shape, &p.pool
+	clear(sum)
+	n := p.window(src, u, x, func(pix []uint8) { accumulateU8(p.level, sum, pix) })
+	count := n
+	if q.CountInclude {
+		count = s.KernelH * s.KernelW
+	}
+	r := Requant{Mult: q.Mult / float32(max(count, 1)), Zero: q.OutZero, Lo: q.Lo, Hi: q.Hi}
+	shift := int32(n) * int32(q.InZero)
+	for c, v := range sum {
+		out[c] = r.Apply(v - shift)
+	}
+}
+
+// maxU8 raises dst to src where src is greater.
+func maxU8(l cpu.Level, dst, src []uint8) {
+	for i, v := range src[:len(dst)] {
+		dst[i] = max(dst[i], v)
+	}
+}
+
+// accumulateU8 adds src to sum.
+func accumulateU8(l cpu.Level, sum []int32, src []uint8) {
+	for i, v := range src[:len(sum)] {
+		sum[i] += int32(v)
+	}
+}

@@ -1,0 +1,144 @@
+package kernel
+
+import (
+	"math"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// LookupU8 stores table[src[i]] in dst[i]: any function of one byte.
+func LookupU8(dst, src []uint8, table *[256]uint8) {
+	dst = dst[:len(src)]
+	for i, v := range src {
+		dst[i] = table[v]
+	}
+}
+
+// RequantTable returns the table that moves bytes with one zero point to
+// another scale: the rule of requant.go with acc = x - inZero, and q.Mult the
+// input's scale over the output's.
+func RequantTable(inZero uint8, q Requant) *[256]uint8 {
+	var t [256]uint8
+	for i := range t {
+		t[i] = q.Apply(int32(i) - int32(inZero))
+	}
+	return &t
+}
+
+// RequantU8 moves bytes to another scale and zero point, by RequantTable.
+func RequantU8(dst, src []uint8, inZero uint8, q Requant) {
+	if q == (Requant{1, inZero, 0, 255}) {
+		copy(dst[:len(src)], src)
+		return
+	}
+	LookupU8(dst, src, RequantTable(inZero, q))
+}
+
+// OffsetU8 adds 128 to every byte: it turns the bits of an int8 into the
+// unsigned byte that the engine stores for it, and back.
+func OffsetU8(dst, src []uint8) {
+	dst = dst[:len(src)]
+	for len(src) >= 8 {
+		v := uint64(src[0]) | uint64(src[1])<<8 | uint64(src[2])<<16 | uint64(src[3])<<24 |
+			uint64(src[4])<<32 | uint64(src[5])<<40 | uint64(src[6])<<48 | uint64(src[7])<<56
+		v ^= 0x8080808080808080
+		dst[0], dst[1], dst[2], dst[3] = uint8(v), uint8(v>>8), uint8(v>>16), uint8(v>>24)
+		dst[4], dst[5], dst[6], dst[7] = uint8(v>>32), uint8(v>>40), uint8(v>>48), uint8(v>>56)
+		src, dst = src[8:], dst[8:]
+	}
+	for i, v := range src {
+		dst[i] = v ^ 0x80
+	}
+}
+
+// QuantizeU8 stores clamp(roundToEven(x/scale) + zero, lo, hi), by a division as
+// ONNX QuantizeLinear has it. NaN gives the zero point. Signed tensors use
+// their zero point plus 128.
+func QuantizeU8(l cpu.Level, dst []uint8, src []float32, scale float32, zero, lo, hi uint8) {
+	dst = dst[:len(src)]
+	done := 0
+	for done < len(src) {
+		n := quantizeU8Vector(l, dst[done:], src[done:min(len(src), done+maxBinary)], scale, zero, lo, hi)
+		if n == 0 {
+			break
+		}
+		done += n
+	}
+	for i := done; i < len(src); i++ {
+		dst[i] = clampRound(src[i]/scale, zero, lo, hi)
+	}
+}
+
+// QuantizeChannelsU8 is QuantizeU8 with a scale and zero point for each index of
+// the last dimension, which has len(scale) values.
+func QuantizeChannelsU8(dst []uint8, src []float32, scale []float32, zero []uint8, lo, hi uint8) {
+	dst = dst[:len(src)]
+	zero = zero[:len(scale)]
+	for len(src) >= len(scale) && len(scale) > 0 {
+		for c, s := range scale {
+			dst[c] = clampRound(src[c]/s, zero[c], lo, hi)
+		}
+		src, dst = src[len(scale):], dst[len(scale):]
+	}
+}
+
+// DequantizeU8 stores float32(q-zero)*scale.
+func DequantizeU8(dst []float32, src []uint8, scale float32, zero uint8) {
+	dst = dst[:len(src)]
+	if len(src) < 512 {
+		for i, v := range src {
+			dst[i] = float32(int32(v)-int32(zero)) * scale
+		}
+		return
+	}
+	var t [256]float32
+	for i := range t {
+		t[i] = float32(int32(i)-int32(zero)) * scale
+	}
+	for i, v := range src {
+		dst[i] = t[v]
+	}
+}
+
+// DequantizeChannelsU8 is DequantizeU8 with a scale and zero point for each
+// index of the last dimension, which has len(scale) values.
+func DequantizeChannelsU8(dst []float32, src []uint8, scale []float32, zero []uint8) {
+	dst = dst[:len(src)]
+	zero = zero[:len(scale)]
+	for len(src) >= len(scale) && len(scale) > 0 {
+		for c, s := range scale {
+			dst[c] = float32(int32(src[c])-int32(zero[c])) * s
+		}
+		src, dst = src[len(scale):], dst[len(scale):]
+	}
+}
+
+// RangeF32 returns the least and greatest of the values, ignoring NaN, for
+// choosing a scale at run time. Of no values it returns 0, 0.
+func RangeF32(src []float32) (lo, hi float32) {
+	lo, hi = float32(math.Inf(1)), float32(math.Inf(-1))
+	for _, v := range src {
+		if v < lo {
+			lo = v
+		}
+		if v > hi {
+			hi = v
+		}
+	}
+	if lo > hi {
+		return 0, 0
+	}
+	return lo, hi
+}
+
+// DynamicScaleU8 returns the scale and zero point of ONNX DynamicQuantizeLinear
+// for values between lo and hi: the range widened to hold zero, in 255 steps.
+func DynamicScaleU8(lo, hi float32) (scale float32, zero uint8) {
+	lo, hi = min(lo, 0), max(hi, 0)
+	scale = (hi - lo) / 255
+	if scale == 0 {
+		return 1, 0
+	}
+	z := math.RoundToEven(float64(min(max(-lo/scale, 0), 255)))
+	return scale, uint8(z)
+}
