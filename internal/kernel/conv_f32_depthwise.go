@@ -204,3 +204,30 @@ func goDepthwiseF32(d *depthwiseF32, lanes int) {
 		}
 	}
 }
+
+func init() {
+	for i := range depthwiseKernelsF32 {
+		k := &depthwiseKernelsF32[i]
+		op := "dw"
+		if k.kernel > 0 {
+			op = fmt.Sprintf("dw%dx%ds%d", k.kernel, k.kernel, k.stride)
+		}
+		register(Entry{Name: k.name, Level: k.level, DType: "f32", Op: op, NR: k.lanes, Trial: k.trial})
+	}
+}
+
+// trial sweeps 28 pixels of 64 channels, with 3×3 taps where any will do.
+func (k *depthwiseKernelF32) trial() (func(), float64) {
+	const n, channels = 28, 64
+	taps, stride := max(k.kernel, 3), max(k.stride, 1)
+	if k.kernel == 0 {
+		taps = 3
+	}
+	width := (n-1)*stride + taps
+	src, w, dst := alignedF32(taps*width*channels), alignedF32((taps*taps+1)*channels), alignedF32(n*channels)
+	lo, hi, _ := Act{}.clamp()
+	d := &depthwiseF32{src: unsafe.Pointer(&src[0]), rowStep: width * channels * 4, colStep: channels * 4, pixStep: stride * channels * 4,
+		rows: taps, cols: taps, w: unsafe.Pointer(&w[0]), wRow: taps * k.lanes * 4, wBlock: (taps*taps + 1) * k.lanes * 4,
+		dst: unsafe.Pointer(&dst[0]), dstStep: channels * 4, n: n, channels: channels, lo: lo, hi: hi}
+	return func() { d.run(k) }, 2 * n * channels * float64(taps*taps)
+}

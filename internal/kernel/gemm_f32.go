@@ -190,3 +190,20 @@ func clampF32(v, lo, hi float32) float32 {
 	}
 	return v
 }
+
+func init() {
+	for i := range gemmTilesF32 {
+		t := &gemmTilesF32[i]
+		register(Entry{Name: t.name, Level: t.level, DType: "f32", Op: "gemm", MR: t.mr, NR: t.nr, Trial: t.trial})
+	}
+}
+
+// trial multiplies a full tile of rows by four panels of depth 128.
+func (t *gemmTileF32) trial() (func(), float64) {
+	const k, panels = 128, 4
+	a, b, c, off := alignedF32(t.mr*k), alignedF32(panels*t.panelLen(k)), alignedF32(t.mr*panels*t.nr), []int{0}
+	lo, hi, _ := Act{}.clamp()
+	g := &gemmF32{a: unsafe.Pointer(&a[0]), lda: 4 * k, off: &off[0], segs: 1, segK: k, b: unsafe.Pointer(&b[0]), panel: 4 * t.panelLen(k),
+		c: unsafe.Pointer(&c[0]), ldc: 4 * panels * t.nr, rows: t.mr, cols: panels * t.nr, lo: lo, hi: hi}
+	return func() { g.run(t) }, float64(2 * t.mr * panels * t.nr * k)
+}

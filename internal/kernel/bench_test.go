@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// BenchmarkKernels times every registered micro-kernel that this machine runs,
+// on data in the nearest cache.
+func BenchmarkKernels(b *testing.B) {
+	for _, e := range Registry() {
+		if !cpu.Best().Includes(e.Level) || e.Trial == nil {
+			continue
+		}
+		b.Run(e.Name, func(b *testing.B) {
+			run, work := e.Trial()
+			for b.Loop() {
+				run()
+			}
+			rate, unit := work*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gop/s"
+			if e.Bytes {
+				unit = "GB/s"
+			}
+			b.ReportMetric(rate, unit)
+		})
+	}
+}
+
+// mobileNetV2 lists the distinct convolutions of MobileNetV2 1.0 at 224×224,
+// with how often each occurs.
+func mobileNetV2() (shapes []ConvShape, times []int, acts []Act) {
+	add := func(n, h, cin, cout, k, stride int, depthwise, relu bool) {
+		s := ConvShape{Batch: 1, InH: h, InW: h, InC: cin, OutH: (h + stride - 1) / stride, OutW: (h + stride - 1) / stride, OutC: cout,
+			KernelH: k, KernelW: k, StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1, PadTop: k / 2, PadLeft: k / 2,
+			Groups: 1, InStride: cin, OutStride: cout, ResStride: cout}
+		if depthwise {
+			s.Groups = cin
+		}
+		act := Act{}
+		if relu {
+			act = Act{Kind: ActClamp, Hi: 6}
+		}
+		shapes, times, acts = append(shapes, s), append(times, n), append(acts, act)
+	}
+	add(1, 224, 3, 32, 3, 2, false, true)
+	add(1, 112, 32, 32, 3, 1, true, true)
+	add(1, 112, 32, 16, 1, 1, false, false)
+	for _, b := range []struct{ n, h, in, out, stride int }{
+		{1, 112, 16, 24, 2}, {1, 56, 24, 24, 1}, {1, 56, 24, 32, 2}, {2, 28, 32, 32, 1}, {1, 28, 32, 64, 2}, {3, 14, 64, 64, 1},
+		{1, 14, 64, 96, 1}, {2, 14, 96, 96, 1}, {1, 14, 96, 160, 2}, {2, 7, 160, 160, 1}, {1, 7, 160, 320, 1},
+	} {
+		add(b.n, b.h, b.in, 6*b.in, 1, 1, false, true)
+		add(b.n, b.h, 6*b.in, 6*b.in, 3, b.stride, true, true)
+		add(b.n, (b.h+b.stride-1)/b.stride, 6*b.in, b.out, 1, 1, false, false)
+	}
+	add(1, 7, 320, 1280, 1, 1, false, true)
+	add(1, 1, 1280, 1000, 1, 1, false, false)
+	return shapes, times, acts
+}
+
+// BenchmarkMobileNetV2Layers times the convolutions one by one, for each level.
+func BenchmarkMobileNetV2Layers(b *testing.B) {
+	shapes, _, acts := mobileNetV2()
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, l := range cpu.Levels() {
+		for i, s := range shapes {
+			c, err := NewConvF32(l, s, normals(r, s.weightLen()), normals(r, s.OutC), acts[i], false)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Run(fmt.Sprintf("%v/%02d_%s_%dx%dx%d_%d", l, i, c.Name()[:7], s.InH, s.InW, s.InC, s.OutC), func(b *testing.B) {
+				src, dst, scratch := normals(r, s.inLen()), make([]float32, s.outLen()), make([]byte, c.ScratchBytes())
+				for b.Loop() {
+					c.Run(dst, src, nil, scratch, 0, c.Units())
+				}
+				macs := float64(s.OutH*s.OutW) * float64(s.weightLen())
+				b.ReportMetric(2*macs*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gop/s")
+			})
+		}
+	}
+}
+
+// BenchmarkMobileNetV2 runs all convolutions of the network one after another,
+// with weights of their own for each, through two buffers in turn.
+func BenchmarkMobileNetV2(b *testing.B) {
+	shapes, times, acts := mobileNetV2()
+	r := rand.New(rand.NewPCG(1, 1))
+	buf := [2][]float32{normals(r, 112*112*96), normals(r, 112*112*96)}
+	for _, l := range cpu.Levels() {
+		var convs []*ConvF32
+		scratch := 0
+		for i, s := range shapes {
+			for range times[i] {
+				c, err := NewConvF32(l, s, normals(r, s.weightLen()), normals(r, s.OutC), acts[i], false)
+				if err != nil {
+					b.Fatal(err)
+				}
+				convs, scratch = append(convs, c), max(scratch, c.ScratchBytes())
+			}
+		}
+		b.Run(l.String(), func(b *testing.B) {
+			scratch := make([]byte, scratch)
+			for b.Loop() {
+				for i, c := range convs {
+					c.Run(buf[i%2], buf[(i+1)%2], nil, scratch, 0, c.Units())
+				}
+			}
+		})
+	}
+}
