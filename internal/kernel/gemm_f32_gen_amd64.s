@@ -9391,7 +9391,6 @@ done98:
 	VZEROUPPER
 	RET
 
-// Sixteen ones and sixteen zeros: the n lanes mask starts n words before the zeros.
 DATA laneMask<>+0(SB)/4, $-1
 DATA laneMask<>+4(SB)/4, $-1
 DATA laneMask<>+8(SB)/4, $-1

@@ -6,16 +6,22 @@ func init() {
 	outputs["gemm_f32_gen_amd64.s"] = func(a *asm) {
 		gemmF32{name: "gemmF32x14x32AVX512", mr: 14, vec: zmm}.emit(a)
 		gemmF32{name: "gemmF32x6x16AVX2", mr: 6, vec: ymm}.emit(a)
-		a.raw("\n// Sixteen ones and sixteen zeros: the n lanes mask starts n words before the zeros.\n")
-		for i := range 32 {
-			v := 0
-			if i < 16 {
-				v = -1
-			}
-			a.raw("DATA laneMask<>+%d(SB)/4, $%d\n", i*4, v)
-		}
-		a.raw("GLOBL laneMask<>(SB), RODATA, $128\n")
+		laneMask(a)
 	}
+}
+
+// laneMask emits the masks of AVX2: sixteen words of ones and sixteen of zeros.
+// The mask of n lanes starts n words before the zeros.
+func laneMask(a *asm) {
+	a.raw("\n")
+	for i := range 32 {
+		v := 0
+		if i < 16 {
+			v = -1
+		}
+		a.raw("DATA laneMask<>+%d(SB)/4, $%d\n", i*4, v)
+	}
+	a.raw("GLOBL laneMask<>(SB), RODATA, $128\n")
 }
 
 // A vector is a register width.
