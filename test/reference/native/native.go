@@ -84,13 +84,6 @@ func Alloc(size int) *Block {
 	return b
 }
 
-// Words returns a block that holds the given machine words.
-func Words(words ...uintptr) *Block {
-	b := Alloc(8 * len(words))
-	copy(b.words(), words)
-	return b
-}
-
 // CString returns a block that holds s and a terminating zero.
 func CString(s string) *Block {
 	b := Alloc(len(s) + 1)
@@ -100,6 +93,9 @@ func CString(s string) *Block {
 
 // Addr is the block's address for C.
 func (b *Block) Addr() uintptr { return b.addr }
+
+// Len is the block's size in bytes, 0 after Free.
+func (b *Block) Len() int { return b.size }
 
 // Bytes is the block's memory; it must not be used after Free.
 func (b *Block) Bytes() []byte { return Bytes(b.addr, b.size) }

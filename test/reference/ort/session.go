@@ -1,7 +1,6 @@
 package ort
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/edgewise-ml/edgewise/test/reference/native"
@@ -153,16 +152,13 @@ func (s *Session) Outputs() []session.Port { return s.outputs }
 
 // Bind copies the inputs to C memory and wraps them as OrtValues.
 func (s *Session) Bind(inputs map[string]*npz.Array) error {
-	arrays, err := session.Match(s.inputs, inputs, false)
+	arrays, err := session.Match(s.inputs, inputs)
 	if err != nil {
 		return err
 	}
 	s.unbind()
 	for i, a := range arrays {
 		p := s.inputs[i]
-		if err := session.CheckType(p.Name, p.DType, a); err != nil {
-			return err
-		}
 		data := native.Alloc(len(a.Data))
 		copy(data.Bytes(), a.Data)
 		s.buffers = append(s.buffers, data)
@@ -273,9 +269,8 @@ func (s *Session) releaseValues(values *native.Block) {
 	if values == nil {
 		return
 	}
-	words := values.Bytes()
-	for i := range len(words) / 8 {
-		s.lib.release(fnReleaseValue, uintptr(binary.NativeEndian.Uint64(words[8*i:])))
+	for i := range values.Len() / 8 {
+		s.lib.release(fnReleaseValue, values.Word(i))
 		values.SetWord(i, 0)
 	}
 }

@@ -20,8 +20,9 @@ func Fill(ports []Port, shapes map[string][]int64) (map[string]*npz.Array, error
 		return float64(seed>>11) / (1 << 53)
 	}
 	arrays := make(map[string]*npz.Array, len(ports))
+	keys := Keys(ports)
 	for i, p := range ports {
-		shape, ok := shapes[p.Name]
+		shape, ok := shapes[keys[i]]
 		if !ok {
 			for _, d := range p.Shape {
 				shape = append(shape, max(d, 1))
@@ -46,11 +47,7 @@ func Fill(ports []Port, shapes map[string][]int64) (map[string]*npz.Array, error
 				a.Data[k] = byte(random() * 255)
 			}
 		}
-		key := p.Name
-		if arrays[key] != nil || key == "" {
-			key = fmt.Sprint(i)
-		}
-		arrays[key] = a
+		arrays[keys[i]] = a
 	}
 	return arrays, nil
 }

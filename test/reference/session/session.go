@@ -3,7 +3,9 @@
 package session
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/test/reference/npz"
@@ -81,7 +83,7 @@ func RunSamples(s Session, inputs map[string]*npz.Array, keepState bool) (map[st
 		count = a.Shape[0]
 	}
 	if count <= 0 {
-		return nil, fmt.Errorf("no samples")
+		return nil, errors.New("no samples")
 	}
 	stacked := map[string]*npz.Array{}
 	for i := range count {
@@ -113,28 +115,41 @@ func RunSamples(s Session, inputs map[string]*npz.Array, keepState bool) (map[st
 	return stacked, nil
 }
 
-// Match pairs each port with its array. A port is named by its name or, where
-// byIndex, also by its decimal index.
-func Match(ports []Port, arrays map[string]*npz.Array, byIndex bool) ([]*npz.Array, error) {
-	matched, used := make([]*npz.Array, len(ports)), 0
-	var missing []string
+// Keys names the ports in an npz: by their names, or by index where a name is
+// empty or taken by an earlier port.
+func Keys(ports []Port) []string {
+	keys := make([]string, len(ports))
 	for i, p := range ports {
-		a := arrays[p.Name]
-		if a == nil && byIndex {
-			a = arrays[fmt.Sprint(i)]
+		keys[i] = p.Name
+		if p.Name == "" || slices.Contains(keys[:i], p.Name) {
+			keys[i] = fmt.Sprint(i)
 		}
-		if a == nil {
-			missing = append(missing, fmt.Sprintf("%q", p.Name))
-			continue
+	}
+	return keys
+}
+
+// Match pairs each port with its array, by its key or its decimal index.
+func Match(ports []Port, arrays map[string]*npz.Array) ([]*npz.Array, error) {
+	matched := make([]*npz.Array, len(ports))
+	var missing []string
+	for i, key := range Keys(ports) {
+		if matched[i] = arrays[key]; matched[i] == nil {
+			matched[i] = arrays[fmt.Sprint(i)]
 		}
-		matched[i] = a
-		used++
+		if matched[i] == nil {
+			missing = append(missing, fmt.Sprintf("%q", key))
+		}
 	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("no array for input %s", strings.Join(missing, ", "))
 	}
-	if used < len(arrays) {
+	if len(arrays) > len(ports) {
 		return nil, fmt.Errorf("%d arrays given for the %d inputs of the model", len(arrays), len(ports))
+	}
+	for i, a := range matched {
+		if err := CheckType(ports[i], a); err != nil {
+			return nil, err
+		}
 	}
 	return matched, nil
 }

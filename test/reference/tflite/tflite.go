@@ -166,17 +166,14 @@ func (s *Session) Inputs() []session.Port { return s.inputs }
 // Outputs describes the model's outputs.
 func (s *Session) Outputs() []session.Port { return s.outputs }
 
-// Bind copies the arrays into the input tensors. Inputs may be named by index.
+// Bind copies the arrays into the input tensors.
 func (s *Session) Bind(inputs map[string]*npz.Array) error {
-	arrays, err := session.Match(s.inputs, inputs, true)
+	arrays, err := session.Match(s.inputs, inputs)
 	if err != nil {
 		return err
 	}
 	resized := false
 	for i, a := range arrays {
-		if err := session.CheckType(s.inputs[i].Name, s.inputs[i].DType, a); err != nil {
-			return err
-		}
 		if fmt.Sprint(s.lib.shape(s.input(i))) == fmt.Sprint(a.Shape) {
 			continue
 		}
@@ -214,10 +211,10 @@ func (s *Session) Invoke() error {
 	return nil
 }
 
-// Fetch copies the output tensors, keyed by name, or by index where a name is
-// empty or taken.
+// Fetch copies the output tensors.
 func (s *Session) Fetch() (map[string]*npz.Array, error) {
 	arrays := make(map[string]*npz.Array, len(s.outputs))
+	keys := session.Keys(s.outputs)
 	for i, p := range s.outputs {
 		t := s.output(i)
 		a, err := session.NewArray(p.DType, s.lib.shape(t), nil)
@@ -227,11 +224,7 @@ func (s *Session) Fetch() (map[string]*npz.Array, error) {
 		if n := int(s.lib.call("TensorByteSize", t)); n > 0 {
 			a.Data = append([]byte(nil), native.Bytes(s.lib.call("TensorData", t), n)...)
 		}
-		key := p.Name
-		if _, taken := arrays[key]; taken || key == "" {
-			key = fmt.Sprint(i)
-		}
-		arrays[key] = a
+		arrays[keys[i]] = a
 	}
 	return arrays, nil
 }

@@ -105,7 +105,14 @@ func (s *server) do(q request) (any, error) {
 	case "info":
 		return map[string]any{"inputs": ses.Inputs(), "outputs": ses.Outputs()}, nil
 	case "run":
-		return nil, run(ses, q)
+		if err := run(ses, q); err != nil {
+			return nil, err
+		}
+		dtypes := map[string]string{}
+		for i, key := range session.Keys(ses.Outputs()) {
+			dtypes[key] = ses.Outputs()[i].DType
+		}
+		return map[string]any{"dtypes": dtypes}, nil
 	}
 	return nil, fmt.Errorf("unknown verb %q", q.Op)
 }
