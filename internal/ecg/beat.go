@@ -28,13 +28,13 @@ type subject struct {
 func newSubject(src source) *subject {
 	s := &subject{src: src}
 	s.rr = src.uniform(0.60, 1.10)
-	deviation := s.rr * src.uniform(0.015, 0.06)
+	deviation := s.rr * src.uniform(0.015, 0.045)
 	s.rhythm = newRhythm(src, s.rr, deviation, src.uniform(0.3, 2)) // the paper has 0.5
 	s.drawSinus()
 	s.drawEctopic()
-	s.atrialP = src.uniform(-0.6, 0.6)
+	s.atrialP = src.uniform(-0.6, 0.4)
 	s.coupling = src.uniform(0.55, 0.80)
-	for c, odds := range [numberClasses]float64{30, 22, 20, 16, 16} {
+	for c, odds := range [numberClasses]float64{24, 24, 22, 20, 20} {
 		s.prone[c] = odds * src.uniform(0.5, 1.5)
 	}
 	s.noise = drawNoise(src)
@@ -111,7 +111,7 @@ func (s *subject) draw(class Class) beat {
 		b.events = s.ectopic
 	case Fusion:
 		// Both foci activate a part of the ventricles.
-		share := src.uniform(0.3, 0.7)
+		share := src.uniform(0.35, 0.65)
 		for i := range b.events {
 			from, to := s.sinus[i], s.ectopic[i]
 			b.events[i] = event{
@@ -139,7 +139,7 @@ func (s *subject) prematurity(class Class) (before, after float64) {
 	switch class {
 	case Supra:
 		// The sinus node is reset: the pause is less than compensatory.
-		return src.uniform(0.60, 0.86), src.uniform(1.0, 1.12)
+		return src.uniform(0.58, 0.80), src.uniform(1.0, 1.12)
 	case Ventricular:
 		// The sinus node goes on: both intervals make two.
 		before = min(s.coupling*src.around(1, 0.06), 0.9)

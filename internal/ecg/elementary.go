@@ -28,7 +28,7 @@ func exp(x float64) float64 {
 // sincos returns the sine and cosine of an angle in turns.
 func sincos(turns float64) (sin, cos float64) {
 	q := math.Floor(float64(4*turns) + 0.5)
-	r := (turns - q/4) * (2 * math.Pi) // within an eighth of a turn of 0
+	r := (turns - float64(q/4)) * (2 * math.Pi) // within an eighth of a turn of 0
 	s := r * r
 	sin = r * horner(s, -1./39916800, 1./362880, -1./5040, 1./120, -1./6, 1)
 	cos = horner(s, 1./479001600, -1./3628800, 1./40320, -1./720, 1./24, -1./2, 1)

@@ -77,7 +77,7 @@ func (o *oscillator) derivative(s state, t float64) state {
 	omega := 2 * math.Pi / rr
 	alpha := 1 - math.Sqrt(float64(s.x*s.x)+float64(s.y*s.y))
 	breath, _ := sincos(t * o.breathHz)
-	since := o.turns(s) * rr
+	since := float64(o.turns(s) * rr)
 	z := float64(o.breath*breath) - s.z - pull(&o.beats[o.now].events, since)
 	if o.now+1 < len(o.beats) {
 		z -= pull(&o.beats[o.now+1].events, since-rr)
@@ -99,7 +99,7 @@ func pull(events *[waves]event, since float64) float64 {
 		if u < -5 || u > 5 || e.height == 0 {
 			continue // below 2e-5 of the event
 		}
-		sum += float64(e.height / e.width * u * exp(-0.5*u*u))
+		sum += float64(e.height / e.width * u * exp(float64(-0.5*u*u)))
 	}
 	return sum
 }
@@ -109,9 +109,10 @@ func pull(events *[waves]event, since float64) float64 {
 // that passes one.
 func (o *oscillator) advance(h float64) bool {
 	s := o.state
+	half := float64(h / 2)
 	k1 := o.derivative(s, o.time)
-	k2 := o.derivative(s.step(k1, h/2), o.time+h/2)
-	k3 := o.derivative(s.step(k2, h/2), o.time+h/2)
+	k2 := o.derivative(s.step(k1, half), o.time+half)
+	k3 := o.derivative(s.step(k2, half), o.time+half)
 	k4 := o.derivative(s.step(k3, h), o.time+h)
 	s = s.step(k1, h/6).step(k2, h/3).step(k3, h/3).step(k4, h/6)
 	o.phase = o.turns(s)

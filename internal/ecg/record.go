@@ -32,7 +32,7 @@ func (s *subject) script() (beats []beat, artefact []float64, first int) {
 			if before == 1 {
 				before = factor
 			}
-			beats[n-1].rr = s.rhythm.at(t) * before
+			beats[n-1].rr = float64(s.rhythm.at(t) * before)
 			t += beats[n-1].rr
 		}
 		factor = after

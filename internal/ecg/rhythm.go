@@ -29,7 +29,7 @@ func newRhythm(src source, mean, deviation, lfhf float64) *rhythm {
 	r := &rhythm{mean: mean}
 	var total float64
 	for k := range r.amplitude {
-		f := float64(k+1) / rhythmPeriod
+		f := float64(float64(k+1) / rhythmPeriod)
 		power := float64(lfhf*bump(f-mayerHz, bandwidthHz)) + bump(f-respiratoryHz, bandwidthHz)
 		r.amplitude[k] = power
 		r.phase[k] = src.uniform(0, 1)
@@ -57,5 +57,5 @@ func (r *rhythm) at(t float64) float64 {
 // bump is a Gaussian of unit height.
 func bump(x, width float64) float64 {
 	u := x / width
-	return exp(-0.5 * u * u)
+	return exp(float64(-0.5 * u * u))
 }
