@@ -13,6 +13,7 @@ import (
 // constant right side, see ConvShape.
 type ConvF32 struct {
 	shape    ConvShape
+	level    cpu.Level
 	act      Act
 	lo, hi   float32
 	more     bool // the activation is not only a clamp
@@ -42,7 +43,7 @@ func NewConvF32(l cpu.Level, s ConvShape, w, bias []float32, act Act, residual b
 	if residual && s.ResStride < s.OutC {
 		return nil, fmt.Errorf("conv f32: residual pixel stride %d is below %d output channels", s.ResStride, s.OutC)
 	}
-	c := &ConvF32{shape: s, act: act, residual: residual}
+	c := &ConvF32{level: l, shape: s, act: act, residual: residual}
 	c.lo, c.hi, c.more = act.clamp()
 	var err error
 	if s.depthwise() {
@@ -97,7 +98,7 @@ func (c *ConvF32) Run(dst, src, residual []float32, scratch []byte, lo, hi int) 
 func (c *ConvF32) activate(dst unsafe.Pointer, rows, n, step int) {
 	for r := range rows {
 		row := unsafe.Slice((*float32)(unsafe.Add(dst, r*step*4)), n)
-		c.act.Apply(row, row)
+		c.act.Apply(c.level, row, row)
 	}
 }
 

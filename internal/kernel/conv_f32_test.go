@@ -49,7 +49,7 @@ func naiveConv(s ConvShape, w, bias, src, res []float32, act Act) (want, scale [
 					if res != nil {
 						add(float64(res[pixel*s.ResStride+oc]))
 					}
-					want[pixel*s.OutStride+oc] = float64(act.one(float32(sum)))
+					want[pixel*s.OutStride+oc] = act.exact(float32(sum))
 					scale[pixel*s.OutStride+oc] = mag
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 // ConvShape is the geometry of a convolution over NHWC tensors, and of
@@ -24,7 +25,7 @@ type ConvShape struct {
 }
 
 // maxElements bounds a tensor so that byte offsets stay far from overflow.
-const maxElements = 1 << 40
+const maxElements = 1 << (28 + 12*(bits.UintSize/64)) // 2^28 or 2^40
 
 // Validate reports whether the shape describes a convolution that can run.
 func (s ConvShape) Validate() error {

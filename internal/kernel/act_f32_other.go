@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package kernel
+
+import "github.com/edgewise-ml/edgewise/internal/cpu"
+
+func (a Act) applyArch(cpu.Level, []float32, []float32) bool { return false }
