@@ -1,3 +1,5 @@
+//go:build !amd64
+
 package kernel
 
 import (
@@ -14,7 +16,8 @@ var (
 	u8DepthwiseKernels []*u8Depthwise
 )
 
-const binaryU8Level = cpu.Generic
+// u8SlicesLevel is the level of the assembly over slices.
+const u8SlicesLevel = cpu.Generic
 
 func u8GemmAsm(int, *u8GemmArgs)   {}
 func u8TapsAsm(int, *u8TapArgs)    {}
@@ -22,6 +25,9 @@ func u8SweepAsm(int, *u8SweepArgs) {}
 
 func binaryU8Asm(_ *preparedAdd, _, _, _ unsafe.Pointer, _ int) {}
 
-func widenU8(_ *u8Gemm, dst, src []byte) {}
+func widenU8(*u8Gemm, []byte, []byte) {}
 
-func quantizeU8Vector(_ cpu.Level, _ []uint8, _ []float32, _ float32, _, _, _ uint8) int { return 0 }
+func maxU8Asm(_, _ unsafe.Pointer, _ int)        {}
+func accumulateU8Asm(_, _ unsafe.Pointer, _ int) {}
+
+func quantizeU8Asm(_ *[4]float32, _, _ unsafe.Pointer, _ int) {}

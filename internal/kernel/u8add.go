@@ -177,15 +177,11 @@ func (p *preparedAdd) run(dst, a, b []uint8) {
 //
 //go:noinline
 func (p *preparedAdd) vector(dst, a, b []uint8) int {
-	if len(dst) == 0 || !p.level.Includes(binaryU8Level) {
+	if len(dst) == 0 || u8SlicesLevel == cpu.Generic || !p.level.Includes(u8SlicesLevel) {
 		return 0
 	}
-	n := len(dst)
-	if binaryU8Level == cpu.Generic {
-		return 0
-	}
-	binaryU8Asm(p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), n)
-	return n
+	binaryU8Asm(p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), len(dst))
+	return len(dst)
 }
 
 // scalar computes with one value of b, as a table of the 256 results.

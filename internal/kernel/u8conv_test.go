@@ -48,7 +48,8 @@ func naiveRequant(acc int64, mult float32, zero, lo, hi uint8) uint8 {
 }
 
 func naiveAdd(q QuantAdd, a, b uint8) uint8 {
-	x, y := float32(int(a)-int(q.AZero))*q.AMult, float32(int(b)-int(q.BZero))*q.BMult
+	// Converted, so that no compiler may fuse a product into the sum.
+	x, y := float32(float32(int(a)-int(q.AZero))*q.AMult), float32(float32(int(b)-int(q.BZero))*q.BMult)
 	s := x + y
 	r := math.RoundToEven(float64(s)) + float64(q.OutZero)
 	return uint8(min(max(r, float64(q.Lo)), float64(q.Hi)))
@@ -90,6 +91,7 @@ func convCases() []convCase {
 	add("pointwise residual", conv(1, 7, 9, 24, 24, 1, 1, 1, 1, 0, 1), res)
 	add("pointwise odd", conv(2, 5, 3, 13, 37, 1, 1, 1, 1, 0, 1), res, views)
 	add("pointwise one channel", conv(1, 30, 30, 1, 3, 1, 1, 1, 1, 0, 1), one)
+	add("pointwise all heights", conv(1, 1, 14*3+7+4+2+1, 24, 40, 1, 1, 1, 1, 0, 1), wzN)
 	add("pointwise stride", conv(1, 15, 15, 16, 70, 1, 1, 2, 1, 0, 1))
 	add("pointwise padded", conv(1, 6, 6, 8, 9, 1, 1, 1, 1, 1, 1))
 	add("gemv", conv(1, 1, 1, 300, 101, 1, 1, 1, 1, 0, 1))

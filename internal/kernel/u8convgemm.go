@@ -314,23 +314,25 @@ func (c *u8ConvGemm) rows(out *u8Output, scratch []byte, m, n int, a unsafe.Poin
 	}
 }
 
-// tiles runs the kernel over n rows with the tallest tiles that fit.
+// tiles runs the kernel over n rows with the tallest tiles that fit. The kernel
+// may change the fields that it counts with.
 func (k *u8Gemm) tiles(a *u8GemmArgs, n int) {
+	src, sum, dst := a.a, a.rowSum, a.dst
 	for i, h := range k.rows {
 		t := n / h
 		if t == 0 {
 			continue
 		}
-		a.tiles = t
+		a.a, a.rowSum, a.dst, a.tiles = src, sum, dst, t
 		k.run(i, a)
 		n -= t * h
 		if n == 0 {
 			return
 		}
-		a.a = unsafe.Add(a.a, t*h*a.aStride)
-		a.dst = unsafe.Add(a.dst, t*h*a.dstRow)
-		if a.rowSum != nil {
-			a.rowSum = unsafe.Add(a.rowSum, 4*t*h)
+		src = unsafe.Add(src, t*h*a.aStride)
+		dst = unsafe.Add(dst, t*h*a.dstRow)
+		if sum != nil {
+			sum = unsafe.Add(sum, 4*t*h)
 		}
 	}
 }

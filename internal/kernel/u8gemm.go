@@ -26,8 +26,7 @@ type u8Gemm struct {
 	whole bool
 	// rows lists the tile heights the kernel has code for, tallest first, 1 last.
 	rows []int
-	// asm is the number of the assembly routine for rows[0], the others following
-	// it; -1 for the portable twin.
+	// asm is the number of the assembly routine, -1 for the portable twin.
 	asm int
 }
 
@@ -40,7 +39,8 @@ func (k *u8Gemm) run(i int, a *u8GemmArgs) {
 		u8GemmGo(k, i, a)
 		return
 	}
-	u8GemmAsm(k.asm+i, a)
+	a.height = k.rows[i]
+	u8GemmAsm(k.asm, a)
 }
 
 // group returns how many consecutive k share four bytes.
@@ -84,6 +84,7 @@ type u8GemmArgs struct {
 	lo32    uint32
 	hi32    uint32
 	cols    int // columns to store
+	height  int // rows of a tile
 }
 
 // setOutput fills the fields that describe the quantized output.

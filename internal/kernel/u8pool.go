@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
@@ -151,14 +152,26 @@ func (p *PoolU8) average(out, src []uint8, sum []int32, u, x int) {
 }
 
 // maxU8 raises dst to src where src is greater.
+//
+//go:noinline
 func maxU8(l cpu.Level, dst, src []uint8) {
+	if len(dst) > 0 && u8SlicesLevel != cpu.Generic && l.Includes(u8SlicesLevel) {
+		maxU8Asm(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src[:len(dst)])), len(dst))
+		return
+	}
 	for i, v := range src[:len(dst)] {
 		dst[i] = max(dst[i], v)
 	}
 }
 
 // accumulateU8 adds src to sum.
+//
+//go:noinline
 func accumulateU8(l cpu.Level, sum []int32, src []uint8) {
+	if len(sum) > 0 && u8SlicesLevel != cpu.Generic && l.Includes(u8SlicesLevel) {
+		accumulateU8Asm(unsafe.Pointer(unsafe.SliceData(sum)), unsafe.Pointer(unsafe.SliceData(src[:len(sum)])), len(sum))
+		return
+	}
 	for i, v := range src[:len(sum)] {
 		sum[i] += int32(v)
 	}

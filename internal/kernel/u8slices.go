@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
@@ -58,7 +59,7 @@ func QuantizeU8(l cpu.Level, dst []uint8, src []float32, scale float32, zero, lo
 	dst = dst[:len(src)]
 	done := 0
 	for done < len(src) {
-		n := quantizeU8Vector(l, dst[done:], src[done:min(len(src), done+maxBinary)], scale, zero, lo, hi)
+		n := quantizeVector(l, dst[done:], src[done:min(len(src), done+maxBinary)], scale, zero, lo, hi)
 		if n == 0 {
 			break
 		}
@@ -67,6 +68,19 @@ func QuantizeU8(l cpu.Level, dst []uint8, src []float32, scale float32, zero, lo
 	for i := done; i < len(src); i++ {
 		dst[i] = clampRound(src[i]/scale, zero, lo, hi)
 	}
+}
+
+// quantizeVector lets assembly quantize a prefix and returns its length.
+//
+//go:noinline
+func quantizeVector(l cpu.Level, dst []uint8, src []float32, scale float32, zero, lo, hi uint8) int {
+	if len(src) == 0 || u8SlicesLevel == cpu.Generic || !l.Includes(u8SlicesLevel) {
+		return 0
+	}
+	z := float32(zero)
+	p := [4]float32{scale, float32(lo) - z, float32(hi) - z, math.Float32frombits(uint32(zero))}
+	quantizeU8Asm(&p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
+	return len(src)
 }
 
 // QuantizeChannelsU8 is QuantizeU8 with a scale and zero point for each index of

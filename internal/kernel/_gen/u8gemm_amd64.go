@@ -1,0 +1,327 @@
+package main
+
+import "fmt"
+
+var xmm = vector{"X", 4, 32}
+
+func init() {
+	outputs["u8_gemm_gen_amd64.s"] = func(a *asm) {
+		gemmU8{name: "gemmU8x14x32VNNI", vec: zmm, vecs: 2, vnni: true}.emit(a)
+		gemmU8{name: "gemmU8x14x16VNNI", vec: zmm, vecs: 1, vnni: true}.emit(a)
+		gemmU8{name: "gemmU8x14x32AVX512", vec: zmm, vecs: 2}.emit(a)
+		gemmU8{name: "gemmU8x14x16AVX512", vec: zmm, vecs: 1}.emit(a)
+		gemmU8{name: "gemmU8x6x16AVX2", vec: ymm, vecs: 2}.emit(a)
+		a.table("u8RowsApart", 8, 0, 2, 4, 6, 1, 3, 5, 7)
+		a.table("u8LowLanes", 8, 0, 1, 8, 9, 2, 3, 10, 11)
+		a.table("u8HighLanes", 8, 4, 5, 12, 13, 6, 7, 14, 15)
+	}
+}
+
+// table emits a constant of words of a size.
+func (a *asm) table(name string, size int, words ...uint64) {
+	for i, w := range words {
+		a.raw("DATA %s<>+%d(SB)/%d, $%d\n", name, i*size, size, w)
+	}
+	a.raw("GLOBL %s<>(SB), RODATA, $%d\n", name, size*len(words))
+}
+
+// gemmU8 emits the tiles of a kernel, one body for each height.
+//
+// Register plan:
+//
+//	DI            arguments
+//	R8, R9, R10   rows 0, 5 and 10 of the activations at the current k
+//	R13, R12      bytes from row to row, and three times that
+//	SI            current place in the panel
+//	CX            groups left in the segment
+//	DX, BX        next segment offset, segments left
+//	R11, R15      destination, bytes from row to row
+//	V0 …          sums, row by row; last the panel's vectors and one broadcast
+//	              group, before them a product where there is no dot product
+type gemmU8 struct {
+	name string
+	vec  vector
+	vecs int
+	vnni bool
+}
+
+func (g gemmU8) heights() []int {
+	if g.vec.reg == "Z" {
+		return []int{14, 7, 4, 2, 1}
+	}
+	return []int{6, 3, 2, 1}
+}
+
+func (g gemmU8) b(i int) string { return g.vec.r(g.vec.regs - g.vecs + i) }
+func (g gemmU8) x() string      { return g.vec.r(g.vec.regs - g.vecs - 1) }
+func (g gemmU8) tmp() string    { return g.vec.r(g.vec.regs - g.vecs - 2) }
+
+// evex is the suffix that whole-register instructions take on zmm.
+func (g gemmU8) evex(s string) string {
+	if g.vec.reg == "Z" {
+		return s
+	}
+	return ""
+}
+
+func (g gemmU8) emit(a *asm) {
+	a.text(g.name, 8)
+	a.ins("MOVQ args+0(FP), DI")
+	a.ins("MOVQ u8GemmArgs_aStride(DI), R13")
+	a.ins("LEAQ (R13)(R13*2), R12")
+	a.ins("MOVQ u8GemmArgs_dst(DI), R11")
+	a.ins("MOVQ u8GemmArgs_dstRow(DI), R15")
+	if g.vec.reg == "Z" {
+		a.ins("MOVQ u8GemmArgs_mask(DI), AX")
+		a.ins("KMOVQ AX, K1")
+		a.ins("KSHIFTRQ $16, K1, K2")
+	}
+	a.ins("MOVQ u8GemmArgs_height(DI), AX")
+	h := g.heights()
+	for _, rows := range h[1:] {
+		a.ins("CMPQ AX, $%d", rows)
+		a.ins("JEQ rows%d", rows)
+	}
+	for _, rows := range h {
+		g.tile(a, rows)
+	}
+}
+
+func (g gemmU8) tile(a *asm, rows int) {
+	v := g.vec
+	free := v.regs - g.vecs - 1
+	if !g.vnni {
+		free--
+	}
+	// Low tiles keep several sums for successive k to hide the latency.
+	sets := 1
+	for sets < 4 && rows*g.vecs*sets*2 <= free && rows*g.vecs*sets < 10 {
+		sets *= 2
+	}
+	sum := func(set, row, i int) string { return v.r((set*rows+row)*g.vecs + i) }
+
+	a.at(fmt.Sprintf("rows%d", rows))
+	for i := range g.vecs {
+		for set := 1; set < sets; set++ {
+			for row := range rows {
+				s := sum(set, row, i)
+				a.ins("VPXOR%s %s, %s, %s", g.evex("D"), s, s, s)
+			}
+		}
+	}
+	plain, ready := a.label("plain"), a.label("ready")
+	a.ins("MOVQ u8GemmArgs_start(DI), AX")
+	for i := range g.vecs {
+		a.ins("VMOVDQU%s %d(AX), %s", g.evex("32"), i*v.bytes(), g.b(i))
+	}
+	a.ins("MOVQ u8GemmArgs_rowSum(DI), CX")
+	a.ins("TESTQ CX, CX")
+	a.ins("JEQ %s", plain)
+	a.ins("MOVQ u8GemmArgs_colZero(DI), AX")
+	for row := range rows {
+		a.ins("VPBROADCASTD %d(CX), %s", 4*row, g.x())
+		for i := range g.vecs {
+			a.ins("VPMULLD %d(AX), %s, %s", i*v.bytes(), g.x(), sum(0, row, i))
+			a.ins("VPADDD %s, %s, %s", g.b(i), sum(0, row, i), sum(0, row, i))
+		}
+	}
+	a.ins("ADDQ $%d, u8GemmArgs_rowSum(DI)", 4*rows)
+	a.ins("JMP %s", ready)
+	a.at(plain)
+	for row := range rows {
+		for i := range g.vecs {
+			a.ins("VMOVDQA%s %s, %s", g.evex("32"), g.b(i), sum(0, row, i))
+		}
+	}
+	a.at(ready)
+	a.ins("MOVQ u8GemmArgs_b(DI), SI")
+	a.ins("MOVQ u8GemmArgs_segOff(DI), DX")
+	a.ins("MOVQ u8GemmArgs_segs(DI), BX")
+	segment, loop, tail, last, next := a.label("segment"), a.label("loop"), a.label("tail"), a.label("last"), a.label("next")
+	a.at(segment)
+	a.ins("MOVQ u8GemmArgs_a(DI), R8")
+	a.ins("ADDQ (DX), R8")
+	a.ins("ADDQ $8, DX")
+	bases := (rows + 4) / 5
+	for i := 1; i < bases; i++ {
+		a.ins("LEAQ (R%d)(R13*4), R%d", 7+i, 8+i)
+		a.ins("ADDQ R13, R%d", 8+i)
+	}
+	a.ins("MOVQ u8GemmArgs_groups(DI), CX")
+	step := func(k int) {
+		for i := range g.vecs {
+			a.ins("VMOVDQU%s %d(SI), %s", g.evex("32"), (k*g.vecs+i)*v.bytes(), g.b(i))
+		}
+		for row := range rows {
+			index := [...]string{"", "(R13*1)", "(R13*2)", "(R12*1)", "(R13*4)"}[row%5]
+			a.ins("VPBROADCASTD %d(R%d)%s, %s", 4*k, 8+row/5, index, g.x())
+			for i := range g.vecs {
+				s := sum(k%sets, row, i)
+				if g.vnni {
+					a.ins("VPDPBUSD %s, %s, %s", g.b(i), g.x(), s)
+				} else {
+					a.ins("VPMADDWD %s, %s, %s", g.b(i), g.x(), g.tmp())
+					a.ins("VPADDD %s, %s, %s", g.tmp(), s, s)
+				}
+			}
+		}
+	}
+	advance := func(k int) {
+		a.ins("ADDQ $%d, SI", k*g.vecs*v.bytes())
+		for i := range bases {
+			a.ins("ADDQ $%d, R%d", 4*k, 8+i)
+		}
+	}
+	if sets > 1 {
+		a.ins("SUBQ $%d, CX", sets)
+		a.ins("JLT %s", tail)
+		a.ins("PCALIGN $32")
+		a.at(loop)
+		for k := range sets {
+			step(k)
+		}
+		advance(sets)
+		a.ins("SUBQ $%d, CX", sets)
+		a.ins("JGE %s", loop)
+		a.at(tail)
+		a.ins("ADDQ $%d, CX", sets)
+		a.ins("JEQ %s", next)
+	} else {
+		a.ins("PCALIGN $32")
+	}
+	a.at(last)
+	step(0)
+	advance(1)
+	a.ins("SUBQ $1, CX")
+	a.ins("JNE %s", last)
+	a.at(next)
+	a.ins("SUBQ $1, BX")
+	a.ins("JNE %s", segment)
+	for n := sets; n > 1; n /= 2 {
+		for set := range n / 2 {
+			for row := range rows {
+				for i := range g.vecs {
+					a.ins("VPADDD %s, %s, %s", sum(set+n/2, row, i), sum(set, row, i), sum(set, row, i))
+				}
+			}
+		}
+	}
+	raw, done := a.label("raw"), a.label("done")
+	a.ins("MOVQ u8GemmArgs_mult(DI), AX")
+	a.ins("TESTQ AX, AX")
+	a.ins("JEQ %s", raw)
+	if g.vecs == 2 {
+		g.bytesPaired(a, rows, func(row, i int) string { return sum(0, row, i) })
+	} else {
+		g.bytes(a, rows, func(row int) string { return sum(0, row, 0) })
+	}
+	a.ins("JMP %s", done)
+	a.at(raw)
+	g.accumulators(a, rows, func(row, i int) string { return sum(0, row, i) })
+	a.at(done)
+	a.ins("SUBQ $1, u8GemmArgs_tiles(DI)")
+	end := a.label("end")
+	a.ins("JEQ %s", end)
+	a.ins("IMUL3Q $%d, R13, AX", rows)
+	a.ins("ADDQ AX, u8GemmArgs_a(DI)")
+	a.ins("JMP rows%d", rows)
+	a.at(end)
+	a.ins("VZEROUPPER")
+	a.ins("RET")
+}
+
+// bytesPaired requantizes two vectors a row. Packing works within 16-byte
+// lanes; the panel's column order makes up for the first of the two packs and
+// one permutation parts the rows that the second joins.
+func (g gemmU8) bytesPaired(a *asm, rows int, sum func(row, i int) string) {
+	v := g.vec
+	for i := range 2 {
+		a.ins("VMOVUPS %d(AX), %s", i*v.bytes(), g.b(i))
+	}
+	a.ins("VPBROADCASTD u8GemmArgs_zero(DI), %s", g.x())
+	for row := range rows {
+		for i := range 2 {
+			a.ins("VCVTDQ2PS %s, %s", sum(row, i), sum(row, i))
+			a.ins("VMULPS %s, %s, %s", g.b(i), sum(row, i), sum(row, i))
+			a.ins("VCVTPS2DQ %s, %s", sum(row, i), sum(row, i))
+		}
+		a.ins("VPACKSSDW %s, %s, %s", sum(row, 1), sum(row, 0), sum(row, 0))
+		a.ins("VPADDSW %s, %s, %s", g.x(), sum(row, 0), sum(row, 0))
+	}
+	a.ins("VPBROADCASTD u8GemmArgs_lo(DI), %s", g.b(0))
+	a.ins("VPBROADCASTD u8GemmArgs_hi(DI), %s", g.b(1))
+	if v.reg == "Z" {
+		a.ins("VMOVDQU64 u8RowsApart<>(SB), %s", g.x())
+	}
+	for row := 0; row < rows; row += 2 {
+		s := sum(row, 0)
+		a.ins("VPACKUSWB %s, %s, %s", sum(min(row+1, rows-1), 0), s, s)
+		a.ins("VPMAXUB %s, %s, %s", g.b(0), s, s)
+		a.ins("VPMINUB %s, %s, %s", g.b(1), s, s)
+		if v.reg == "Z" {
+			a.ins("VPERMQ %s, %s, %s", s, g.x(), s)
+			a.ins("VMOVDQU8 Y%s, K1, (R11)", s[1:])
+		} else {
+			a.ins("VPERMQ $0xD8, %s, %s", s, s)
+			a.ins("VMOVDQU X%s, (R11)", s[1:])
+		}
+		a.ins("ADDQ R15, R11")
+		if row+1 == rows {
+			break
+		}
+		if v.reg == "Z" {
+			a.ins("VEXTRACTI64X4 $1, %s, Y%s", s, s[1:])
+			a.ins("VMOVDQU8 Y%s, K1, (R11)", s[1:])
+		} else {
+			a.ins("VEXTRACTI128 $1, %s, (R11)", s)
+		}
+		a.ins("ADDQ R15, R11")
+	}
+}
+
+// bytes requantizes one vector a row.
+func (g gemmU8) bytes(a *asm, rows int, sum func(row int) string) {
+	zero, lo, hi := g.x(), g.tmp(), g.vec.r(g.vec.regs-g.vecs-3)
+	a.ins("VMOVUPS (AX), %s", g.b(0))
+	a.ins("VPBROADCASTD u8GemmArgs_zero32(DI), %s", zero)
+	a.ins("VPBROADCASTD u8GemmArgs_lo32(DI), %s", lo)
+	a.ins("VPBROADCASTD u8GemmArgs_hi32(DI), %s", hi)
+	for row := range rows {
+		s := sum(row)
+		a.ins("VCVTDQ2PS %s, %s", s, s)
+		a.ins("VMULPS %s, %s, %s", g.b(0), s, s)
+		a.ins("VCVTPS2DQ %s, %s", s, s)
+		a.ins("VPADDD %s, %s, %s", zero, s, s)
+		a.ins("VPMAXSD %s, %s, %s", lo, s, s)
+		a.ins("VPMINSD %s, %s, %s", hi, s, s)
+		a.ins("VPMOVDB %s, K1, (R11)", s)
+		a.ins("ADDQ R15, R11")
+	}
+}
+
+// accumulators stores the sums themselves, columns in their natural order.
+func (g gemmU8) accumulators(a *asm, rows int, sum func(row, i int) string) {
+	zmm := g.vec.reg == "Z"
+	if zmm && g.vecs == 2 {
+		a.ins("VMOVDQU64 u8LowLanes<>(SB), %s", g.b(0))
+		a.ins("VMOVDQU64 u8HighLanes<>(SB), %s", g.b(1))
+	}
+	for row := range rows {
+		switch {
+		case g.vecs == 1:
+			a.ins("VMOVDQU32 %s, K1, (R11)", sum(row, 0))
+		case zmm:
+			a.ins("VMOVDQA64 %s, %s", sum(row, 0), g.x())
+			a.ins("VPERMT2Q %s, %s, %s", sum(row, 1), g.b(0), sum(row, 0))
+			a.ins("VPERMT2Q %s, %s, %s", sum(row, 1), g.b(1), g.x())
+			a.ins("VMOVDQU32 %s, K1, (R11)", sum(row, 0))
+			a.ins("VMOVDQU32 %s, K2, 64(R11)", g.x())
+		default:
+			a.ins("VPERM2I128 $0x20, %s, %s, %s", sum(row, 1), sum(row, 0), g.x())
+			a.ins("VPERM2I128 $0x31, %s, %s, %s", sum(row, 1), sum(row, 0), sum(row, 0))
+			a.ins("VMOVDQU %s, (R11)", g.x())
+			a.ins("VMOVDQU %s, 32(R11)", sum(row, 0))
+		}
+		a.ins("ADDQ R15, R11")
+	}
+}

@@ -1,0 +1,229 @@
+package main
+
+import "fmt"
+
+func sprint(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+func init() {
+	outputs["u8_slices_gen_amd64.s"] = func(a *asm) {
+		binaryU8(a)
+		quantizeU8(a)
+		widenU8(a, "widenU8AVX512", zmm)
+		widenU8(a, "widenU8AVX2", ymm)
+		maxU8(a)
+		accumulateU8(a)
+		peakU8(a)
+		a.table("u8Transpose4", 4, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
+	}
+}
+
+// blocks emits a loop over CX bytes, 64 a turn with the last turn masked: K1
+// has a bit for each byte, K2 … K5 for each 16 of them. The body moves the
+// pointers itself.
+func blocks(a *asm, what string, body func(masked bool)) {
+	loop, tail, end := a.label(what), a.label(what+"tail"), a.label(what+"end")
+	a.ins("SUBQ $64, CX")
+	a.ins("JLT %s", tail)
+	a.at(loop)
+	body(false)
+	a.ins("SUBQ $64, CX")
+	a.ins("JGE %s", loop)
+	a.at(tail)
+	a.ins("ADDQ $64, CX")
+	a.ins("JEQ %s", end)
+	a.ins("MOVQ $-1, AX")
+	a.ins("BZHIQ CX, AX, AX")
+	a.ins("KMOVQ AX, K1")
+	for i := range 4 {
+		a.ins("KMOVW AX, K%d", 2+i)
+		a.ins("SHRQ $16, AX")
+	}
+	body(true)
+	a.at(end)
+	a.ins("VZEROUPPER")
+	a.ins("RET")
+}
+
+// part emits an instruction on one 16th-lane part of a block, masked if asked.
+func part(a *asm, op string, masked bool, i int, src, dst string, z bool) {
+	switch {
+	case !masked:
+		a.ins("%s %s, %s", op, src, dst)
+	case z:
+		a.ins("%s.Z %s, K%d, %s", op, src, 2+i, dst)
+	default:
+		a.ins("%s %s, K%d, %s", op, src, 2+i, dst)
+	}
+}
+
+func storeBytes(a *asm, masked bool, r string) {
+	if masked {
+		a.ins("VMOVDQU8 %s, K1, (DI)", r)
+	} else {
+		a.ins("VMOVDQU8 %s, (DI)", r)
+	}
+}
+
+// binaryU8 emits the quantized sum and product of two slices.
+//
+//	R8 numbers; DI, SI, DX destination and operands; CX bytes left
+//	Z0 … Z3 first operand and result, Z4 … Z7 second
+//	Z16 … zero points, multipliers, output zero, bounds, order
+func binaryU8(a *asm) {
+	a.text("binaryU8AVX512", 40)
+	a.ins("MOVQ p+0(FP), R8")
+	a.ins("MOVQ dst+8(FP), DI")
+	a.ins("MOVQ a+16(FP), SI")
+	a.ins("MOVQ b+24(FP), DX")
+	a.ins("MOVQ n+32(FP), CX")
+	for i, f := range []string{"aZero", "bZero", "aMult", "bMult", "zero", "lo", "hi"} {
+		a.ins("VPBROADCASTD preparedAdd_%s(R8), Z%d", f, 16+i)
+	}
+	a.ins("VMOVDQU32 u8Transpose4<>(SB), Z23")
+	body := func(masked, product bool) {
+		for i := range 4 {
+			part(a, "VPMOVZXBD", masked, i, sprint("%d(SI)", 16*i), sprint("Z%d", i), true)
+			part(a, "VPMOVZXBD", masked, i, sprint("%d(DX)", 16*i), sprint("Z%d", 4+i), true)
+			a.ins("VPSUBD Z16, Z%d, Z%d", i, i)
+			a.ins("VPSUBD Z17, Z%d, Z%d", 4+i, 4+i)
+			if product {
+				a.ins("VPMULLD Z%d, Z%d, Z%d", 4+i, i, i)
+				a.ins("VCVTDQ2PS Z%d, Z%d", i, i)
+				a.ins("VMULPS Z18, Z%d, Z%d", i, i)
+			} else {
+				a.ins("VCVTDQ2PS Z%d, Z%d", i, i)
+				a.ins("VCVTDQ2PS Z%d, Z%d", 4+i, 4+i)
+				a.ins("VMULPS Z18, Z%d, Z%d", i, i)
+				a.ins("VMULPS Z19, Z%d, Z%d", 4+i, 4+i)
+				a.ins("VADDPS Z%d, Z%d, Z%d", 4+i, i, i)
+			}
+			a.ins("VCVTPS2DQ Z%d, Z%d", i, i)
+		}
+		a.ins("VPACKSSDW Z1, Z0, Z0")
+		a.ins("VPACKSSDW Z3, Z2, Z2")
+		a.ins("VPADDSW Z20, Z0, Z0")
+		a.ins("VPADDSW Z20, Z2, Z2")
+		a.ins("VPACKUSWB Z2, Z0, Z0")
+		a.ins("VPMAXUB Z21, Z0, Z0")
+		a.ins("VPMINUB Z22, Z0, Z0")
+		a.ins("VPERMD Z0, Z23, Z0")
+		storeBytes(a, masked, "Z0")
+		for _, r := range []string{"DI", "SI", "DX"} {
+			a.ins("ADDQ $64, %s", r)
+		}
+	}
+	a.ins("CMPL preparedAdd_product(R8), $0")
+	a.ins("JNE product")
+	blocks(a, "sum", func(m bool) { body(m, false) })
+	a.at("product")
+	blocks(a, "mul", func(m bool) { body(m, true) })
+}
+
+// quantizeU8 emits floats to bytes: division, bounds as floats (which also
+// keeps the conversion within int32), rounding.
+func quantizeU8(a *asm) {
+	a.text("quantizeU8AVX512", 32)
+	a.ins("MOVQ p+0(FP), R8")
+	a.ins("MOVQ dst+8(FP), DI")
+	a.ins("MOVQ src+16(FP), SI")
+	a.ins("MOVQ n+24(FP), CX")
+	for i := range 4 { // scale, lo-zero, hi-zero, zero
+		a.ins("VPBROADCASTD %d(R8), Z%d", 4*i, 16+i)
+	}
+	blocks(a, "block", func(masked bool) {
+		for i := range 4 {
+			r := sprint("Z%d", i)
+			part(a, "VMOVUPS", masked, i, sprint("%d(SI)", 64*i), r, true)
+			a.ins("VDIVPS Z16, %s, %s", r, r)
+			a.ins("VCMPPS $7, %s, %s, K7", r, r)
+			a.ins("VMOVAPS.Z %s, K7, %s", r, r)
+			a.ins("VMAXPS Z17, %s, %s", r, r)
+			a.ins("VMINPS Z18, %s, %s", r, r)
+			a.ins("VCVTPS2DQ %s, %s", r, r)
+			a.ins("VPADDD Z19, %s, %s", r, r)
+			part(a, "VPMOVDB", masked, i, r, sprint("%d(DI)", 16*i), false)
+		}
+		a.ins("ADDQ $256, SI")
+		a.ins("ADDQ $64, DI")
+	})
+}
+
+// widenU8 emits bytes to 16 bits, whole vectors at a time.
+func widenU8(a *asm, name string, v vector) {
+	a.text(name, 24)
+	a.ins("MOVQ dst+0(FP), DI")
+	a.ins("MOVQ src+8(FP), SI")
+	a.ins("MOVQ n+16(FP), CX")
+	a.at("loop")
+	a.ins("VPMOVZXBW (SI), %s", v.r(0))
+	if v.reg == "Z" {
+		a.ins("VMOVDQU32 %s, (DI)", v.r(0))
+	} else {
+		a.ins("VMOVDQU %s, (DI)", v.r(0))
+	}
+	a.ins("ADDQ $%d, SI", v.bytes()/2)
+	a.ins("ADDQ $%d, DI", v.bytes())
+	a.ins("SUBQ $%d, CX", v.bytes()/2)
+	a.ins("JGT loop")
+	a.ins("VZEROUPPER")
+	a.ins("RET")
+}
+
+func maxU8(a *asm) {
+	a.text("maxU8AVX512", 24)
+	a.ins("MOVQ dst+0(FP), DI")
+	a.ins("MOVQ src+8(FP), SI")
+	a.ins("MOVQ n+16(FP), CX")
+	blocks(a, "block", func(masked bool) {
+		if masked {
+			a.ins("VMOVDQU8.Z (SI), K1, Z0")
+			a.ins("VMOVDQU8.Z (DI), K1, Z1")
+			a.ins("VPMAXUB Z1, Z0, Z0")
+		} else {
+			a.ins("VMOVDQU8 (SI), Z0")
+			a.ins("VPMAXUB (DI), Z0, Z0")
+		}
+		storeBytes(a, masked, "Z0")
+		a.ins("ADDQ $64, SI")
+		a.ins("ADDQ $64, DI")
+	})
+}
+
+func accumulateU8(a *asm) {
+	a.text("accumulateU8AVX512", 24)
+	a.ins("MOVQ sum+0(FP), DI")
+	a.ins("MOVQ src+8(FP), SI")
+	a.ins("MOVQ n+16(FP), CX")
+	blocks(a, "block", func(masked bool) {
+		for i := range 4 {
+			r := sprint("Z%d", i)
+			part(a, "VPMOVZXBD", masked, i, sprint("%d(SI)", 16*i), r, true)
+			if masked {
+				a.ins("VMOVDQU32.Z %d(DI), K%d, Z4", 64*i, 2+i)
+				a.ins("VPADDD Z4, %s, %s", r, r)
+			} else {
+				a.ins("VPADDD %d(DI), %s, %s", 64*i, r, r)
+			}
+			part(a, "VMOVDQU32", masked, i, r, sprint("%d(DI)", 64*i), false)
+		}
+		a.ins("ADDQ $64, SI")
+		a.ins("ADDQ $256, DI")
+	})
+}
+
+// peakU8 emits a loop of nothing but independent dot products in registers.
+func peakU8(a *asm) {
+	a.text("peakU8VNNI", 8)
+	a.ins("MOVQ n+0(FP), CX")
+	for i := range 25 {
+		a.ins("VPXORD Z%d, Z%d, Z%d", i, i, i)
+	}
+	a.at("loop")
+	for i := range 24 {
+		a.ins("VPDPBUSD Z24, Z24, Z%d", i)
+	}
+	a.ins("SUBQ $1, CX")
+	a.ins("JNE loop")
+	a.ins("VZEROUPPER")
+	a.ins("RET")
+}
