@@ -15,7 +15,7 @@ import (
 // The npy format is described in numpy's NEP 1; npz is a zip of npy members.
 
 // MaxNPYBytes bounds the storage that ReadNPY and ReadNPZ allocate for one array.
-const MaxNPYBytes = 1 << 31
+const MaxNPYBytes = 1<<31 - 1
 
 var npyMagic = []byte("\x93NUMPY")
 
