@@ -81,7 +81,7 @@ func (e *Eval) Make(d tensor.DType, shape []int) *tensor.Tensor {
 	if err != nil {
 		e.Fail("%w", err)
 	}
-	if d.Bytes(n) > MaxEvalBytes {
+	if int64(d.Bytes(n)) > MaxEvalBytes {
 		e.Fail("a result of type %v%v would be over the limit of %d bytes", d, tensor.FormatShape(shape), int64(MaxEvalBytes))
 	}
 	t, err := tensor.Make(d, shape)
