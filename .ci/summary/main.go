@@ -47,7 +47,11 @@ func main() {
 			output[key] += e.Output
 		case "pass", "fail", "skip":
 			if e.Test == "" {
-				finish(e, output[key])
+				if e.Action == "pass" {
+					fmt.Printf("ok  \t%s\t%.3fs\n", e.Package, e.Elapsed)
+				} else {
+					fmt.Print(output[key]) // of a skipped package, "no test files"
+				}
 				if e.Action == "fail" && (e.FailedBuild != "" || !hasFailures(output, e.Package)) {
 					failed++ // no test of it says so
 				}
@@ -97,17 +101,6 @@ func main() {
 	fmt.Printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped)
 	if failed > 0 {
 		os.Exit(1)
-	}
-}
-
-// finish prints a package's line, as go test does.
-func finish(e event, output string) {
-	switch e.Action {
-	case "pass":
-		fmt.Printf("ok  \t%s\t%.3fs\n", e.Package, e.Elapsed)
-	case "fail":
-		fmt.Print(output)
-		fmt.Printf("FAIL\t%s\t%.3fs\n", e.Package, e.Elapsed)
 	}
 }
 
