@@ -62,7 +62,7 @@ func MobileNetV2(width float64, resolution int) (*graph.Graph, error) {
 	b.relu6("stem_relu6")
 	block := 0
 	for _, row := range bottlenecks {
-		outputs := divisible(float64(float64(row.c)*width))
+		outputs := divisible(float64(float64(row.c) * width))
 		for i := range row.n {
 			stride := 1
 			if i == 0 {
