@@ -169,3 +169,9 @@ func widenU8(k *u8Gemm, dst, src []byte) {
 
 //go:noescape
 func peakU8VNNI(n int)
+
+func init() {
+	const n = 1000
+	register(Entry{Name: "u8s8_peak_64_avx512vnni", Level: cpu.AVX512VNNI, DType: "u8s8", Op: "peak", NR: 64,
+		Trial: func() (func(), float64) { return func() { peakU8VNNI(n) }, n * 24 * 64 * 2 }})
+}

@@ -172,23 +172,20 @@ func (g gemmU8) tile(a *asm, rows int) {
 			a.ins("ADDQ $%d, R%d", 4*k, 8+i)
 		}
 	}
-	if sets > 1 {
-		a.ins("SUBQ $%d, CX", sets)
-		a.ins("JLT %s", tail)
-		a.ins("PCALIGN $32")
-		a.at(loop)
-		for k := range sets {
-			step(k)
-		}
-		advance(sets)
-		a.ins("SUBQ $%d, CX", sets)
-		a.ins("JGE %s", loop)
-		a.at(tail)
-		a.ins("ADDQ $%d, CX", sets)
-		a.ins("JEQ %s", next)
-	} else {
-		a.ins("PCALIGN $32")
+	const unroll = 4
+	a.ins("SUBQ $%d, CX", unroll)
+	a.ins("JLT %s", tail)
+	a.ins("PCALIGN $32")
+	a.at(loop)
+	for k := range unroll {
+		step(k)
 	}
+	advance(unroll)
+	a.ins("SUBQ $%d, CX", unroll)
+	a.ins("JGE %s", loop)
+	a.at(tail)
+	a.ins("ADDQ $%d, CX", unroll)
+	a.ins("JEQ %s", next)
 	a.at(last)
 	step(0)
 	advance(1)

@@ -1,0 +1,97 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+func init() {
+	for _, k := range append([]*u8Gemm{u8GemmPortable}, u8GemmKernels...) {
+		register(Entry{Name: k.name, Level: k.level, DType: "u8s8", Op: "gemm", MR: k.mr, NR: k.nr, Trial: k.trial})
+	}
+	for _, k := range append([]*u8Depthwise{u8DepthwisePortable}, u8DepthwiseKernels...) {
+		register(Entry{Name: k.name, Level: k.level, DType: "u8s8", Op: "dw", NR: k.block(), Trial: k.trial})
+		if k.sweep {
+			register(Entry{Name: k.sweepName(), Level: k.level, DType: "u8s8", Op: "dw3x3", NR: k.block(), Trial: k.trialSweep})
+		}
+	}
+	for _, l := range []cpu.Level{cpu.Generic, u8SlicesLevel} {
+		registerU8Slices(l)
+		if u8SlicesLevel == cpu.Generic {
+			break
+		}
+	}
+}
+
+func registerU8Slices(l cpu.Level) {
+	name := l.String()
+	if l == cpu.Generic {
+		name = "go"
+	}
+	const n = 4096
+	a, b, dst := make([]uint8, n), make([]uint8, n), make([]uint8, n)
+	x, sum := make([]float32, n), make([]int32, n)
+	entry := func(op, dtype string, run func()) {
+		register(Entry{Name: dtype + "_" + op + "_64_" + name, Level: l, DType: dtype, Op: op, NR: 64,
+			Trial: func() (func(), float64) { return run, n }})
+	}
+	add := (&QuantAdd{AZero: 3, BZero: 4, AMult: 0.5, BMult: 0.5, Hi: 255}).prepare(l)
+	mul := (&QuantMul{AZero: 3, BZero: 4, Mult: 0.01, Hi: 255}).prepare(l)
+	entry("add", "u8", func() { add.run(dst, a, b) })
+	entry("mul", "u8", func() { mul.run(dst, a, b) })
+	entry("quantize", "f32u8", func() { QuantizeU8(l, dst, x, 0.1, 3, 0, 255) })
+	entry("max", "u8", func() { maxU8(l, dst, a) })
+	entry("accumulate", "u8i32", func() { accumulateU8(l, sum, a) })
+}
+
+// trial multiplies tall tiles with a panel of 256 k.
+func (k *u8Gemm) trial() (run func(), work float64) {
+	const depth, tiles = 256, 8
+	g := k.group()
+	row := depth * 4 / g
+	src, b := alignedBytes(k.mr*tiles*row), alignedBytes(depth/g*k.nr*4)
+	dst, vec := alignedBytes(k.mr*tiles*k.nr), alignedBytes(4*k.nr)
+	var off [1]int
+	a := &u8GemmArgs{aStride: row, segOff: unsafe.Pointer(&off), segs: 1, groups: depth / g,
+		b: unsafe.Pointer(&b[0]), start: unsafe.Pointer(&vec[0]), mult: unsafe.Pointer(&vec[0]), dstRow: k.nr, cols: k.nr, mask: 1<<k.nr - 1}
+	a.setOutput(0, 0, 255)
+	return func() {
+		a.a, a.dst, a.tiles = unsafe.Pointer(&src[0]), unsafe.Pointer(&dst[0]), tiles
+		k.run(0, a)
+	}, float64(2 * k.mr * tiles * k.nr * depth)
+}
+
+func (k *u8Depthwise) sweepName() string {
+	return map[int]string{1: "u8s8_dw3x3_16c_avx512vnni", 2: "u8s8_dw3x3_32c_avx512vnni", 4: "u8s8_dw3x3_64c_avx512vnni"}[k.lanes]
+}
+
+// trial computes a row of 56 pixels of 12 taps.
+func (k *u8Depthwise) trial() (run func(), work float64) {
+	const pixels, taps = 56, 12
+	n := k.block()
+	src, w := alignedBytes((pixels+taps)*n), alignedBytes(taps/k.group()*n*4)
+	dst, vec := alignedBytes(pixels*n), alignedBytes(4*n)
+	var off [taps]int
+	for i := range off {
+		off[i] = i * n
+	}
+	a := &u8TapArgs{src: unsafe.Pointer(&src[0]), tapOff: unsafe.Pointer(&off), groups: taps / k.group(), pixels: pixels, srcStep: n,
+		w: unsafe.Pointer(&w[0]), start: unsafe.Pointer(&vec[0]), mult: unsafe.Pointer(&vec[0]), dst: unsafe.Pointer(&dst[0]), dstStep: n,
+		mask: 1<<n - 1, hi: 0xFFFFFFFF, cols: n}
+	return func() { k.runTaps(a) }, 2 * pixels * taps * float64(n)
+}
+
+// trialSweep computes a row of 56 pixels by the 3×3 sweep.
+func (k *u8Depthwise) trialSweep() (run func(), work float64) {
+	const pixels = 56
+	n := k.block()
+	src, w := alignedBytes(3*pixels*n), alignedBytes(3*n*4)
+	dst, vec := alignedBytes(pixels*n), alignedBytes(4*n)
+	a := &u8SweepArgs{colStride: n, col: -1, width: pixels, pixels: pixels, w: unsafe.Pointer(&w[0]), start: unsafe.Pointer(&vec[0]),
+		mult: unsafe.Pointer(&vec[0]), dst: unsafe.Pointer(&dst[0]), dstStep: n, mask: 1<<n - 1, hi: 0xFFFFFFFF, stride: 1}
+	for i := range a.rows {
+		a.rows[i] = unsafe.Pointer(&src[i*pixels*n])
+	}
+	return func() { k.runSweep(a) }, 2 * 9 * pixels * float64(n)
+}
