@@ -6,7 +6,8 @@
 #
 # DIR defaults to $EDGEWISE_REFERENCE, else ${XDG_CACHE_HOME:-$HOME/.cache}/edgewise-reference.
 # Afterwards DIR has bin/witness and lib/linux_ARCH/*.so. Running it again fetches
-# only what is missing or altered. ARCH=arm64 installs arm64 libraries.
+# only what is missing or altered. ARCH=arm64 on an amd64 machine makes an arm64
+# installation, which wants a DIR of its own; emulated, only TensorFlow Lite runs.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
