@@ -64,6 +64,9 @@ const (
 	depthwise3S2AVX512
 	depthwise5S1AVX512
 	depthwise5S2AVX512
+	maximumGo
+	maximumAVX2
+	maximumAVX512
 )
 
 var depthwiseKernelsF32 = append([]depthwiseKernelF32{{"f32_dw_16c_go", cpu.Generic, 0, 0, 16, depthwiseGo}}, depthwiseKernelsF32Arch...)

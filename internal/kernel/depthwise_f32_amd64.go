@@ -15,6 +15,17 @@ var depthwiseKernelsF32Arch = []depthwiseKernelF32{
 	{"f32_dw5x5s2_16c_avx512", cpu.AVX512, 5, 2, 16, depthwise5S2AVX512},
 }
 
+var maxKernelsF32Arch = []depthwiseKernelF32{
+	{"f32_max_8c_avx2", cpu.AVX2, 0, 0, 8, maximumAVX2},
+	{"f32_max_16c_avx512", cpu.AVX512, 0, 0, 16, maximumAVX512},
+}
+
+//go:noescape
+func maximumF32AVX2(args *depthwiseF32)
+
+//go:noescape
+func maximumF32AVX512(args *depthwiseF32)
+
 //go:noescape
 func depthwiseF32AVX2(args *depthwiseF32)
 
@@ -71,6 +82,12 @@ func (d *depthwiseF32) run(k *depthwiseKernelF32) {
 		depthwise5S1F32AVX512(d)
 	case depthwise5S2AVX512:
 		depthwise5S2F32AVX512(d)
+	case maximumAVX2:
+		maximumF32AVX2(d)
+	case maximumAVX512:
+		maximumF32AVX512(d)
+	case maximumGo:
+		goMaximumF32(d)
 	default:
 		goDepthwiseF32(d, k.lanes)
 	}

@@ -1676,6 +1676,176 @@ end:
 	VZEROUPPER
 	RET
 
+TEXT ·maximumF32AVX512(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ depthwiseF32_w(DI), R14
+	MOVQ depthwiseF32_colStep(DI), R11
+	LEAQ (R11)(R11*2), R13
+	VBROADCASTSS depthwiseF32_lo(DI), Z30
+	VBROADCASTSS depthwiseF32_hi(DI), Z29
+	XORQ R15, R15
+block:
+	MOVQ depthwiseF32_channels(DI), AX
+	MOVQ R15, R8
+	SHRQ $2, R8
+	SUBQ R8, AX
+	JLE end
+	MOVQ $16, R8
+	CMPQ AX, R8
+	CMOVQGT R8, AX
+	MOVQ $-1, R8
+	BZHIQ AX, R8, R8
+	KMOVW R8, K1
+	VMOVUPS (R14), Z31
+	MOVQ depthwiseF32_src(DI), R8
+	ADDQ R15, R8
+	MOVQ depthwiseF32_dst(DI), R9
+	ADDQ R15, R9
+	MOVQ depthwiseF32_res(DI), R10
+	TESTQ R10, R10
+	JEQ noresidual
+	ADDQ R15, R10
+noresidual:
+	MOVQ depthwiseF32_n(DI), CX
+pixels4:
+	CMPQ CX, $4
+	JLT pixels1
+	VMOVAPS Z31, Z0
+	VMOVAPS Z31, Z1
+	VMOVAPS Z31, Z2
+	VMOVAPS Z31, Z3
+	LEAQ 64(R14), SI
+	ADDQ depthwiseF32_wSkip(DI), SI
+	MOVQ R8, DX
+	MOVQ depthwiseF32_rows(DI), BX
+row1:
+	SUBQ $1, BX
+	JLT summed2
+	MOVQ depthwiseF32_cols(DI), R13
+tap3:
+	SUBQ $1, R13
+	JLT tapdone4
+	MOVQ DX, R12
+	VMOVUPS.Z (R12), K1, Z5
+	VMAXPS Z5, Z0, Z0
+	ADDQ depthwiseF32_pixStep(DI), R12
+	VMOVUPS.Z (R12), K1, Z6
+	VMAXPS Z6, Z1, Z1
+	ADDQ depthwiseF32_pixStep(DI), R12
+	VMOVUPS.Z (R12), K1, Z5
+	VMAXPS Z5, Z2, Z2
+	ADDQ depthwiseF32_pixStep(DI), R12
+	VMOVUPS.Z (R12), K1, Z6
+	VMAXPS Z6, Z3, Z3
+	ADDQ $64, SI
+	ADDQ R11, DX
+	JMP tap3
+tapdone4:
+	MOVQ depthwiseF32_cols(DI), R13
+	IMULQ R11, R13
+	SUBQ R13, DX
+	MOVQ depthwiseF32_cols(DI), R13
+	SHLQ $6, R13
+	SUBQ R13, SI
+	ADDQ depthwiseF32_rowStep(DI), DX
+	ADDQ depthwiseF32_wRow(DI), SI
+	JMP row1
+summed2:
+	MOVQ depthwiseF32_pixStep(DI), DX
+	ADDQ DX, DX
+	ADDQ DX, DX
+	ADDQ DX, R8
+	TESTQ R10, R10
+	JEQ bounds5
+	MOVQ depthwiseF32_resStep(DI), DX
+	VMOVUPS.Z (R10), K1, Z4
+	VADDPS Z4, Z0, Z0
+	ADDQ DX, R10
+	VMOVUPS.Z (R10), K1, Z5
+	VADDPS Z5, Z1, Z1
+	ADDQ DX, R10
+	VMOVUPS.Z (R10), K1, Z4
+	VADDPS Z4, Z2, Z2
+	ADDQ DX, R10
+	VMOVUPS.Z (R10), K1, Z5
+	VADDPS Z5, Z3, Z3
+	ADDQ DX, R10
+bounds5:
+	VMAXPS Z0, Z30, Z0
+	VMINPS Z0, Z29, Z0
+	VMAXPS Z1, Z30, Z1
+	VMINPS Z1, Z29, Z1
+	VMAXPS Z2, Z30, Z2
+	VMINPS Z2, Z29, Z2
+	VMAXPS Z3, Z30, Z3
+	VMINPS Z3, Z29, Z3
+	MOVQ depthwiseF32_dstStep(DI), DX
+	VMOVUPS Z0, K1, (R9)
+	ADDQ DX, R9
+	VMOVUPS Z1, K1, (R9)
+	ADDQ DX, R9
+	VMOVUPS Z2, K1, (R9)
+	ADDQ DX, R9
+	VMOVUPS Z3, K1, (R9)
+	ADDQ DX, R9
+	SUBQ $4, CX
+	JMP pixels4
+pixels1:
+	CMPQ CX, $1
+	JLT blockdone
+	VMOVAPS Z31, Z0
+	LEAQ 64(R14), SI
+	ADDQ depthwiseF32_wSkip(DI), SI
+	MOVQ R8, DX
+	MOVQ depthwiseF32_rows(DI), BX
+row8:
+	SUBQ $1, BX
+	JLT summed9
+	MOVQ depthwiseF32_cols(DI), R13
+tap10:
+	SUBQ $1, R13
+	JLT tapdone11
+	MOVQ DX, R12
+	VMOVUPS.Z (R12), K1, Z2
+	VMAXPS Z2, Z0, Z0
+	ADDQ $64, SI
+	ADDQ R11, DX
+	JMP tap10
+tapdone11:
+	MOVQ depthwiseF32_cols(DI), R13
+	IMULQ R11, R13
+	SUBQ R13, DX
+	MOVQ depthwiseF32_cols(DI), R13
+	SHLQ $6, R13
+	SUBQ R13, SI
+	ADDQ depthwiseF32_rowStep(DI), DX
+	ADDQ depthwiseF32_wRow(DI), SI
+	JMP row8
+summed9:
+	MOVQ depthwiseF32_pixStep(DI), DX
+	ADDQ DX, R8
+	TESTQ R10, R10
+	JEQ bounds12
+	MOVQ depthwiseF32_resStep(DI), DX
+	VMOVUPS.Z (R10), K1, Z1
+	VADDPS Z1, Z0, Z0
+	ADDQ DX, R10
+bounds12:
+	VMAXPS Z0, Z30, Z0
+	VMINPS Z0, Z29, Z0
+	MOVQ depthwiseF32_dstStep(DI), DX
+	VMOVUPS Z0, K1, (R9)
+	ADDQ DX, R9
+	SUBQ $1, CX
+	JMP pixels1
+blockdone:
+	ADDQ $64, R15
+	ADDQ depthwiseF32_wBlock(DI), R14
+	JMP block
+end:
+	VZEROUPPER
+	RET
+
 TEXT ·depthwise3S1F32AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ depthwiseF32_w(DI), R14
@@ -2877,6 +3047,199 @@ tap10:
 	MOVQ DX, R12
 	VMASKMOVPS (R12), Y12, Y2
 	VFMADD231PS Y1, Y2, Y0
+	ADDQ $32, SI
+	ADDQ R11, DX
+	JMP tap10
+tapdone11:
+	MOVQ depthwiseF32_cols(DI), R13
+	IMULQ R11, R13
+	SUBQ R13, DX
+	MOVQ depthwiseF32_cols(DI), R13
+	SHLQ $5, R13
+	SUBQ R13, SI
+	ADDQ depthwiseF32_rowStep(DI), DX
+	ADDQ depthwiseF32_wRow(DI), SI
+	JMP row8
+summed9:
+	MOVQ depthwiseF32_pixStep(DI), DX
+	ADDQ DX, R8
+	TESTQ R10, R10
+	JEQ bounds12
+	MOVQ depthwiseF32_resStep(DI), DX
+	VMASKMOVPS (R10), Y12, Y1
+	VADDPS Y1, Y0, Y0
+	ADDQ DX, R10
+bounds12:
+	VMAXPS Y0, Y14, Y0
+	VMINPS Y0, Y13, Y0
+	MOVQ depthwiseF32_dstStep(DI), DX
+	TESTQ AX, AX
+	JEQ full13
+	VMASKMOVPS Y0, Y12, (R9)
+	ADDQ DX, R9
+	JMP end14
+full13:
+	VMOVUPS Y0, (R9)
+	ADDQ DX, R9
+end14:
+	SUBQ $1, CX
+	JMP pixels1
+blockdone:
+	ADDQ $32, R15
+	ADDQ depthwiseF32_wBlock(DI), R14
+	JMP block
+end:
+	VZEROUPPER
+	RET
+
+TEXT ·maximumF32AVX2(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ depthwiseF32_w(DI), R14
+	MOVQ depthwiseF32_colStep(DI), R11
+	LEAQ (R11)(R11*2), R13
+	VBROADCASTSS depthwiseF32_lo(DI), Y14
+	VBROADCASTSS depthwiseF32_hi(DI), Y13
+	XORQ R15, R15
+block:
+	MOVQ depthwiseF32_channels(DI), AX
+	MOVQ R15, R8
+	SHRQ $2, R8
+	SUBQ R8, AX
+	JLE end
+	MOVQ $8, R8
+	CMPQ AX, R8
+	CMOVQGT R8, AX
+	LEAQ laneMask<>+64(SB), R8
+	MOVQ AX, R9
+	SHLQ $2, R9
+	SUBQ R9, R8
+	VMOVUPS (R8), Y12
+	SUBQ $8, AX
+	VMOVUPS (R14), Y15
+	MOVQ depthwiseF32_src(DI), R8
+	ADDQ R15, R8
+	MOVQ depthwiseF32_dst(DI), R9
+	ADDQ R15, R9
+	MOVQ depthwiseF32_res(DI), R10
+	TESTQ R10, R10
+	JEQ noresidual
+	ADDQ R15, R10
+noresidual:
+	MOVQ depthwiseF32_n(DI), CX
+pixels4:
+	CMPQ CX, $4
+	JLT pixels1
+	VMOVAPS Y15, Y0
+	VMOVAPS Y15, Y1
+	VMOVAPS Y15, Y2
+	VMOVAPS Y15, Y3
+	LEAQ 32(R14), SI
+	ADDQ depthwiseF32_wSkip(DI), SI
+	MOVQ R8, DX
+	MOVQ depthwiseF32_rows(DI), BX
+row1:
+	SUBQ $1, BX
+	JLT summed2
+	MOVQ depthwiseF32_cols(DI), R13
+tap3:
+	SUBQ $1, R13
+	JLT tapdone4
+	MOVQ DX, R12
+	VMASKMOVPS (R12), Y12, Y5
+	VMAXPS Y5, Y0, Y0
+	ADDQ depthwiseF32_pixStep(DI), R12
+	VMASKMOVPS (R12), Y12, Y6
+	VMAXPS Y6, Y1, Y1
+	ADDQ depthwiseF32_pixStep(DI), R12
+	VMASKMOVPS (R12), Y12, Y5
+	VMAXPS Y5, Y2, Y2
+	ADDQ depthwiseF32_pixStep(DI), R12
+	VMASKMOVPS (R12), Y12, Y6
+	VMAXPS Y6, Y3, Y3
+	ADDQ $32, SI
+	ADDQ R11, DX
+	JMP tap3
+tapdone4:
+	MOVQ depthwiseF32_cols(DI), R13
+	IMULQ R11, R13
+	SUBQ R13, DX
+	MOVQ depthwiseF32_cols(DI), R13
+	SHLQ $5, R13
+	SUBQ R13, SI
+	ADDQ depthwiseF32_rowStep(DI), DX
+	ADDQ depthwiseF32_wRow(DI), SI
+	JMP row1
+summed2:
+	MOVQ depthwiseF32_pixStep(DI), DX
+	ADDQ DX, DX
+	ADDQ DX, DX
+	ADDQ DX, R8
+	TESTQ R10, R10
+	JEQ bounds5
+	MOVQ depthwiseF32_resStep(DI), DX
+	VMASKMOVPS (R10), Y12, Y4
+	VADDPS Y4, Y0, Y0
+	ADDQ DX, R10
+	VMASKMOVPS (R10), Y12, Y5
+	VADDPS Y5, Y1, Y1
+	ADDQ DX, R10
+	VMASKMOVPS (R10), Y12, Y4
+	VADDPS Y4, Y2, Y2
+	ADDQ DX, R10
+	VMASKMOVPS (R10), Y12, Y5
+	VADDPS Y5, Y3, Y3
+	ADDQ DX, R10
+bounds5:
+	VMAXPS Y0, Y14, Y0
+	VMINPS Y0, Y13, Y0
+	VMAXPS Y1, Y14, Y1
+	VMINPS Y1, Y13, Y1
+	VMAXPS Y2, Y14, Y2
+	VMINPS Y2, Y13, Y2
+	VMAXPS Y3, Y14, Y3
+	VMINPS Y3, Y13, Y3
+	MOVQ depthwiseF32_dstStep(DI), DX
+	TESTQ AX, AX
+	JEQ full6
+	VMASKMOVPS Y0, Y12, (R9)
+	ADDQ DX, R9
+	VMASKMOVPS Y1, Y12, (R9)
+	ADDQ DX, R9
+	VMASKMOVPS Y2, Y12, (R9)
+	ADDQ DX, R9
+	VMASKMOVPS Y3, Y12, (R9)
+	ADDQ DX, R9
+	JMP end7
+full6:
+	VMOVUPS Y0, (R9)
+	ADDQ DX, R9
+	VMOVUPS Y1, (R9)
+	ADDQ DX, R9
+	VMOVUPS Y2, (R9)
+	ADDQ DX, R9
+	VMOVUPS Y3, (R9)
+	ADDQ DX, R9
+end7:
+	SUBQ $4, CX
+	JMP pixels4
+pixels1:
+	CMPQ CX, $1
+	JLT blockdone
+	VMOVAPS Y15, Y0
+	LEAQ 32(R14), SI
+	ADDQ depthwiseF32_wSkip(DI), SI
+	MOVQ R8, DX
+	MOVQ depthwiseF32_rows(DI), BX
+row8:
+	SUBQ $1, BX
+	JLT summed9
+	MOVQ depthwiseF32_cols(DI), R13
+tap10:
+	SUBQ $1, R13
+	JLT tapdone11
+	MOVQ DX, R12
+	VMASKMOVPS (R12), Y12, Y2
+	VMAXPS Y2, Y0, Y0
 	ADDQ $32, SI
 	ADDQ R11, DX
 	JMP tap10

@@ -2,6 +2,12 @@
 
 package kernel
 
-var depthwiseKernelsF32Arch []depthwiseKernelF32
+var depthwiseKernelsF32Arch, maxKernelsF32Arch []depthwiseKernelF32
 
-func (d *depthwiseF32) run(k *depthwiseKernelF32) { goDepthwiseF32(d, k.lanes) }
+func (d *depthwiseF32) run(k *depthwiseKernelF32) {
+	if k.call == maximumGo {
+		goMaximumF32(d)
+		return
+	}
+	goDepthwiseF32(d, k.lanes)
+}

@@ -14,7 +14,8 @@ func init() {
 					depthwiseF32{fmt.Sprintf("depthwise%dS%dF32%s", kernel, stride, level), v, kernel, stride, pixels}.emit(a)
 				}
 			}
-			depthwiseF32{fmt.Sprintf("depthwiseF32%s", level), v, 0, 0, []int{4, 1}}.emit(a)
+			depthwiseF32{fmt.Sprintf("depthwiseF32%s", level), v, anyWindow, 0, []int{4, 1}}.emit(a)
+			depthwiseF32{fmt.Sprintf("maximumF32%s", level), v, anyMaximum, 0, []int{4, 1}}.emit(a)
 		}
 		laneMask(a)
 	}
@@ -22,8 +23,9 @@ func init() {
 
 // depthwiseF32 emits a sweep along a row of output pixels, one vector of
 // channels after another, several pixels at a time. The weights of a row of taps
-// and the input values are loaded once for all these pixels. With kernel 0 the
-// window is any, walked tap by tap.
+// and the input values are loaded once for all these pixels. With anyWindow the
+// window is walked tap by tap; with anyMaximum its maximum is taken instead, the
+// bias being what it starts from.
 //
 // Register plan:
 //
@@ -44,6 +46,12 @@ type depthwiseF32 struct {
 	kernel, stride int
 	pixels         []int // that bodies exist for, descending to 1
 }
+
+// Windows of no fixed size.
+const (
+	anyWindow  = 0
+	anyMaximum = -1
+)
 
 func (d depthwiseF32) bias() string { return d.vec.r(d.vec.regs - 1) }
 func (d depthwiseF32) lo() string   { return d.vec.r(d.vec.regs - 2) }
@@ -185,7 +193,9 @@ func (d depthwiseF32) anyTaps(a *asm, p int) {
 	a.at(loop)
 	a.ins("SUBQ $1, R13")
 	a.ins("JLT %s", done)
-	a.ins("VMOVUPS (SI), %s", v.r(p))
+	if d.kernel == anyWindow {
+		a.ins("VMOVUPS (SI), %s", v.r(p))
+	}
 	a.ins("MOVQ DX, R12")
 	for i := range p {
 		if i > 0 {
@@ -193,6 +203,10 @@ func (d depthwiseF32) anyTaps(a *asm, p int) {
 		}
 		in := v.r(p + 1 + i%2)
 		d.load(a, "(R12)", in)
+		if d.kernel == anyMaximum {
+			a.ins("VMAXPS %s, %s, %s", in, v.r(i), v.r(i))
+			continue
+		}
 		a.ins("VFMADD231PS %s, %s, %s", v.r(p), in, v.r(i))
 	}
 	a.ins("ADDQ $%d, SI", v.bytes())
