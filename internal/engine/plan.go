@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// place gives every arena buffer its offset.
+//
+// It is the greedy-by-size rule: the largest buffers first, each into a gap between
+// the buffers alive at the same time that are placed already. Of the gaps that do not
+// raise the peak it takes the one whose memory was used last before, which is likely
+// still in cache. The outcome depends on nothing but the program.
+func (p *Plan) place() {
+	p.lifetimes()
+	p.shareInPlace()
+	var todo []*buffer
+	for _, b := range p.buffers {
+		if b.place == inArena && b.host == nil && b.size > 0 {
+			todo = append(todo, b)
+		}
+	}
+	slices.SortStableFunc(todo, func(a, b *buffer) int {
+		return cmp.Or(cmp.Compare(b.size, a.size), cmp.Compare(a.first, b.first))
+	})
+	peak := 0
+	var placed []*buffer // by offset
+	for _, b := range todo {
+		b.offset = findGap(placed, b, peak)
+		peak = max(peak, b.offset+b.size)
+		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *buffer) int { return cmp.Compare(x.offset, y.offset) })
+		placed = slices.Insert(placed, at, b)
+	}
+	for _, b := range p.buffers {
+		if b.place == inArena {
+			b.offset = b.root().offset
+		}
+	}
+	for _, st := range p.steps {
+		p.scratch = max(p.scratch, align(st.scratch))
+		st.divide()
+	}
+	p.arenaBytes = peak + p.threads*p.scratch
+}
+
+func align(n int) int { return (n + tensor.Alignment - 1) &^ (tensor.Alignment - 1) }
+
+// lifetimes notes the first and last step that touches each buffer, and rounds sizes.
+func (p *Plan) lifetimes() {
+	seen := map[*buffer]bool{}
+	touch := func(i int, r *ref) {
+		if r == nil {
+			return
+		}
+		b := r.buf
+		if !seen[b] {
+			seen[b] = true
+			b.first = i
+			p.buffers = append(p.buffers, b)
+			switch b.place {
+			case inArena:
+				b.size = align(b.size)
+			case inConst:
+				p.weights += len(b.data)
+			}
+		}
+		b.last = i
+	}
+	for i, st := range p.steps {
+		for _, r := range st.reads {
+			touch(i, r)
+		}
+		for _, r := range st.writes {
+			touch(i, r)
+		}
+	}
+}
+
+// shareInPlace lets a step that allows it write over an input that nobody needs
+// afterwards.
+func (p *Plan) shareInPlace() {
+	for i, st := range p.steps {
+		if !st.inPlace {
+			continue
+		}
+		in, out := st.reads[0], st.writes[0]
+		a, b := in.buf.root(), out.buf.root()
+		if a == b || a.place != inArena || b.place != inArena || a.last != i || b.first != i ||
+			a.size != b.size || in.off != 0 || out.off != 0 || align(in.span()) != a.size {
+			continue
+		}
+		b.host = a
+		a.last = b.last
+	}
+}
+
+// findGap returns the offset for b among the placed buffers, which are sorted by offset.
+func findGap(placed []*buffer, b *buffer, peak int) int {
+	best, bestHeat := -1, -2
+	try := func(lo, hi int) {
+		if hi-lo < b.size {
+			return
+		}
+		heat := -1
+		for _, o := range placed {
+			if o.offset < lo+b.size && lo < o.offset+o.size && o.last < b.first {
+				heat = max(heat, o.last)
+			}
+		}
+		if heat > bestHeat {
+			best, bestHeat = lo, heat
+		}
+	}
+	at := 0
+	for _, o := range placed {
+		if o.last < b.first || o.first > b.last {
+			continue
+		}
+		if o.offset > at {
+			try(at, o.offset)
+		}
+		at = max(at, o.offset+o.size)
+	}
+	if at+b.size <= peak {
+		try(at, peak)
+	}
+	if best < 0 {
+		return at
+	}
+	return best
+}
+
+// live returns, for every step, the bytes of the arena in use while it runs.
+func (p *Plan) live() []int {
+	out := make([]int, len(p.steps))
+	for _, b := range p.buffers {
+		if b.place != inArena || b.host != nil {
+			continue
+		}
+		for i := b.first; i <= b.last; i++ {
+			out[i] += b.size
+		}
+	}
+	return out
+}
