@@ -13,6 +13,13 @@ var table map[Key]*Def
 func init() {
 	table = buildTable(
 		logicalOps(),
+		shapeOps(),
+		castOps(),
+		constantOps(),
+		moveOps(),
+		padOps(),
+		gatherOps(),
+		sortOps(),
 	)
 }
 
