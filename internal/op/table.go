@@ -13,6 +13,17 @@ var table map[Key]*Def
 func init() {
 	table = buildTable(
 		logicalOps(),
+		mathOps(),
+		cumulativeOps(),
+		activationOps(),
+		softmaxOps(),
+		reduceOps(),
+		matmulOps(),
+		einsumOps(),
+		convOps(),
+		deformOps(),
+		poolOps(),
+		regionOps(),
 		shapeOps(),
 		castOps(),
 		constantOps(),
