@@ -1,5 +1,81 @@
 package kernel
 
-import "github.com/edgewise-ml/edgewise/internal/cpu"
+import (
+	"math"
+	"unsafe"
 
-func (a Act) applyArch(l cpu.Level, dst, src []float32) bool { return false }
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// actF32 is a run of n values through an activation. Assembly reads the fields
+// by their offsets.
+type actF32 struct {
+	dst, src    unsafe.Pointer
+	n           int
+	kind        int
+	lo, hi      float32
+	alpha, beta float32
+}
+
+//go:noescape
+func actF32AVX2(args *actF32)
+
+//go:noescape
+func actF32AVX512(args *actF32)
+
+// callValues bounds one assembly call, for the sake of the garbage collector.
+const callValues = 16 << 10
+
+// applyArch runs an activation in assembly where there is one, and reports that.
+func (a Act) applyArch(l cpu.Level, dst, src []float32) bool {
+	switch a.Kind {
+	case ActNone, ActElu, ActSoftplus, ActMish:
+		return false
+	}
+	if !l.Includes(cpu.AVX2) {
+		return false
+	}
+	for i := 0; i < len(src); i += callValues {
+		n := min(callValues, len(src)-i)
+		a.call(l, &actF32{dst: unsafe.Pointer(&dst[i]), src: unsafe.Pointer(&src[i]), n: n, kind: int(a.Kind),
+			lo: a.Lo, hi: a.Hi, alpha: a.Alpha, beta: a.Beta})
+	}
+	return true
+}
+
+//go:noinline
+func (a Act) call(l cpu.Level, args *actF32) {
+	if l.Includes(cpu.AVX512) {
+		actF32AVX512(args)
+	} else {
+		actF32AVX2(args)
+	}
+}
+
+func init() {
+	for _, level := range []struct {
+		l     cpu.Level
+		lanes int
+		tag   string
+	}{{cpu.AVX2, 8, "_8_avx2"}, {cpu.AVX512, 16, "_16_avx512"}} {
+		for k := range actKinds {
+			a := Act{Kind: k, Lo: 0, Hi: float32(math.Inf(1)), Alpha: 0.2, Beta: 0.5}
+			if a.applyArch(level.l, nil, nil) {
+				register(Entry{Name: "f32_" + k.String() + level.tag, Level: level.l, DType: "f32", Op: k.String(), NR: level.lanes, Bytes: true,
+					Trial: func() (func(), float64) {
+						src, dst := alignedF32(1024), alignedF32(1024)
+						return func() { a.Apply(level.l, dst, src) }, 8 * 1024
+					}})
+			}
+		}
+		for k := range binaryKinds {
+			if k.applyArch(level.l, nil, nil, nil, false) {
+				register(Entry{Name: "f32_" + k.String() + level.tag, Level: level.l, DType: "f32", Op: k.String(), NR: level.lanes, Bytes: true,
+					Trial: func() (func(), float64) {
+						a, b, dst := alignedF32(1024), alignedF32(1024), alignedF32(1024)
+						return func() { k.Apply(level.l, dst, a, b) }, 12 * 1024
+					}})
+			}
+		}
+	}
+}

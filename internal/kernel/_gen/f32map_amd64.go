@@ -1,0 +1,365 @@
+package main
+
+import (
+	"fmt"
+	"math"
+)
+
+func init() {
+	outputs["map_f32_gen_amd64.s"] = func(a *asm) {
+		for _, v := range []vector{zmm, ymm} {
+			level := map[vector]string{zmm: "AVX512", ymm: "AVX2"}[v]
+			m := &mapF32{asm: a, vec: v}
+			a.text("actF32"+level, 8)
+			m.dispatch("actF32", []function{
+				{"ActClamp", m.clamp}, {"ActLeakyRelu", m.leakyRelu}, {"ActSigmoid", m.sigmoid}, {"ActTanh", m.tanh},
+				{"ActHardSigmoid", m.hardSigmoid}, {"ActHardSwish", m.hardSwish}, {"ActSiLU", m.silu},
+				{"ActGelu", m.gelu}, {"ActGeluTanh", m.geluTanh}, {"ActExp", func() { m.exp(m.r(0)) }},
+			}, m.unary)
+			a.text("binaryF32"+level, 8)
+			m.dispatch("binaryF32", []function{
+				{"Add", func() { m.op("VADDPS %s, %s, %s", 1, 0, 0) }}, {"Sub", func() { m.op("VSUBPS %s, %s, %s", 1, 0, 0) }},
+				{"RSub", func() { m.op("VSUBPS %s, %s, %s", 0, 1, 0) }}, {"Mul", func() { m.op("VMULPS %s, %s, %s", 1, 0, 0) }},
+				{"Div", func() { m.op("VDIVPS %s, %s, %s", 1, 0, 0) }}, {"RDiv", func() { m.op("VDIVPS %s, %s, %s", 0, 1, 0) }},
+			}, m.binary)
+		}
+		mapConstants(a)
+		laneMask(a)
+	}
+}
+
+// mapF32 emits elementwise functions. The value is in V0 and so is the result;
+// V1 … V7 are free, the last four registers hold the parameters of an
+// activation. All polynomials are those of act_f32.go.
+//
+// Register plan: DI arguments, SI and DX sources, R8 destination, CX values
+// left, AX the kind; the mask of the last values in K1 or V11.
+type mapF32 struct {
+	*asm
+	vec vector
+}
+
+type function struct {
+	kind string // constant of package kernel
+	body func()
+}
+
+func (m *mapF32) r(i int) string { return m.vec.r(i) }
+
+// op emits an instruction on the numbered registers.
+func (m *mapF32) op(format string, regs ...int) {
+	var args []any
+	for _, i := range regs {
+		args = append(args, m.r(i))
+	}
+	m.ins(format, args...)
+}
+
+// with emits a three-operand instruction whose first operand is a constant.
+func (m *mapF32) with(op, constant string, a, to int) {
+	m.ins("%s mapConst<>+%d(SB), %s, %s", op, constantAt(constant), m.r(a), m.r(to))
+}
+
+func (m *mapF32) set(constant string, to int) {
+	m.ins("VMOVUPS mapConst<>+%d(SB), %s", constantAt(constant), m.r(to))
+}
+
+// parameter emits the load of a field of the arguments into all lanes.
+func (m *mapF32) parameter(field string, to int) {
+	m.ins("VBROADCASTSS actF32_%s(DI), %s", field, m.r(to))
+}
+
+func (m *mapF32) dispatch(args string, all []function, loop func(function)) {
+	m.ins("MOVQ args+0(FP), DI")
+	m.ins("MOVQ %s_dst(DI), R8", args)
+	m.ins("MOVQ %s_n(DI), CX", args)
+	m.ins("MOVQ %s_kind(DI), AX", args)
+	for _, f := range all {
+		m.ins("CMPQ AX, $const_%s", f.kind)
+		m.ins("JEQ %s", f.kind)
+	}
+	m.ins("RET")
+	for _, f := range all {
+		m.at(f.kind)
+		loop(f)
+		m.ins("VZEROUPPER")
+		m.ins("RET")
+	}
+}
+
+// tailMask emits the mask of the CX values left, fewer than a vector.
+func (m *mapF32) tailMask() {
+	if m.vec == zmm {
+		m.ins("MOVQ $-1, AX")
+		m.ins("BZHIQ CX, AX, AX")
+		m.ins("KMOVW AX, K1")
+		return
+	}
+	m.ins("LEAQ laneMask<>+64(SB), AX")
+	m.ins("SHLQ $2, CX")
+	m.ins("SUBQ CX, AX")
+	m.ins("VMOVUPS (AX), Y11")
+}
+
+func (m *mapF32) loadTail(from string, to int) {
+	if m.vec == zmm {
+		m.ins("VMOVUPS.Z (%s), K1, %s", from, m.r(to))
+	} else {
+		m.ins("VMASKMOVPS (%s), Y11, %s", from, m.r(to))
+	}
+}
+
+func (m *mapF32) storeTail() {
+	if m.vec == zmm {
+		m.ins("VMOVUPS Z0, K1, (R8)")
+	} else {
+		m.ins("VMASKMOVPS Y0, Y11, (R8)")
+	}
+}
+
+func (m *mapF32) unary(f function) {
+	for i, field := range []string{"lo", "hi", "alpha", "beta"} {
+		m.parameter(field, m.vec.regs-4+i)
+	}
+	m.ins("MOVQ actF32_src(DI), SI")
+	m.stream(f, func() { m.ins("VMOVUPS (SI), %s", m.r(0)) }, func() { m.loadTail("SI", 0) }, "SI")
+}
+
+func (m *mapF32) binary(f function) {
+	m.ins("MOVQ binaryF32_a(DI), SI")
+	m.ins("MOVQ binaryF32_b(DI), DX")
+	scalar, done := m.label("scalar"), m.label("done")
+	m.ins("CMPQ binaryF32_scalar(DI), $0")
+	m.ins("JNE %s", scalar)
+	m.stream(f, func() {
+		m.ins("VMOVUPS (SI), %s", m.r(0))
+		m.ins("VMOVUPS (DX), %s", m.r(1))
+	}, func() {
+		m.loadTail("SI", 0)
+		m.loadTail("DX", 1)
+	}, "SI", "DX")
+	m.ins("JMP %s", done)
+	m.at(scalar)
+	m.ins("VBROADCASTSS (DX), %s", m.r(1))
+	m.stream(f, func() { m.ins("VMOVUPS (SI), %s", m.r(0)) }, func() { m.loadTail("SI", 0) }, "SI")
+	m.at(done)
+}
+
+// stream emits the loop over whole vectors and the masked rest.
+func (m *mapF32) stream(f function, load, loadTail func(), sources ...string) {
+	loop, tail, end := m.label("loop"), m.label("tail"), m.label("end")
+	m.ins("SUBQ $%d, CX", m.vec.lanes)
+	m.ins("JLT %s", tail)
+	m.at(loop)
+	load()
+	f.body()
+	m.ins("VMOVUPS %s, (R8)", m.r(0))
+	for _, s := range append(sources, "R8") {
+		m.ins("ADDQ $%d, %s", m.vec.bytes(), s)
+	}
+	m.ins("SUBQ $%d, CX", m.vec.lanes)
+	m.ins("JGE %s", loop)
+	m.at(tail)
+	m.ins("ADDQ $%d, CX", m.vec.lanes)
+	m.ins("JEQ %s", end)
+	m.tailMask()
+	loadTail()
+	f.body()
+	m.storeTail()
+	m.at(end)
+}
+
+// bound emits V0 = min(max(V0, lo), hi); the value is the operand that a
+// comparison with NaN yields.
+func (m *mapF32) bound(lo, hi int) {
+	m.op("VMAXPS %s, %s, %s", 0, lo, 0)
+	m.op("VMINPS %s, %s, %s", 0, hi, 0)
+}
+
+// bySign emits to = sign bit of x ? neg : pos.
+func (m *mapF32) bySign(x, neg, pos, to int) {
+	if m.vec == zmm {
+		m.op("VPMOVD2M %s, K2", x)
+		m.op("VBLENDMPS %s, %s, K2, %s", neg, pos, to)
+	} else {
+		m.op("VBLENDVPS %s, %s, %s, %s", x, neg, pos, to)
+	}
+}
+
+// exp emits x = e^x; V4 … V7 are lost.
+func (m *mapF32) exp(x string) {
+	t, n, p := m.r(4), m.r(5), m.r(6)
+	m.set("expMin", 4)
+	m.ins("VMAXPS %s, %s, %s", x, t, x)
+	m.set("expMax", 4)
+	m.ins("VMINPS %s, %s, %s", x, t, x)
+	m.ins("VMULPS mapConst<>+%d(SB), %s, %s", constantAt("log2e"), x, n)
+	if m.vec == zmm {
+		m.ins("VRNDSCALEPS $8, %s, %s", n, n)
+	} else {
+		m.ins("VROUNDPS $8, %s, %s", n, n)
+	}
+	m.ins("VFNMADD231PS mapConst<>+%d(SB), %s, %s", constantAt("ln2hi"), n, x)
+	m.ins("VFNMADD231PS mapConst<>+%d(SB), %s, %s", constantAt("ln2lo"), n, x)
+	m.set("exp5", 6)
+	for i := 4; i >= 0; i-- {
+		m.ins("VFMADD213PS mapConst<>+%d(SB), %s, %s", constantAt(fmt.Sprintf("exp%d", i)), x, p)
+	}
+	m.ins("VMULPS %s, %s, %s", x, x, t)
+	m.ins("VFMADD213PS %s, %s, %s", x, t, p)
+	m.with("VADDPS", "one", 6, 6)
+	if m.vec == zmm {
+		m.ins("VSCALEFPS %s, %s, %s", n, p, x)
+		return
+	}
+	// 2^n in two factors, as it may be no normal number.
+	m.ins("VCVTPS2DQ %s, %s", n, n)
+	m.ins("VPSRAD $1, %s, %s", n, t)
+	m.ins("VPSUBD %s, %s, %s", t, n, n)
+	for _, r := range []int{4, 5} {
+		m.with("VPADDD", "bias", r, r)
+		m.op("VPSLLD $23, %s, %s", r, r)
+	}
+	m.ins("VMULPS %s, %s, %s", t, p, p)
+	m.ins("VMULPS %s, %s, %s", n, p, x)
+}
+
+func (m *mapF32) clamp() { m.bound(m.vec.regs-4, m.vec.regs-3) }
+
+func (m *mapF32) leakyRelu() {
+	m.op("VMULPS %s, %s, %s", m.vec.regs-2, 0, 1)
+	m.bySign(0, 1, 0, 0)
+}
+
+// sigmoid emits V0 = (V0 < 0 ? e : 1)/(1+e) with e = e^-|V0|; V1, V2 are lost too.
+func (m *mapF32) sigmoid() {
+	m.with("VORPS", "sign", 0, 1)
+	m.exp(m.r(1))
+	m.set("one", 2)
+	m.bySign(0, 1, 2, 0)
+	m.op("VADDPS %s, %s, %s", 2, 1, 1)
+	m.op("VDIVPS %s, %s, %s", 1, 0, 0)
+}
+
+func (m *mapF32) silu() {
+	m.op("VMOVAPS %s, %s", 0, 3)
+	m.sigmoid()
+	m.op("VMULPS %s, %s, %s", 3, 0, 0)
+}
+
+func (m *mapF32) geluTanh() {
+	m.op("VMOVAPS %s, %s", 0, 3)
+	m.op("VMULPS %s, %s, %s", 0, 0, 1)
+	m.set("geluTanh2", 2)
+	m.with("VFMADD213PS", "geluTanh0", 2, 1)
+	m.op("VMULPS %s, %s, %s", 1, 0, 0)
+	m.sigmoid()
+	m.op("VMULPS %s, %s, %s", 3, 0, 0)
+}
+
+func (m *mapF32) tanh() {
+	m.with("VANDPS", "abs", 0, 1)
+	m.op("VMOVAPS %s, %s", 1, 2)
+	m.op("VADDPS %s, %s, %s", 1, 1, 1)
+	m.exp(m.r(1))
+	m.with("VADDPS", "one", 1, 1)
+	m.set("two", 3)
+	m.op("VDIVPS %s, %s, %s", 1, 3, 3)
+	m.set("one", 1)
+	m.op("VSUBPS %s, %s, %s", 3, 1, 1)
+	m.with("VANDPS", "sign", 0, 3)
+	m.op("VORPS %s, %s, %s", 3, 1, 1)
+	// Near zero.
+	m.op("VMULPS %s, %s, %s", 0, 0, 3)
+	m.set("tanh4", 4)
+	for i := 3; i >= 0; i-- {
+		m.with("VFMADD213PS", fmt.Sprintf("tanh%d", i), 3, 4)
+	}
+	m.op("VMULPS %s, %s, %s", 3, 4, 4)
+	m.op("VFMADD213PS %s, %s, %s", 0, 0, 4)
+	if m.vec == zmm {
+		m.ins("VCMPPS $1, mapConst<>+%d(SB), Z2, K2", constantAt("tanhSmall"))
+		m.op("VBLENDMPS %s, %s, K2, %s", 4, 1, 0)
+	} else {
+		m.with("VCMPPS $1,", "tanhSmall", 2, 2)
+		m.op("VBLENDVPS %s, %s, %s, %s", 2, 4, 1, 0)
+	}
+}
+
+func (m *mapF32) hardSigmoid() {
+	m.op("VMOVAPS %s, %s", m.vec.regs-2, 1)
+	m.op("VFMADD213PS %s, %s, %s", m.vec.regs-1, 1, 0)
+	m.op("VXORPS %s, %s, %s", 1, 1, 1)
+	m.set("one", 2)
+	m.bound(1, 2)
+}
+
+func (m *mapF32) hardSwish() {
+	m.op("VMOVAPS %s, %s", 0, 3)
+	m.set("sixth", 1)
+	m.with("VFMADD213PS", "half", 1, 0)
+	m.op("VXORPS %s, %s, %s", 1, 1, 1)
+	m.set("one", 2)
+	m.bound(1, 2)
+	m.op("VMULPS %s, %s, %s", 3, 0, 0)
+}
+
+func (m *mapF32) gelu() {
+	m.with("VANDPS", "abs", 0, 1)
+	m.with("VMULPS", "rsqrt2", 1, 1)
+	m.set("half", 2)
+	m.op("VMOVAPS %s, %s", 1, 3)
+	m.with("VFMADD213PS", "one", 2, 3)
+	m.set("one", 2)
+	m.op("VDIVPS %s, %s, %s", 3, 2, 2) // t
+	m.set("erfc9", 3)
+	for i := 8; i >= 0; i-- {
+		m.with("VFMADD213PS", fmt.Sprintf("erfc%d", i), 2, 3)
+	}
+	m.op("VFNMADD231PS %s, %s, %s", 1, 1, 3)
+	m.exp(m.r(3))
+	m.op("VMULPS %s, %s, %s", 2, 3, 3)
+	m.with("VMULPS", "half", 3, 3)
+	m.set("one", 1)
+	m.op("VSUBPS %s, %s, %s", 3, 1, 1)
+	m.bySign(0, 3, 1, 3)
+	m.op("VMULPS %s, %s, %s", 3, 0, 0)
+}
+
+// mapTable lists the constants, each filling one zmm register.
+var mapTable = []struct {
+	name string
+	bits uint32
+}{
+	{"one", f(1)}, {"two", f(2)}, {"half", f(0.5)}, {"sixth", f(1.0 / 6)}, {"sign", 1 << 31}, {"abs", 1<<31 - 1}, {"bias", 127},
+	{"expMin", f(-104)}, {"expMax", f(89)}, {"log2e", f(1.44269504088896341)}, {"ln2hi", f(0.693359375)}, {"ln2lo", f(-2.12194440e-4)},
+	{"exp5", f(1.9875691500e-4)}, {"exp4", f(1.3981999507e-3)}, {"exp3", f(8.3334519073e-3)},
+	{"exp2", f(4.1665795894e-2)}, {"exp1", f(1.6666665459e-1)}, {"exp0", f(5.0000001201e-1)},
+	{"tanhSmall", f(0.625)}, {"tanh4", f(-5.70498872745e-3)}, {"tanh3", f(2.06390887954e-2)}, {"tanh2", f(-5.37397155531e-2)},
+	{"tanh1", f(1.33314422036e-1)}, {"tanh0", f(-3.33332819422e-1)},
+	{"geluTanh0", f(1.5957691216057308)}, {"geluTanh2", f(0.07135481282052605)}, {"rsqrt2", f(1 / math.Sqrt2)},
+	{"erfc0", f(-1.26551223)}, {"erfc1", f(1.00002368)}, {"erfc2", f(0.37409196)}, {"erfc3", f(0.09678418)}, {"erfc4", f(-0.18628806)},
+	{"erfc5", f(0.27886807)}, {"erfc6", f(-1.13520398)}, {"erfc7", f(1.48851587)}, {"erfc8", f(-0.82215223)}, {"erfc9", f(0.17087277)},
+}
+
+func f(v float64) uint32 { return math.Float32bits(float32(v)) }
+
+func constantAt(name string) int {
+	for i, c := range mapTable {
+		if c.name == name {
+			return i * 64
+		}
+	}
+	panic("no constant " + name)
+}
+
+func mapConstants(a *asm) {
+	a.raw("\n")
+	for i, c := range mapTable {
+		a.raw("// %s\n", c.name)
+		for j := range 8 {
+			a.raw("DATA mapConst<>+%d(SB)/8, $0x%08x%08x\n", i*64+j*8, c.bits, c.bits)
+		}
+	}
+	a.raw("GLOBL mapConst<>(SB), RODATA, $%d\n", len(mapTable)*64)
+}
