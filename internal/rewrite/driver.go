@@ -1,0 +1,345 @@
+// Package rewrite holds the graph→graph passes: a table of named passes whose order is
+// checked, made of rules that look at one node and return a patch.
+//
+// A rule never edits the graph. It returns what it wants done; the driver applies it,
+// names it, counts it and can stop after a given number of patches, so that a model that
+// comes out wrong can be bisected mechanically (Options.Limit).
+//
+// Invariants a rule may rely on: the graph verifies; types are inferred as far as
+// possible; every node has at least one user or makes a graph output. What it must keep:
+// the names of graph inputs and outputs, and the meaning.
+package rewrite
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/op"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// Patch is a local edit: new nodes, to stand before the node that the rule looked at,
+// and values that take the place of others. Nodes that lose their last user go.
+type Patch struct {
+	Nodes   []*graph.Node
+	Replace []Subst
+}
+
+// Subst makes every user of Old use New. When Old is a graph output, New takes its name.
+type Subst struct{ Old, New *graph.Value }
+
+// Rule looks at one node and returns a patch, or nil when it has nothing to do.
+type Rule func(c *Context, n *graph.Node) (*Patch, error)
+
+// Pass is a named step of a pipeline: a rule applied to every node until nothing changes.
+type Pass struct {
+	Name string
+	Why  string
+	Rule Rule
+}
+
+// Options steer a pipeline.
+type Options struct {
+	Disable []string                          // names of passes to leave out
+	Limit   int                               // stop after so many patches; 0 = no limit
+	Trace   func(pass, change string)         // called for each patch
+	After   func(pass string, g *graph.Graph) // called after each pass that changed something
+}
+
+// Stats counts the patches by pass.
+type Stats map[string]int
+
+// Total returns the number of patches.
+func (s Stats) Total() int {
+	n := 0
+	for _, k := range s {
+		n += k
+	}
+	return n
+}
+
+// Context gives rules access to the graph under rewriting.
+type Context struct {
+	Graph *graph.Graph
+	facts *op.Facts
+	users map[*graph.Value][]*graph.Node
+	outs  map[*graph.Value]int // uses as graph output
+	notes *[]Note
+	fixed map[*graph.Value]bool // owned by an enclosing graph or captured by a body
+}
+
+// Note records something that a pass could not do, for the user to read.
+type Note struct {
+	Node   string
+	Op     string
+	Reason string
+}
+
+// Known returns the contents of v when they are known without running the model.
+func (c *Context) Known(v *graph.Value) *tensor.Tensor { return c.facts.Known(v) }
+
+// Sole reports whether v has exactly one use, by a node of this graph.
+func (c *Context) Sole(v *graph.Value) bool {
+	return v != nil && c.outs[v] == 0 && len(c.users[v]) == 1 && len(c.users[v][0].Bodies()) == 0 && c.uses(v) == 1
+}
+
+func (c *Context) uses(v *graph.Value) int {
+	n := c.outs[v]
+	for _, u := range c.users[v] {
+		for _, in := range u.Inputs {
+			if in == v {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// User returns the only user of v, or nil when there are none or several.
+func (c *Context) User(v *graph.Value) *graph.Node {
+	if !c.Sole(v) {
+		return nil
+	}
+	return c.users[v][0]
+}
+
+// Note records a remark.
+func (c *Context) Note(n *graph.Node, format string, args ...any) {
+	*c.notes = append(*c.notes, Note{Node: nodeName(n), Op: n.Op, Reason: fmt.Sprintf(format, args...)})
+}
+
+func nodeName(n *graph.Node) string {
+	if n.Name == "" && len(n.Outputs) > 0 && n.Outputs[0] != nil {
+		return n.Outputs[0].Name
+	}
+	return n.Name
+}
+
+func newContext(g *graph.Graph, facts *op.Facts, notes *[]Note) *Context {
+	c := &Context{Graph: g, facts: facts, notes: notes,
+		users: map[*graph.Value][]*graph.Node{}, outs: map[*graph.Value]int{}, fixed: map[*graph.Value]bool{}}
+	for _, n := range g.Nodes {
+		c.addUses(n)
+	}
+	for _, v := range g.Outputs {
+		c.outs[v]++
+	}
+	return c
+}
+
+func (c *Context) addUses(n *graph.Node) {
+	for _, v := range n.Inputs {
+		if v != nil && !slices.Contains(c.users[v], n) {
+			c.users[v] = append(c.users[v], n)
+		}
+	}
+	for _, b := range n.Bodies() {
+		for _, v := range b.Captures() {
+			if !slices.Contains(c.users[v], n) {
+				c.users[v] = append(c.users[v], n)
+			}
+			c.fixed[v] = true
+		}
+	}
+}
+
+func (c *Context) dropUses(n *graph.Node) {
+	forget := func(v *graph.Value) {
+		if i := slices.Index(c.users[v], n); i >= 0 {
+			c.users[v] = slices.Delete(c.users[v], i, i+1)
+		}
+	}
+	for _, v := range n.Inputs {
+		if v != nil {
+			forget(v)
+		}
+	}
+	for _, b := range n.Bodies() {
+		for _, v := range b.Captures() {
+			forget(v)
+		}
+	}
+}
+
+// replaceable reports whether old may give way to v without an output losing its name.
+func (c *Context) replaceable(old, v *graph.Value) bool {
+	if c.outs[old] == 0 {
+		return true
+	}
+	return v.Def != nil && c.outs[v] == 0 && slices.Contains(c.Graph.Nodes, v.Def)
+}
+
+// substitute puts s.New in the place of s.Old. A value that was made for this patch
+// takes over the name, so that names stay those of the file.
+func (c *Context) substitute(s Subst, made bool) {
+	if made || c.outs[s.Old] > 0 {
+		s.Old.Name, s.New.Name = s.New.Name, s.Old.Name
+	}
+	if c.outs[s.Old] > 0 {
+		for i, v := range c.Graph.Outputs {
+			if v == s.Old {
+				c.Graph.Outputs[i] = s.New
+			}
+		}
+		c.outs[s.New] += c.outs[s.Old]
+		delete(c.outs, s.Old)
+	}
+	for _, u := range c.users[s.Old] {
+		for i, v := range u.Inputs {
+			if v == s.Old {
+				u.Inputs[i] = s.New
+			}
+		}
+		for _, b := range u.Bodies() {
+			b.ReplaceUses(s.Old, s.New)
+		}
+		if !slices.Contains(c.users[s.New], u) {
+			c.users[s.New] = append(c.users[s.New], u)
+		}
+		if len(u.Bodies()) > 0 {
+			c.fixed[s.New] = true
+		}
+	}
+	delete(c.users, s.Old)
+	if merged, err := graph.Merge(s.New.Type, s.Old.Type); err == nil && s.New.Const == nil {
+		s.New.Type = merged
+	}
+}
+
+func (c *Context) dead(n *graph.Node) bool {
+	for _, o := range n.Outputs {
+		if o != nil && (len(c.users[o]) > 0 || c.outs[o] > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+type pipeline struct {
+	passes []Pass
+	opts   Options
+	stats  Stats
+	notes  []Note
+}
+
+// run applies the passes to g and its bodies, and verifies after each that changed something.
+func (p *pipeline) run(g *graph.Graph) error {
+	p.stats = Stats{}
+	for _, pass := range p.passes {
+		if slices.Contains(p.opts.Disable, pass.Name) {
+			continue
+		}
+		before := p.stats[pass.Name]
+		if err := p.pass(g, pass); err != nil {
+			return fmt.Errorf("rewrite %s: %w", pass.Name, err)
+		}
+		if p.stats[pass.Name] == before {
+			continue
+		}
+		g.Prune()
+		if err := g.Verify(); err != nil {
+			return fmt.Errorf("rewrite %s broke the graph: %w", pass.Name, err)
+		}
+		if p.opts.After != nil {
+			p.opts.After(pass.Name, g)
+		}
+	}
+	return nil
+}
+
+// maxRounds bounds the fixpoint iteration of a pass; a pass that needs more is
+// undoing its own work.
+const maxRounds = 64
+
+func (p *pipeline) pass(root *graph.Graph, pass Pass) error {
+	for range maxRounds {
+		facts, err := op.InferTypes(root)
+		if err != nil {
+			return err
+		}
+		changed, err := p.sweep(root, pass, facts)
+		if err != nil || !changed {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep visits the nodes of g once, after those of their bodies.
+func (p *pipeline) sweep(g *graph.Graph, pass Pass, facts *op.Facts) (changed bool, err error) {
+	for _, n := range g.Nodes {
+		for _, b := range n.Bodies() {
+			ch, err := p.sweep(b, pass, facts)
+			if err != nil {
+				return false, err
+			}
+			changed = changed || ch
+		}
+	}
+	c := newContext(g, facts, &p.notes)
+	before := make(map[*graph.Node][]*graph.Node)
+	gone := map[*graph.Node]bool{}
+	for _, n := range slices.Clone(g.Nodes) {
+		if gone[n] || p.opts.Limit > 0 && p.stats.Total() >= p.opts.Limit {
+			continue
+		}
+		patch, err := pass.Rule(c, n)
+		if err != nil {
+			return false, fmt.Errorf("%v: %w", n, err)
+		}
+		if patch == nil {
+			continue
+		}
+		if p.opts.Trace != nil {
+			p.opts.Trace(pass.Name, n.String())
+		}
+		p.stats[pass.Name]++
+		changed = true
+		before[n] = append(before[n], patch.Nodes...)
+		for _, k := range patch.Nodes {
+			c.addUses(k)
+		}
+		for _, s := range patch.Replace {
+			made := s.New.Def != nil && slices.Contains(patch.Nodes, s.New.Def) || s.New.Const != nil && len(c.users[s.New]) == 0
+			c.substitute(s, made)
+		}
+		c.collect(n, gone)
+	}
+	if changed {
+		nodes := make([]*graph.Node, 0, len(g.Nodes))
+		for _, n := range g.Nodes {
+			nodes = append(nodes, before[n]...)
+			if !gone[n] {
+				nodes = append(nodes, n)
+			}
+		}
+		g.Nodes = nodes
+		if err := g.Sort(); err != nil {
+			return false, err
+		}
+		if _, err := op.InferTypes(g.Root()); err != nil {
+			return false, err
+		}
+	}
+	return changed, nil
+}
+
+// collect marks n and the nodes that fed only it as gone when nobody uses them any more.
+func (c *Context) collect(n *graph.Node, gone map[*graph.Node]bool) {
+	stack := []*graph.Node{n}
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if gone[n] || !c.dead(n) {
+			continue
+		}
+		gone[n] = true
+		c.dropUses(n)
+		for _, v := range n.Inputs {
+			if v != nil && v.Def != nil {
+				stack = append(stack, v.Def)
+			}
+		}
+	}
+}
