@@ -171,7 +171,7 @@ func (c *ConvU8) ScratchBytes() int {
 }
 
 // Run computes units lo ≤ u < hi into dst. residual is read only where
-// QuantConv.Residual was given. It panics if a slice is shorter than the shape
+// QuantConv.Residual was given; neither it nor src may overlap dst. It panics if a slice is shorter than the shape
 // says or Mult was nil.
 func (c *ConvU8) Run(dst, src, residual []uint8, scratch []byte, lo, hi int) {
 	if c.quant.Mult == nil {

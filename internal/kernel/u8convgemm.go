@@ -318,14 +318,24 @@ func (c *u8ConvGemm) rows(out *u8Output, scratch []byte, m, n int, a unsafe.Poin
 // may change the fields that it counts with.
 func (k *u8Gemm) tiles(a *u8GemmArgs, n int) {
 	src, sum, dst := a.a, a.rowSum, a.dst
+	done := 0
 	for i, h := range k.rows {
 		t := n / h
-		if t == 0 {
+		if back := h - n; t == 0 && (back > 2 || back > done) {
 			continue
+		} else if t == 0 {
+			// A tile that overlaps the one before by a row or two costs less than
+			// several low ones.
+			src, dst = unsafe.Add(src, -back*a.aStride), unsafe.Add(dst, -back*a.dstRow)
+			if sum != nil {
+				sum = unsafe.Add(sum, -4*back)
+			}
+			n, t = h, 1
 		}
 		a.a, a.rowSum, a.dst, a.tiles = src, sum, dst, t
 		k.run(i, a)
 		n -= t * h
+		done += t * h
 		if n == 0 {
 			return
 		}

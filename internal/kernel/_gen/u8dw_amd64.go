@@ -18,11 +18,14 @@ type dwU8 struct {
 	vec   vector
 	vnni  bool
 	whole bool // AVX2: no masks
+	open  bool // all channels of the block: no masks needed
 }
 
 func (d dwU8) load(a *asm, mem, r string) {
 	if d.whole {
 		a.ins("VMOVDQU %s, %s", mem, r)
+	} else if d.open {
+		a.ins("VMOVDQU8 %s, %s", mem, r)
 	} else {
 		a.ins("VMOVDQU8.Z %s, K1, %s", mem, r)
 	}
@@ -78,6 +81,8 @@ func (d dwU8) finish(a *asm, args string, acc [4]string, t [3]string) {
 	a.ins("VPMINUB %s, %s, %s", t[2], acc[0], acc[0])
 	if d.whole {
 		a.ins("VMOVDQU %s, (R11)", acc[0])
+	} else if d.open {
+		a.ins("VMOVDQU8 %s, (R11)", acc[0])
 	} else {
 		a.ins("VMOVDQU8 %s, K1, (R11)", acc[0])
 	}
@@ -190,11 +195,6 @@ func (d dwU8) taps(a *asm, name string) {
 func (d dwU8) sweep(a *asm, name string) {
 	v := d.vec
 	r := v.r
-	quad := func(i int) [4]string { return [4]string{r(i), r(i + 1), r(i + 2), r(i + 3)} }
-	sums := [3][4]string{quad(12), quad(16), quad(20)}
-	column := [4]string{r(28), r(24), r(29), r(25)}
-	var borders []func()
-
 	a.text(name, 8)
 	a.ins("MOVQ args+0(FP), DI")
 	a.ins("MOVQ u8SweepArgs_mask(DI), AX")
@@ -218,6 +218,27 @@ func (d dwU8) sweep(a *asm, name string) {
 	a.ins("MOVQ u8SweepArgs_dstStep(DI), R15")
 	a.ins("MOVQ u8SweepArgs_pixels(DI), AX")
 	d.clear(a, r(31))
+
+	// Masked access takes more steps inside the processor: without it where the
+	// block is full.
+	a.ins("MOVQ $%d, SI", int64(uint64(1)<<v.bytes()-1))
+	a.ins("CMPQ SI, u8SweepArgs_mask(DI)")
+	a.ins("JNE masked")
+	d.open = true
+	d.sweepLoops(a, "")
+	a.at("masked")
+	d.open = false
+	d.sweepLoops(a, "masked")
+}
+
+// sweepLoops emits the loops of a sweep for both strides.
+func (d dwU8) sweepLoops(a *asm, what string) {
+	v := d.vec
+	r := v.r
+	quad := func(i int) [4]string { return [4]string{r(i), r(i + 1), r(i + 2), r(i + 3)} }
+	sums := [3][4]string{quad(12), quad(16), quad(20)}
+	column := [4]string{r(28), r(24), r(29), r(25)}
+	var borders []func()
 
 	next := func() {
 		border, ready := a.label("border"), a.label("ready")
@@ -252,18 +273,18 @@ func (d dwU8) sweep(a *asm, name string) {
 		d.finish(a, "u8SweepArgs", s, [3]string{r(26), r(27), r(30)})
 		a.ins("ADDQ R15, R11")
 		a.ins("SUBQ $1, AX")
-		a.ins("JEQ done")
+		a.ins("JEQ %sdone", what)
 	}
 
 	a.ins("CMPQ u8SweepArgs_stride(DI), $2")
-	a.ins("JEQ stride2")
+	a.ins("JEQ %sstride2", what)
 	next()
 	dot(0, sums[0])
 	next()
 	dot(1, sums[0])
 	dot(0, sums[1])
 	a.ins("PCALIGN $32")
-	a.at("loop1")
+	a.at(what + "loop1")
 	for i := range 3 {
 		next()
 		dot(2, sums[i])
@@ -271,13 +292,13 @@ func (d dwU8) sweep(a *asm, name string) {
 		dot(0, sums[(i+2)%3])
 		finish(sums[i])
 	}
-	a.ins("JMP loop1")
+	a.ins("JMP %sloop1", what)
 
-	a.at("stride2")
+	a.at(what + "stride2")
 	next()
 	dot(0, sums[0])
 	a.ins("PCALIGN $32")
-	a.at("loop2")
+	a.at(what + "loop2")
 	for i := range 2 {
 		next()
 		dot(1, sums[i])
@@ -286,8 +307,8 @@ func (d dwU8) sweep(a *asm, name string) {
 		dot(0, sums[1-i])
 		finish(sums[i])
 	}
-	a.ins("JMP loop2")
-	a.at("done")
+	a.ins("JMP %sloop2", what)
+	a.at(what + "done")
 	a.ins("VZEROUPPER")
 	a.ins("RET")
 	for _, b := range borders {

@@ -35,7 +35,7 @@ func (a *asm) table(name string, size int, words ...uint64) {
 //	SI            current place in the panel
 //	CX            groups left in the segment
 //	DX, BX        next segment offset, segments left
-//	R11, R15      destination, bytes from row to row
+//	R11, R15, R14 destination, bytes from row to row, and three times that
 //	V0 …          sums, row by row; last the panel's vectors and one broadcast
 //	              group, before them a product where there is no dot product
 type gemmU8 struct {
@@ -71,6 +71,7 @@ func (g gemmU8) emit(a *asm) {
 	a.ins("LEAQ (R13)(R13*2), R12")
 	a.ins("MOVQ u8GemmArgs_dst(DI), R11")
 	a.ins("MOVQ u8GemmArgs_dstRow(DI), R15")
+	a.ins("LEAQ (R15)(R15*2), R14")
 	if g.vec.reg == "Z" {
 		a.ins("MOVQ u8GemmArgs_mask(DI), AX")
 		a.ins("KMOVQ AX, K1")
@@ -130,7 +131,7 @@ func (g gemmU8) tile(a *asm, rows int) {
 	a.at(plain)
 	for row := range rows {
 		for i := range g.vecs {
-			a.ins("VMOVDQA%s %s, %s", g.evex("32"), g.b(i), sum(0, row, i))
+			a.ins("VMOVDQU%s %d(AX), %s", g.evex("32"), i*v.bytes(), sum(0, row, i))
 		}
 	}
 	a.at(ready)
@@ -219,12 +220,35 @@ func (g gemmU8) tile(a *asm, rows int) {
 	a.ins("SUBQ $1, u8GemmArgs_tiles(DI)")
 	end := a.label("end")
 	a.ins("JEQ %s", end)
+	g.dstPast(a, (rows-1)%5+1)
 	a.ins("IMUL3Q $%d, R13, AX", rows)
 	a.ins("ADDQ AX, u8GemmArgs_a(DI)")
 	a.ins("JMP rows%d", rows)
 	a.at(end)
 	a.ins("VZEROUPPER")
 	a.ins("RET")
+}
+
+// dst returns the address of a row of the destination, rows being stored in
+// order, and moves R11 on every fifth.
+func (g gemmU8) dst(a *asm, row int) string {
+	if row > 0 && row%5 == 0 {
+		g.dstPast(a, 5)
+	}
+	return [...]string{"(R11)", "(R11)(R15*1)", "(R11)(R15*2)", "(R11)(R14*1)", "(R11)(R15*4)"}[row%5]
+}
+
+// dstPast moves R11 past 1 to 5 rows.
+func (g gemmU8) dstPast(a *asm, rows int) {
+	switch rows {
+	case 1, 2, 4:
+		a.ins("LEAQ (R11)(R15*%d), R11", rows)
+	case 3:
+		a.ins("ADDQ R14, R11")
+	case 5:
+		a.ins("LEAQ (R11)(R15*4), R11")
+		a.ins("ADDQ R15, R11")
+	}
 }
 
 // bytesPaired requantizes two vectors a row. Packing works within 16-byte
@@ -250,29 +274,49 @@ func (g gemmU8) bytesPaired(a *asm, rows int, sum func(row, i int) string) {
 	if v.reg == "Z" {
 		a.ins("VMOVDQU64 u8RowsApart<>(SB), %s", g.x())
 	}
+	if v.reg != "Z" {
+		g.joinRows(a, rows, sum, "")
+		return
+	}
+	// Stores without a mask take fewer steps inside the processor.
+	part, end := a.label("part"), a.label("stored")
+	a.ins("CMPQ u8GemmArgs_cols(DI), $%d", g.vecs*v.lanes)
+	a.ins("JLT %s", part)
+	g.joinRows(a, rows, sum, "")
+	a.ins("JMP %s", end)
+	a.at(part)
+	g.joinRows(a, rows, sum, "K1, ")
+	a.at(end)
+}
+
+// joinRows packs rows by twos to bytes and stores them.
+func (g gemmU8) joinRows(a *asm, rows int, sum func(row, i int) string, mask string) {
 	for row := 0; row < rows; row += 2 {
 		s := sum(row, 0)
+		half := "Y" + s[1:]
 		a.ins("VPACKUSWB %s, %s, %s", sum(min(row+1, rows-1), 0), s, s)
 		a.ins("VPMAXUB %s, %s, %s", g.b(0), s, s)
 		a.ins("VPMINUB %s, %s, %s", g.b(1), s, s)
-		if v.reg == "Z" {
+		if g.vec.reg == "Z" {
 			a.ins("VPERMQ %s, %s, %s", s, g.x(), s)
-			a.ins("VMOVDQU8 Y%s, K1, (R11)", s[1:])
+			a.ins("VMOVDQU8 %s, %s%s", half, mask, g.dst(a, row))
 		} else {
 			a.ins("VPERMQ $0xD8, %s, %s", s, s)
-			a.ins("VMOVDQU X%s, (R11)", s[1:])
+			a.ins("VMOVDQU X%s, %s", s[1:], g.dst(a, row))
 		}
-		a.ins("ADDQ R15, R11")
 		if row+1 == rows {
 			break
 		}
-		if v.reg == "Z" {
-			a.ins("VEXTRACTI64X4 $1, %s, Y%s", s, s[1:])
-			a.ins("VMOVDQU8 Y%s, K1, (R11)", s[1:])
-		} else {
-			a.ins("VEXTRACTI128 $1, %s, (R11)", s)
+		to := g.dst(a, row+1)
+		switch {
+		case g.vec.reg != "Z":
+			a.ins("VEXTRACTI128 $1, %s, %s", s, to)
+		case mask == "":
+			a.ins("VEXTRACTI64X4 $1, %s, %s", s, to)
+		default:
+			a.ins("VEXTRACTI64X4 $1, %s, %s", s, half)
+			a.ins("VMOVDQU8 %s, %s%s", half, mask, to)
 		}
-		a.ins("ADDQ R15, R11")
 	}
 }
 
@@ -291,8 +335,7 @@ func (g gemmU8) bytes(a *asm, rows int, sum func(row int) string) {
 		a.ins("VPADDD %s, %s, %s", zero, s, s)
 		a.ins("VPMAXSD %s, %s, %s", lo, s, s)
 		a.ins("VPMINSD %s, %s, %s", hi, s, s)
-		a.ins("VPMOVDB %s, K1, (R11)", s)
-		a.ins("ADDQ R15, R11")
+		a.ins("VPMOVDB %s, K1, %s", s, g.dst(a, row))
 	}
 }
 
@@ -304,21 +347,21 @@ func (g gemmU8) accumulators(a *asm, rows int, sum func(row, i int) string) {
 		a.ins("VMOVDQU64 u8HighLanes<>(SB), %s", g.b(1))
 	}
 	for row := range rows {
+		to := g.dst(a, row)
 		switch {
 		case g.vecs == 1:
-			a.ins("VMOVDQU32 %s, K1, (R11)", sum(row, 0))
+			a.ins("VMOVDQU32 %s, K1, %s", sum(row, 0), to)
 		case zmm:
 			a.ins("VMOVDQA64 %s, %s", sum(row, 0), g.x())
 			a.ins("VPERMT2Q %s, %s, %s", sum(row, 1), g.b(0), sum(row, 0))
 			a.ins("VPERMT2Q %s, %s, %s", sum(row, 1), g.b(1), g.x())
-			a.ins("VMOVDQU32 %s, K1, (R11)", sum(row, 0))
-			a.ins("VMOVDQU32 %s, K2, 64(R11)", g.x())
+			a.ins("VMOVDQU32 %s, K1, %s", sum(row, 0), to)
+			a.ins("VMOVDQU32 %s, K2, 64%s", g.x(), to)
 		default:
 			a.ins("VPERM2I128 $0x20, %s, %s, %s", sum(row, 1), sum(row, 0), g.x())
 			a.ins("VPERM2I128 $0x31, %s, %s, %s", sum(row, 1), sum(row, 0), sum(row, 0))
-			a.ins("VMOVDQU %s, (R11)", g.x())
-			a.ins("VMOVDQU %s, 32(R11)", sum(row, 0))
+			a.ins("VMOVDQU %s, %s", g.x(), to)
+			a.ins("VMOVDQU %s, 32%s", sum(row, 0), to)
 		}
-		a.ins("ADDQ R15, R11")
 	}
 }
