@@ -16,27 +16,30 @@ type Runner interface {
 
 // A Pool shares units of work between the goroutine that calls Run and
 // threads-1 workers. Workers spin for a moment after a run, so that runs that
-// follow closely start within a microsecond, and then sleep. Run allocates
-// nothing. One goroutine at a time may call Run or Close.
+// follow closely start within a microsecond, and then sleep. A worker that
+// wakes too late for a run is not waited for. Run allocates nothing. One
+// goroutine at a time may call Run or Close.
 type Pool struct {
 	threads int
 	done    sync.WaitGroup
 	wake    []chan struct{} // one per worker, capacity 1
 	asleep  []atomic.Bool
+	closed  atomic.Bool
 
-	// A run is published by advancing seq. The fields above it are written only
-	// while no worker is inside a run (active is 0).
-	job    Runner
-	units  int
-	chunk  int
-	closed bool
-	_      [64]byte
-	seq    atomic.Uint32
-	_      [64]byte
-	next   atomic.Int64
-	_      [64]byte
-	active atomic.Int32
+	// The run that is open. Written only while none is open and nobody joined.
+	job   Runner
+	units int
+	chunk int
+	_     [64]byte
+	// state is the number of the last run in the upper half, then runOpen while
+	// workers may join it, then how many are inside.
+	state atomic.Uint64
+	_     [64]byte
+	next  atomic.Int64
+	_     [64]byte
 }
+
+const runOpen = 1 << 31
 
 // spinTime bounds how long an idle worker keeps its core; waking a sleeping
 // goroutine costs about as much.
@@ -66,7 +69,7 @@ func (p *Pool) Run(units, grain int, r Runner) {
 	if units <= 0 {
 		return
 	}
-	if p.threads == 1 || units <= grain || p.closed {
+	if p.threads == 1 || units <= grain || p.closed.Load() {
 		r.RunUnits(0, 0, units)
 		return
 	}
@@ -75,33 +78,21 @@ func (p *Pool) Run(units, grain int, r Runner) {
 	// leaves its share to the rest.
 	p.chunk = max(grain, units/(p.threads*4))
 	p.next.Store(0)
-	p.active.Store(int32(p.threads - 1))
-	p.seq.Add(1)
-	p.rouse()
+	p.open()
 	p.take(0)
-	for spin := 0; p.active.Load() != 0; spin++ {
-		if spin > 256 {
+	// Everything is taken: keep late workers out and wait for those inside.
+	for spin, s := 0, p.state.And(^uint64(runOpen)); s&(runOpen-1) != 0; s = p.state.Load() {
+		if spin++; spin > 256 {
 			runtime.Gosched()
 		}
 	}
 	p.job = nil
 }
 
-// Close ends the workers and waits for them. Runs after it are serial.
-func (p *Pool) Close() {
-	if p.closed {
-		return
-	}
-	p.closed = true
-	if p.threads > 1 {
-		p.active.Store(int32(p.threads - 1))
-		p.seq.Add(1)
-		p.rouse()
-		p.done.Wait()
-	}
-}
-
-func (p *Pool) rouse() {
+// open publishes a run and wakes the workers that sleep.
+func (p *Pool) open() {
+	run := p.state.Load()>>32 + 1
+	p.state.Store(run<<32 | runOpen)
 	for w := 1; w < p.threads; w++ {
 		if p.asleep[w].Load() {
 			select {
@@ -110,6 +101,15 @@ func (p *Pool) rouse() {
 			}
 		}
 	}
+}
+
+// Close ends the workers and waits for them. Runs after it are serial.
+func (p *Pool) Close() {
+	if p.closed.Swap(true) {
+		return
+	}
+	p.open()
+	p.done.Wait()
 }
 
 // take runs chunks until none are left.
@@ -126,25 +126,29 @@ func (p *Pool) take(worker int) {
 
 func (p *Pool) work(w int) {
 	defer p.done.Done()
-	seen := uint32(0)
-	for {
-		p.await(w, seen)
-		seen++
-		if p.closed {
+	for seen := uint64(0); ; {
+		s := p.await(w, seen)
+		seen = s >> 32
+		if p.closed.Load() {
 			return
 		}
-		p.take(w)
-		p.active.Add(-1)
+		for s&runOpen != 0 && s>>32 == seen {
+			if p.state.CompareAndSwap(s, s+1) {
+				p.take(w)
+				p.state.Add(^uint64(0))
+				break
+			}
+			s = p.state.Load()
+		}
 	}
 }
 
-// await returns when seq has moved past seen. Every run waits for every worker,
-// so seq is never more than one ahead.
-func (p *Pool) await(w int, seen uint32) {
+// await returns the state when a run after the one seen has been opened.
+func (p *Pool) await(w int, seen uint64) uint64 {
 	start := time.Now()
 	for spin := 1; ; spin++ {
-		if p.seq.Load() != seen {
-			return
+		if s := p.state.Load(); s>>32 != seen {
+			return s
 		}
 		if spin%64 == 0 {
 			if time.Since(start) > spinTime {
@@ -153,11 +157,14 @@ func (p *Pool) await(w int, seen uint32) {
 			runtime.Gosched()
 		}
 	}
-	// The flag goes up before the last look at seq, and a run looks at the flag
-	// after it has moved seq: one of the two sees the other.
+	// The flag goes up before the last look at the state, and a run looks at the
+	// flag after it has changed the state: one of the two sees the other.
 	p.asleep[w].Store(true)
-	for p.seq.Load() == seen {
+	defer p.asleep[w].Store(false)
+	for {
+		if s := p.state.Load(); s>>32 != seen {
+			return s
+		}
 		<-p.wake[w]
 	}
-	p.asleep[w].Store(false)
 }

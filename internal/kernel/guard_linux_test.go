@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// guarded returns n bytes that end where a page begins that may not be touched.
+// Kernels that read or write beyond their slices fault there.
+func guarded(t *testing.T, n int) []byte {
+	t.Helper()
+	page := syscall.Getpagesize()
+	size := (n+page-1)/page*page + page
+	m, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mprotect(m[size-page:], syscall.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Munmap(m); err != nil {
+			t.Error(err)
+		}
+	})
+	return m[size-page-n : size-page]
+}
+
+func guardedF32(t *testing.T, v []float32) []float32 {
+	t.Helper()
+	b := guarded(t, 4*len(v))
+	g := unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), len(v))
+	copy(g, v)
+	return g
+}
+
+func TestConvF32StaysInsideSlices(t *testing.T) {
+	r := rand.New(rand.NewPCG(91, 92))
+	for range 60 {
+		s := randomShape(r)
+		w, bias, src, res := normals(r, s.weightLen()), normals(r, s.OutC), guardedF32(t, normals(r, s.inLen())), guardedF32(t, normals(r, s.resLen()))
+		dst := guardedF32(t, make([]float32, s.outLen()))
+		for _, l := range cpu.Levels() {
+			c, err := NewConvF32(l, s, w, bias, Act{Kind: ActSigmoid}, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The packed weights as well: panels end at the page.
+			if c.dw.kernel != nil {
+				c.dw.packed = guardedF32(t, c.dw.packed)
+			} else {
+				c.gemm.packed = guardedF32(t, c.gemm.packed)
+			}
+			c.Run(dst, src, res, guarded(t, c.ScratchBytes()+4)[4:], 0, c.Units())
+		}
+	}
+}
+
+func TestElementwiseF32StaysInsideSlices(t *testing.T) {
+	r := rand.New(rand.NewPCG(93, 94))
+	for n := 1; n < 40; n++ {
+		src, b, dst := guardedF32(t, normals(r, n)), guardedF32(t, normals(r, n)), guardedF32(t, make([]float32, n))
+		for _, l := range cpu.Levels() {
+			for _, a := range testActs() {
+				a.Apply(l, dst, src)
+			}
+			for k := range binaryKinds {
+				k.Apply(l, dst, src, b)
+				k.Apply(l, dst, src, b[n-1:])
+			}
+		}
+	}
+}
+
+func TestPoolF32StaysInsideSlices(t *testing.T) {
+	r := rand.New(rand.NewPCG(95, 96))
+	for i := range 40 {
+		s := randomShape(r)
+		s.Groups, s.OutC, s.OutStride, s.ResStride = 1, s.InC, s.InC, 0
+		src, dst := guardedF32(t, normals(r, s.inLen())), guardedF32(t, make([]float32, s.outLen()))
+		for _, l := range cpu.Levels() {
+			c, err := NewPoolF32(l, s, Pooling{Max: i%2 == 0})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.start = guardedF32(t, c.start)
+			c.Run(dst, src, 0, c.Units())
+		}
+	}
+}
+
+func TestGemmF32StaysInsideSlices(t *testing.T) {
+	r := rand.New(rand.NewPCG(97, 98))
+	for range 40 {
+		s := GemmShape{M: 1 + r.IntN(30), N: 1 + r.IntN(60), K: 1 + r.IntN(30), TransB: r.IntN(2) == 0}
+		s.LDA, s.LDB, s.LDC = s.K, s.N, s.N
+		if s.TransB {
+			s.LDB = s.K
+		}
+		a, b, dst := guardedF32(t, normals(r, s.M*s.K)), guardedF32(t, normals(r, s.N*s.K)), guardedF32(t, make([]float32, s.M*s.N))
+		for _, l := range cpu.Levels() {
+			g, err := NewGemmF32(l, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.Run(dst, a, b, guarded(t, g.ScratchBytes()), 0, g.Units())
+		}
+	}
+}
