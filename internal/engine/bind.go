@@ -6,18 +6,20 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/op"
+	"github.com/edgewise-ml/edgewise/internal/rewrite"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
 // bind returns a copy of g with its input sizes fixed, optimized, every type inferred
 // anew, and all that does not depend on inputs computed.
-func bind(g *graph.Graph, shapes map[string][]int) (*graph.Graph, error) {
+func bind(g *graph.Graph, shapes map[string][]int) (*graph.Graph, []Note, error) {
 	c := g.Clone()
 	if err := bindShapes(c, shapes); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := optimize(c); err != nil {
-		return nil, err
+	notes, err := optimize(c)
+	if err != nil {
+		return nil, nil, err
 	}
 	// What a file states of inner values is often wrong; only what follows from the
 	// inputs may decide the size of a buffer.
@@ -30,18 +32,23 @@ func bind(g *graph.Graph, shapes map[string][]int) (*graph.Graph, error) {
 	})
 	facts, err := op.InferTypes(c)
 	if err != nil {
-		return nil, fmt.Errorf("infer types: %w", err)
+		return nil, nil, fmt.Errorf("infer types: %w", err)
 	}
-	if err := foldConstants(c, facts); err != nil {
-		return nil, err
-	}
-	return c, c.Verify()
+	foldConstants(c, facts)
+	return c, notes, c.Verify()
 }
 
 // optimize runs the graph passes. It is the only place that calls them.
-func optimize(c *graph.Graph) error {
-	return nil
+func optimize(c *graph.Graph) ([]Note, error) {
+	if _, err := rewrite.Simplify(c, rewrite.Options{}); err != nil {
+		return nil, err
+	}
+	_, notes, err := rewrite.Legalize(c, rewrite.Options{})
+	return notes, err
 }
+
+// Note is a remark on a node that could not be made as fast as its surroundings.
+type Note = rewrite.Note
 
 // bindShapes gives inputs the sizes asked for. A name binds every unknown size of the
 // same symbol, so that one input can fix the others.
@@ -90,7 +97,7 @@ const maxFold = 512 << 20
 
 // foldConstants turns into constants what inference knows already and what can be
 // computed from constants alone, dequantized weights among it.
-func foldConstants(c *graph.Graph, facts *op.Facts) error {
+func foldConstants(c *graph.Graph, facts *op.Facts) {
 	swap := map[*graph.Value]*graph.Value{}
 	set := func(v *graph.Value, t *tensor.Tensor) {
 		k := c.Constant(v.Name+"_folded", t)
@@ -139,7 +146,6 @@ func foldConstants(c *graph.Graph, facts *op.Facts) error {
 		}
 	}
 	c.Prune()
-	return nil
 }
 
 func foldable(n *graph.Node) bool {

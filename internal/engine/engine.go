@@ -42,6 +42,7 @@ type Options struct {
 type Plan struct {
 	name    string
 	graph   *graph.Graph // as lowered
+	notes   []Note
 	inputs  []Port
 	outputs []Port
 	steps   []*step
@@ -71,7 +72,7 @@ func (p Port) static() bool { return p.Shape != nil }
 // Compile plans g for the given options. The graph itself is not changed; its
 // constants are shared and must not change while the plan lives.
 func Compile(g *graph.Graph, o Options) (*Plan, error) {
-	c, err := bind(g, o.Shapes)
+	c, notes, err := bind(g, o.Shapes)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", g.Name, err)
 	}
@@ -87,7 +88,7 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	if !slices.Contains(cpu.Levels(), level) {
 		return nil, fmt.Errorf("compile: this machine does not run level %v", level)
 	}
-	p := &Plan{name: g.Name, graph: c, level: level, threads: max(o.Threads, 1), fused: map[string]int{}}
+	p := &Plan{name: g.Name, graph: c, level: level, threads: max(o.Threads, 1), notes: notes, fused: map[string]int{}}
 	for _, v := range c.Inputs {
 		p.inputs = append(p.inputs, portOf(v))
 	}
@@ -116,6 +117,9 @@ func (p *Plan) Name() string { return p.name }
 // Graph returns the graph as it was lowered, after simplification and legalization:
 // what the plan computes. It must not be changed.
 func (p *Plan) Graph() *graph.Graph { return p.graph }
+
+// Notes lists the parts of a quantized graph that stayed in floating point, with reasons.
+func (p *Plan) Notes() []Note { return slices.Clone(p.notes) }
 
 // Inputs describes the inputs in order.
 func (p *Plan) Inputs() []Port { return slices.Clone(p.inputs) }

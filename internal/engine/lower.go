@@ -148,7 +148,7 @@ func (l *lowerer) unfit(n *graph.Node) string {
 		if v == nil || v.Const != nil && v.Const.Len() == 0 && i > 0 {
 			continue // such as the empty roi of Resize
 		}
-		if v.Const == nil && l.first(v).buf.place == inHeap {
+		if f := l.forms[v]; len(f) > 0 && f[0].buf.place == inHeap {
 			return fmt.Sprintf("the size of input %s depends on data", v.Name)
 		}
 		if r := check(v, "input"); r != "" {
@@ -366,7 +366,9 @@ func (l *lowerer) deliver(i int, v *graph.Value) {
 		p.outRefs = append(p.outRefs, l.first(v))
 		return
 	}
-	r := l.find(v, func(r *ref) bool { return r.buf.place == inOutput && r.buf.index == i && raw(r) && r.plain() && r.off == 0 })
+	r := l.find(v, func(r *ref) bool {
+		return r.buf.place == inOutput && r.buf.index == i && raw(r) && r.plain() && r.off == 0
+	})
 	if r == nil {
 		src := l.find(v, raw)
 		if src == nil {

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/kernel"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+func init() {
+	alone := func(l *lowerer, n *graph.Node) string { return lowerConvGroup(l, &group{nodes: []*graph.Node{n}}) }
+	lowers(alone, "", "Conv")
+}
+
+// lowerConvGroup makes one step of a float32 convolution with constant weights and what
+// follows it. Everything lies channels-last.
+func lowerConvGroup(l *lowerer, g *group) string {
+	n := g.head()
+	for _, m := range g.nodes {
+		if r := l.unfit(m); r != "" {
+			return r
+		}
+	}
+	x, w, b := n.In(0), n.In(1), n.In(2)
+	if x.Type.DType != tensor.Float32 {
+		return fmt.Sprintf("%v convolution has no kernel", x.Type.DType)
+	}
+	if w.Const == nil || b != nil && b.Const == nil {
+		return "the weights are not constant"
+	}
+	xs, _ := x.Type.Static()
+	ys, _ := n.Outputs[0].Type.Static()
+	win, reason := newWindow(n.Attrs, xs, ys, w.Const.Shape()[2:])
+	if reason != "" {
+		return reason
+	}
+	bias := make([]float32, ys[1])
+	if b != nil {
+		copy(bias, b.Const.F32())
+	}
+	if g.bias != nil {
+		for i, v := range g.bias.F32() {
+			bias[i] += v
+		}
+	}
+	if b == nil && g.bias == nil {
+		bias = nil
+	}
+	in, inPixel := l.channelsLast(x)
+	s := win.shape(xs, ys, inPixel, ys[1], int(n.Attrs.Int("group", 1)))
+	var res *ref
+	if g.residual != nil {
+		res, s.ResStride = l.channelsLast(g.residual)
+	}
+	l.note(g)
+	out, pixel := l.makeChannelsLast(g.out())
+	s.OutStride = pixel
+	conv, err := kernel.NewConvF32(l.level, s, channelsLastWeights(w.Const), bias, g.act, res != nil)
+	if err != nil {
+		l.undo(g)
+		return err.Error()
+	}
+	l.plan.weights += len(w.Const.Bytes()) + 4*len(bias)
+	l.addConvF32(g, conv, macs(n), out, in, res)
+	return ""
+}
+
+// addConvF32 adds the step of a prepared convolution or matrix product.
+func (l *lowerer) addConvF32(g *group, conv *kernel.ConvF32, macs int64, out, in, res *ref) {
+	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: conv.Name(), macs: macs,
+		reads: []*ref{in}, writes: []*ref{out}, units: conv.Units(), scratch: conv.ScratchBytes()}
+	if res == nil {
+		st.run = func(s *Session, worker, lo, hi int) {
+			conv.Run(s.f32(out), s.f32(in), nil, s.scratch[worker], lo, hi)
+		}
+	} else {
+		st.reads = []*ref{res, in}
+		// The kernel reads a residual element just before it stores the result there.
+		st.inPlace = sameStrides(res, out) && res.buf != in.buf
+		st.run = func(s *Session, worker, lo, hi int) {
+			conv.Run(s.f32(out), s.f32(in), s.f32(res), s.scratch[worker], lo, hi)
+		}
+	}
+	l.add(st)
+}
+
+// undo takes back what a lowering did before it found that it cannot go on.
+func (l *lowerer) undo(g *group) {
+	delete(l.forms, g.out())
+	for _, r := range g.rules {
+		l.plan.fused[r]--
+	}
+	l.rules = nil
+}
+
+// channelsLastWeights returns weights [M, C/group, spatial...] as [M, spatial..., C/group].
+func channelsLastWeights(w *tensor.Tensor) []float32 { return weightsLast(w.F32(), w.Shape()) }
+
+func weightsLast[T tensor.Element](w []T, shape []int) []T {
+	m, c := shape[0], shape[1]
+	k := 1
+	for _, d := range shape[2:] {
+		k *= d
+	}
+	if c == 1 || k == 1 {
+		return slices.Clone(w)
+	}
+	out := make([]T, len(w))
+	for o := range m {
+		src, dst := w[o*c*k:(o+1)*c*k], out[o*c*k:(o+1)*c*k]
+		for i := range c {
+			for j := range k {
+				dst[j*c+i] = src[i*k+j]
+			}
+		}
+	}
+	return out
+}

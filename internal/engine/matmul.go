@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/kernel"
+	"github.com/edgewise-ml/edgewise/internal/op"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+func init() {
+	alone := func(l *lowerer, n *graph.Node) string { return lowerMatMulGroup(l, &group{nodes: []*graph.Node{n}}) }
+	lowers(alone, "", "Gemm", "MatMul")
+}
+
+// macs returns the node's multiply-accumulates as its definition counts them.
+func macs(n *graph.Node) int64 {
+	d := op.Of(n)
+	if d == nil || d.MACs == nil {
+		return 0
+	}
+	return d.MACs(&op.Infer{Node: n})
+}
+
+// lowerMatMulGroup makes one step of a float32 product and what follows it. With a
+// constant right side it is a pointwise convolution over rows.
+func lowerMatMulGroup(l *lowerer, g *group) string {
+	n := g.head()
+	for _, m := range g.nodes {
+		if r := l.unfit(m); r != "" {
+			return r
+		}
+	}
+	a, b := n.In(0), n.In(1)
+	if a.Type.DType != tensor.Float32 {
+		return "only float32 products have a kernel"
+	}
+	if b.Const == nil || b.Const.Rank() != 2 {
+		if len(g.nodes) > 1 || n.Op != "MatMul" {
+			return "the right side is not a constant matrix"
+		}
+		return lowerRuntimeMatMul(l, n)
+	}
+	transB, alpha, beta := false, float32(1), float32(1)
+	var c *graph.Value
+	if n.Op == "Gemm" {
+		if n.Attrs.Int("transA", 0) != 0 {
+			return "a transposed left side has no kernel"
+		}
+		transB, alpha, beta, c = n.Attrs.Int("transB", 0) != 0, n.Attrs.Float("alpha", 1), n.Attrs.Float("beta", 1), n.In(2)
+	}
+	as, _ := a.Type.Static()
+	if len(as) < 2 && n.Op == "Gemm" {
+		return "the left side is no matrix"
+	}
+	k := as[len(as)-1]
+	m := 1
+	for _, d := range as[:len(as)-1] {
+		m *= d
+	}
+	w, cols := columnsFirst(b.Const, transB, alpha)
+	var bias []float32
+	if c != nil {
+		t := perChannel(c, []int{m, cols}, 1)
+		if t == nil {
+			return "the addend C is not one constant per column"
+		}
+		bias = make([]float32, cols)
+		for i, v := range t.F32() {
+			bias[i] = beta * v
+		}
+	}
+	if g.bias != nil {
+		if bias == nil {
+			bias = make([]float32, cols)
+		}
+		for i, v := range g.bias.F32() {
+			bias[i] += v
+		}
+	}
+	s := rowsShape(m, k, cols)
+	in := l.plain(a)
+	var res *ref
+	if g.residual != nil {
+		res, s.ResStride = l.plain(g.residual), cols
+	}
+	conv, err := kernel.NewConvF32(l.level, s, w, bias, g.act, res != nil)
+	if err != nil {
+		return err.Error()
+	}
+	l.note(g)
+	ys, _ := g.out().Type.Static()
+	out := l.make(g.out(), tensor.Strides(ys), nil)
+	l.plan.weights += 4 * (len(w) + len(bias))
+	l.addConvF32(g, conv, int64(m)*int64(k)*int64(cols), out, in, res)
+	return ""
+}
+
+// rowsShape is the product of an m×k matrix with a k×n one as a pointwise convolution.
+func rowsShape(m, k, n int) kernel.ConvShape {
+	return kernel.ConvShape{Batch: 1, InH: 1, InW: m, InC: k, OutH: 1, OutW: m, OutC: n, KernelH: 1, KernelW: 1,
+		StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1, InStride: k, OutStride: n}
+}
+
+// columnsFirst returns a [K,N] matrix, or [N,K] with trans, as [N][K] times alpha.
+func columnsFirst(b *tensor.Tensor, trans bool, alpha float32) (w []float32, cols int) {
+	src := b.F32()
+	w = make([]float32, len(src))
+	if trans {
+		for i, v := range src {
+			w[i] = alpha * v
+		}
+		return w, b.Dim(0)
+	}
+	transposeInto(w, src, b.Dim(0), b.Dim(1))
+	if alpha != 1 {
+		for i := range w {
+			w[i] *= alpha
+		}
+	}
+	return w, b.Dim(1)
+}
+
+// transposeInto stores the rows×cols matrix src as cols×rows.
+func transposeInto[T tensor.Element](dst, src []T, rows, cols int) {
+	transposeTile(dst, src, cols, rows, rows, cols)
+}
+
+// lowerRuntimeMatMul is a product of two computed operands: a matrix product for every
+// pair of matrices that broadcasting brings together.
+func lowerRuntimeMatMul(l *lowerer, n *graph.Node) string {
+	a, b, y := n.In(0), n.In(1), n.Outputs[0]
+	as, _ := a.Type.Static()
+	bs, _ := b.Type.Static()
+	ys, _ := y.Type.Static()
+	if len(as) < 2 || len(bs) < 2 {
+		return "a product with a vector has no kernel"
+	}
+	m, k, cols := as[len(as)-2], as[len(as)-1], bs[len(bs)-1]
+	shape := kernel.GemmShape{M: m, N: cols, K: k, LDA: k, LDB: cols, LDC: cols}
+	rb := l.first(b)
+	// A transposed right side, as in attention, is read as it lies.
+	if t := transposedMatrices(rb); t {
+		shape.TransB, shape.LDB = true, k
+	} else {
+		rb = l.plain(b)
+	}
+	gemm, err := kernel.NewGemmF32(l.level, shape)
+	if err != nil {
+		return err.Error()
+	}
+	ra := l.plain(a)
+	out := l.make(y, tensor.Strides(ys), nil)
+	batch := ys[:len(ys)-2]
+	offA, offB := batchOffsets(as[:len(as)-2], batch, m*k), batchOffsets(bs[:len(bs)-2], batch, k*cols)
+	per := gemm.Units()
+	l.add(&step{name: nodeName(n), op: n.Op, kernel: gemm.Name(), macs: int64(len(offA)) * int64(m) * int64(k) * int64(cols),
+		reads: []*ref{ra, rb}, writes: []*ref{out}, units: per * len(offA), scratch: gemm.ScratchBytes(),
+		run: func(s *Session, worker, lo, hi int) {
+			x, w, y := s.f32(ra), s.f32(rb), s.f32(out)
+			for u := lo; u < hi; {
+				i := u / per
+				end := min(hi, (i+1)*per)
+				gemm.Run(y[i*m*cols:(i+1)*m*cols], x[offA[i]:offA[i]+m*k], w[offB[i]:offB[i]+k*cols], s.scratch[worker], u-i*per, end-i*per)
+				u = end
+			}
+		}})
+	return ""
+}
+
+// transposedMatrices reports whether the last two dimensions lie densely but swapped.
+func transposedMatrices(r *ref) bool {
+	if r.strides == nil || r.biased || r.plain() {
+		return false
+	}
+	rank := len(r.shape)
+	t := *r
+	t.shape = append(append([]int{}, r.shape[:rank-2]...), r.shape[rank-1], r.shape[rank-2])
+	t.strides = append(append([]int{}, r.strides[:rank-2]...), r.strides[rank-1], r.strides[rank-2])
+	return t.plain()
+}
+
+// batchOffsets returns, for every index of shape out, the offset of the matrix of size
+// elements that an operand of shape in brings to it.
+func batchOffsets(in, out []int, size int) []int {
+	n := 1
+	for _, d := range out {
+		n *= d
+	}
+	strides := tensor.Strides(in)
+	off := len(out) - len(in)
+	offsets := make([]int, n)
+	for i := range offsets {
+		rest := i
+		for k := len(out) - 1; k >= 0; k-- {
+			at := rest % out[k]
+			rest /= out[k]
+			if k >= off && in[k-off] != 1 {
+				offsets[i] += at * strides[k-off] * size
+			}
+		}
+	}
+	return offsets
+}
