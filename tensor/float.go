@@ -199,7 +199,7 @@ func Float4FromFloat32(x float32) byte {
 	}
 	v := float32(math.Abs(float64(x)))
 	if v != v {
-		return 7 // E2M1 has no NaN
+		return 8 // E2M1 has no NaN; ONNX casts it to -0
 	}
 	best := byte(7)
 	for c := byte(0); c < 7; c++ {
