@@ -41,13 +41,18 @@ func (r Requant) Apply(acc int32) uint8 {
 // clampRound finishes the rule for a value already scaled to output steps. NaN,
 // which only an outside float can bring (see QuantizeU8), gives the zero point.
 func clampRound(v float32, zero, lo, hi uint8) uint8 {
+	z := float32(zero)
+	if v > float32(hi)-z {
+		return hi
+	}
+	if v >= float32(lo)-z {
+		n := float32(v+roundMagic) - roundMagic
+		return uint8(int32(n) + int32(zero))
+	}
 	if v != v {
 		return min(max(zero, lo), hi)
 	}
-	z := float32(zero)
-	v = min(max(v, float32(lo)-z), float32(hi)-z)
-	n := float32(v+roundMagic) - roundMagic
-	return uint8(int32(n) + int32(zero))
+	return lo
 }
 
 // finite reports whether every multiplier is an ordinary number.

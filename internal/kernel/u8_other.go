@@ -31,3 +31,10 @@ func maxU8Asm(_, _ unsafe.Pointer, _ int)        {}
 func accumulateU8Asm(_, _ unsafe.Pointer, _ int) {}
 
 func quantizeU8Asm(_ *[4]float32, _, _ unsafe.Pointer, _ int) {}
+
+func dequantizeU8Asm(_ *[2]float32, _, _ unsafe.Pointer, _ int) {}
+func rangeF32Asm(_ *[32]float32, _ unsafe.Pointer, _ int)       {}
+
+const hasLookupU8 = false
+
+func lookupU8Asm(_ *[256]uint8, _, _ unsafe.Pointer, _ int) {}

@@ -82,12 +82,7 @@ func MulU8(l cpu.Level, q QuantMul, dst, a, b []uint8) {
 	repeat(dst, a, b, p)
 }
 
-type binaryU8 interface {
-	run(dst, a, b []uint8)
-	scalar(dst, a []uint8, b uint8)
-}
-
-func repeat(dst, a, b []uint8, p binaryU8) {
+func repeat(dst, a, b []uint8, p *preparedAdd) {
 	n := len(b)
 	if len(a) != len(dst) || n == 0 && len(dst) > 0 || n > 0 && len(dst)%n != 0 {
 		panic(fmt.Sprintf("kernel: quantized operands of %d and %d values for %d", len(a), n, len(dst)))
@@ -162,14 +157,27 @@ func (p *preparedAdd) run(dst, a, b []uint8) {
 		}
 		done += step
 	}
-	if p.product == 1 {
-		for i := done; i < n; i++ {
-			dst[i] = p.mul.Apply(a[i], b[i])
+	dst, a, b = dst[done:], a[done:], b[done:]
+	switch {
+	case p.product == 1:
+		for i, x := range a {
+			dst[i] = p.mul.Apply(x, b[i])
 		}
-		return
-	}
-	for i := done; i < n; i++ {
-		dst[i] = p.add.Apply(a[i], b[i])
+	case len(dst) < 1024:
+		for i, x := range a {
+			dst[i] = p.add.Apply(x, b[i])
+		}
+	default:
+		// The products are tables for long slices.
+		var x, y [256]float32
+		for i := range x {
+			x[i] = float32(float32(int32(i)-int32(p.add.AZero)) * p.add.AMult)
+			y[i] = float32(float32(int32(i)-int32(p.add.BZero)) * p.add.BMult)
+		}
+		zero, lo, hi := p.add.OutZero, p.add.Lo, p.add.Hi
+		for i, v := range a {
+			dst[i] = clampRound(x[v]+y[b[i]], zero, lo, hi)
+		}
 	}
 }
 
@@ -194,5 +202,5 @@ func (p *preparedAdd) scalar(dst, a []uint8, b uint8) {
 			t[i] = p.add.Apply(uint8(i), b)
 		}
 	}
-	LookupU8(dst, a, &t)
+	LookupU8(p.level, dst, a, &t)
 }

@@ -2,27 +2,10 @@ package kernel
 
 import (
 	"math/rand/v2"
-	"syscall"
 	"testing"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
-
-// guarded returns n bytes that end where the next page cannot be touched.
-func guarded(t *testing.T, n int) []byte {
-	t.Helper()
-	page := syscall.Getpagesize()
-	size := (n + page - 1) / page * page
-	m, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
-	if err != nil {
-		t.Skip("mmap:", err)
-	}
-	if err := syscall.Mprotect(m[size:], syscall.PROT_NONE); err != nil {
-		t.Skip("mprotect:", err)
-	}
-	t.Cleanup(func() { _ = syscall.Munmap(m) })
-	return m[size-n : size : size]
-}
 
 // Sources, residuals and destinations that end at a page that faults.
 func TestConvU8Guarded(t *testing.T) {
@@ -48,9 +31,13 @@ func TestSlicesU8Guarded(t *testing.T) {
 			a, b, dst := guarded(t, n), guarded(t, n), guarded(t, n)
 			AddU8(l, QuantAdd{AMult: 1, BMult: 1, Hi: 255}, dst, a, b)
 			MulU8(l, QuantMul{Mult: 1, Hi: 255}, dst, a, b)
-			f := int32s(guarded(t, 4*n), n)
-			accumulateU8(l, f, a)
+			accumulateU8(l, int32s(guarded(t, 4*n), n), a)
 			maxU8(l, dst, a)
+			f := guardedF32(t, make([]float32, n))
+			DequantizeU8(l, f, a, 0.5, 3)
+			QuantizeU8(l, dst, f, 0.5, 3, 0, 255)
+			RangeF32(l, f)
+			LookupU8(l, dst, a, new([256]uint8))
 		}
 	}
 }

@@ -132,7 +132,7 @@ func (p *PoolU8) maximum(out, src []uint8, u, x int) {
 		fill(out, p.pool.InZero)
 	}
 	if p.table != nil {
-		LookupU8(out, out, p.table)
+		LookupU8(p.level, out, out, p.table)
 	}
 }
 

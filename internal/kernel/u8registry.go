@@ -41,6 +41,12 @@ func registerU8Slices(l cpu.Level) {
 	entry("add", "u8", func() { add.run(dst, a, b) })
 	entry("mul", "u8", func() { mul.run(dst, a, b) })
 	entry("quantize", "f32u8", func() { QuantizeU8(l, dst, x, 0.1, 3, 0, 255) })
+	entry("dequantize", "u8f32", func() { DequantizeU8(l, x, a, 0.1, 3) })
+	entry("range", "f32", func() { RangeF32(l, x) })
+	if l == cpu.Generic || hasLookupU8 {
+		var table [256]uint8
+		entry("lookup", "u8", func() { LookupU8(l, dst, a, &table) })
+	}
 	entry("max", "u8", func() { maxU8(l, dst, a) })
 	entry("accumulate", "u8i32", func() { accumulateU8(l, sum, a) })
 }

@@ -8,8 +8,21 @@ import (
 )
 
 // LookupU8 stores table[src[i]] in dst[i]: any function of one byte.
-func LookupU8(dst, src []uint8, table *[256]uint8) {
+func LookupU8(l cpu.Level, dst, src []uint8, table *[256]uint8) {
 	dst = dst[:len(src)]
+	for done := 0; done < len(src); {
+		end := min(len(src), done+maxBinary)
+		lookup(l, dst[done:end], src[done:end], table)
+		done = end
+	}
+}
+
+//go:noinline
+func lookup(l cpu.Level, dst, src []uint8, table *[256]uint8) {
+	if l.Includes(cpu.AVX512) && hasLookupU8 {
+		lookupU8Asm(table, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
+		return
+	}
 	for i, v := range src {
 		dst[i] = table[v]
 	}
@@ -27,12 +40,12 @@ func RequantTable(inZero uint8, q Requant) *[256]uint8 {
 }
 
 // RequantU8 moves bytes to another scale and zero point, by RequantTable.
-func RequantU8(dst, src []uint8, inZero uint8, q Requant) {
+func RequantU8(l cpu.Level, dst, src []uint8, inZero uint8, q Requant) {
 	if q == (Requant{1, inZero, 0, 255}) {
 		copy(dst[:len(src)], src)
 		return
 	}
-	LookupU8(dst, src, RequantTable(inZero, q))
+	LookupU8(l, dst, src, RequantTable(inZero, q))
 }
 
 // OffsetU8 adds 128 to every byte: it turns the bits of an int8 into the
@@ -97,20 +110,24 @@ func QuantizeChannelsU8(dst []uint8, src []float32, scale []float32, zero []uint
 }
 
 // DequantizeU8 stores float32(q-zero)*scale.
-func DequantizeU8(dst []float32, src []uint8, scale float32, zero uint8) {
+func DequantizeU8(l cpu.Level, dst []float32, src []uint8, scale float32, zero uint8) {
 	dst = dst[:len(src)]
-	if len(src) < 512 {
-		for i, v := range src {
-			dst[i] = float32(int32(v)-int32(zero)) * scale
-		}
+	for done := 0; done < len(src); {
+		end := min(len(src), done+maxBinary)
+		dequantize(l, dst[done:end], src[done:end], scale, zero)
+		done = end
+	}
+}
+
+//go:noinline
+func dequantize(l cpu.Level, dst []float32, src []uint8, scale float32, zero uint8) {
+	if u8SlicesLevel != cpu.Generic && l.Includes(u8SlicesLevel) {
+		p := [2]float32{scale, math.Float32frombits(uint32(zero))}
+		dequantizeU8Asm(&p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
 		return
 	}
-	var t [256]float32
-	for i := range t {
-		t[i] = float32(int32(i)-int32(zero)) * scale
-	}
 	for i, v := range src {
-		dst[i] = t[v]
+		dst[i] = float32(int32(v)-int32(zero)) * scale
 	}
 }
 
@@ -129,8 +146,31 @@ func DequantizeChannelsU8(dst []float32, src []uint8, scale []float32, zero []ui
 
 // RangeF32 returns the least and greatest of the values, ignoring NaN, for
 // choosing a scale at run time. Of no values it returns 0, 0.
-func RangeF32(src []float32) (lo, hi float32) {
+func RangeF32(l cpu.Level, src []float32) (lo, hi float32) {
 	lo, hi = float32(math.Inf(1)), float32(math.Inf(-1))
+	for len(src) > 0 {
+		n := min(len(src), maxBinary)
+		a, b := rangeOf(l, src[:n])
+		lo, hi = min(lo, a), max(hi, b)
+		src = src[n:]
+	}
+	if lo > hi {
+		return 0, 0
+	}
+	return lo, hi
+}
+
+//go:noinline
+func rangeOf(l cpu.Level, src []float32) (lo, hi float32) {
+	lo, hi = float32(math.Inf(1)), float32(math.Inf(-1))
+	if n := len(src) &^ 63; n > 0 && u8SlicesLevel != cpu.Generic && l.Includes(u8SlicesLevel) {
+		var r [32]float32 // 16 least, 16 greatest
+		rangeF32Asm(&r, unsafe.Pointer(unsafe.SliceData(src)), n)
+		for i := range 16 {
+			lo, hi = min(lo, r[i]), max(hi, r[16+i])
+		}
+		src = src[n:]
+	}
 	for _, v := range src {
 		if v < lo {
 			lo = v
@@ -138,9 +178,6 @@ func RangeF32(src []float32) (lo, hi float32) {
 		if v > hi {
 			hi = v
 		}
-	}
-	if lo > hi {
-		return 0, 0
 	}
 	return lo, hi
 }

@@ -124,8 +124,14 @@ func TestQuantizeChannels(t *testing.T) {
 }
 
 func TestByteSlices(t *testing.T) {
+	for _, l := range cpu.Levels() {
+		testByteSlices(t, l)
+	}
+}
+
+func testByteSlices(t *testing.T, l cpu.Level) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for _, n := range []int{0, 1, 7, 8, 9, 100, 2000} {
+	for _, n := range []int{0, 1, 7, 8, 9, 63, 64, 65, 100, 2000, 70001} {
 		src, dst := randomBytes(r, n), make([]uint8, n)
 		OffsetU8(dst, src)
 		for i := range src {
@@ -134,20 +140,40 @@ func TestByteSlices(t *testing.T) {
 			}
 		}
 		f := make([]float32, n)
-		DequantizeU8(f, src, 0.3, 9)
+		DequantizeU8(l, f, src, 0.3, 9)
 		for i := range src {
 			if want := float32(int(src[i])-9) * 0.3; f[i] != want {
 				t.Fatalf("%d dequantizes to %v, want %v", src[i], f[i], want)
 			}
 		}
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+			if r.IntN(20) == 0 {
+				x[i] = float32(math.NaN())
+			}
+		}
+		var lo, hi float32
+		for i, first := 0, true; i < n; i++ {
+			switch v := x[i]; {
+			case v != v:
+			case first:
+				lo, hi, first = v, v, false
+			default:
+				lo, hi = min(lo, v), max(hi, v)
+			}
+		}
+		if a, b := RangeF32(l, x); a != lo || b != hi {
+			t.Fatalf("%v: range of %d values is %v..%v, want %v..%v", l, n, a, b, lo, hi)
+		}
 		q := Requant{Mult: 0.7, Zero: 20, Lo: 1, Hi: 200}
-		RequantU8(dst, src, 9, q)
+		RequantU8(l, dst, src, 9, q)
 		for i := range src {
 			if want := naiveRequant(int64(src[i])-9, q.Mult, q.Zero, q.Lo, q.Hi); dst[i] != want {
 				t.Fatalf("%d requantizes to %d, want %d", src[i], dst[i], want)
 			}
 		}
-		RequantU8(dst, src, 9, Requant{1, 9, 0, 255})
+		RequantU8(l, dst, src, 9, Requant{1, 9, 0, 255})
 		if !slices.Equal(dst, src) {
 			t.Fatal("requantizing to the same scale changes bytes")
 		}
@@ -164,7 +190,7 @@ func TestDynamicScale(t *testing.T) {
 		{[]float32{1, 2.1, 1.3, 2.5, 3.34, 4}, 0.015686275, 0},
 		{nil, 1, 0},
 	} {
-		scale, zero := DynamicScaleU8(RangeF32(c.x))
+		scale, zero := DynamicScaleU8(RangeF32(cpu.Best(), c.x))
 		if scale != c.scale || zero != c.zero {
 			t.Errorf("%v: scale %v and zero %d, want %v and %d", c.x, scale, zero, c.scale, c.zero)
 		}

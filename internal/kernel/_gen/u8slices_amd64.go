@@ -12,6 +12,9 @@ func init() {
 		widenU8(a, "widenU8AVX2", ymm)
 		maxU8(a)
 		accumulateU8(a)
+		dequantizeU8(a)
+		lookupU8(a)
+		rangeF32(a)
 		peakU8(a)
 		a.table("u8Transpose4", 4, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
 	}
@@ -224,6 +227,91 @@ func peakU8(a *asm) {
 	}
 	a.ins("SUBQ $1, CX")
 	a.ins("JNE loop")
+	a.ins("VZEROUPPER")
+	a.ins("RET")
+}
+
+// dequantizeU8 emits bytes to floats.
+func dequantizeU8(a *asm) {
+	a.text("dequantizeU8AVX512", 32)
+	a.ins("MOVQ p+0(FP), R8")
+	a.ins("MOVQ dst+8(FP), DI")
+	a.ins("MOVQ src+16(FP), SI")
+	a.ins("MOVQ n+24(FP), CX")
+	a.ins("VPBROADCASTD (R8), Z16")  // scale
+	a.ins("VPBROADCASTD 4(R8), Z17") // zero point
+	blocks(a, "block", func(masked bool) {
+		for i := range 4 {
+			r := sprint("Z%d", i)
+			part(a, "VPMOVZXBD", masked, i, sprint("%d(SI)", 16*i), r, true)
+			a.ins("VPSUBD Z17, %s, %s", r, r)
+			a.ins("VCVTDQ2PS %s, %s", r, r)
+			a.ins("VMULPS Z16, %s, %s", r, r)
+			part(a, "VMOVUPS", masked, i, r, sprint("%d(DI)", 64*i), false)
+		}
+		a.ins("ADDQ $64, SI")
+		a.ins("ADDQ $256, DI")
+	})
+}
+
+// lookupU8 emits table[src]: two permutations of 128 bytes each, of which the
+// top bit of the index chooses one. It needs AVX-512 VBMI.
+func lookupU8(a *asm) {
+	a.text("lookupU8VBMI", 32)
+	a.ins("MOVQ table+0(FP), R8")
+	a.ins("MOVQ dst+8(FP), DI")
+	a.ins("MOVQ src+16(FP), SI")
+	a.ins("MOVQ n+24(FP), CX")
+	for i := range 4 {
+		a.ins("VMOVDQU8 %d(R8), Z%d", 64*i, 16+i)
+	}
+	blocks(a, "block", func(masked bool) {
+		if masked {
+			a.ins("VMOVDQU8.Z (SI), K1, Z0")
+		} else {
+			a.ins("VMOVDQU8 (SI), Z0")
+		}
+		a.ins("VPMOVB2M Z0, K7")
+		a.ins("VMOVDQA64 Z0, Z1")
+		a.ins("VPERMI2B Z17, Z16, Z0")
+		a.ins("VPERMI2B Z19, Z18, Z1")
+		a.ins("VMOVDQU8 Z1, K7, Z0")
+		storeBytes(a, masked, "Z0")
+		a.ins("ADDQ $64, SI")
+		a.ins("ADDQ $64, DI")
+	})
+}
+
+// rangeF32 emits the least and greatest in each of 16 lanes of a multiple of 64
+// floats. The order of operands makes a comparison with NaN keep the old value.
+func rangeF32(a *asm) {
+	a.text("rangeF32AVX512", 24)
+	a.ins("MOVQ r+0(FP), R8")
+	a.ins("MOVQ src+8(FP), SI")
+	a.ins("MOVQ n+16(FP), CX")
+	a.ins("MOVL $0x7F800000, AX")
+	a.ins("VPBROADCASTD AX, Z0")
+	a.ins("MOVL $0xFF800000, AX")
+	a.ins("VPBROADCASTD AX, Z4")
+	for i := 1; i < 4; i++ {
+		a.ins("VMOVAPS Z0, Z%d", i)
+		a.ins("VMOVAPS Z4, Z%d", 4+i)
+	}
+	a.at("loop")
+	for i := range 4 {
+		a.ins("VMOVUPS %d(SI), Z%d", 64*i, 8+i)
+		a.ins("VMINPS Z%d, Z%d, Z%d", i, 8+i, i)
+		a.ins("VMAXPS Z%d, Z%d, Z%d", 4+i, 8+i, 4+i)
+	}
+	a.ins("ADDQ $256, SI")
+	a.ins("SUBQ $64, CX")
+	a.ins("JNE loop")
+	for i := 1; i < 4; i++ {
+		a.ins("VMINPS Z%d, Z0, Z0", i)
+		a.ins("VMAXPS Z%d, Z4, Z4", 4+i)
+	}
+	a.ins("VMOVUPS Z0, (R8)")
+	a.ins("VMOVUPS Z4, 64(R8)")
 	a.ins("VZEROUPPER")
 	a.ins("RET")
 }
