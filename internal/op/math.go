@@ -54,6 +54,7 @@ func mathOps() []Def {
 		variadic("Min", "data_0", arithmetic{minOf[float64], minOf[int64], minOf[uint64]}),
 		variadic("Sum", "data_0", arithmetic{addFloat, addInt, nil}),
 		{Name: "Mean", In: "data_0+", Out: "mean", Infer: inferBroadcast(tensor.Invalid), Eval: evalMean},
+		{Name: "BitCast", In: "input", Out: "output", Attrs: "to:int!", Infer: inferBitCast, Eval: evalBitCast},
 		{Name: "Clip", In: "input min? max?", Out: "output", Infer: inferLike(0), Eval: evalClip, Quant: Quant{Kind: QuantElementwise}},
 	}
 	return defs
@@ -234,5 +235,20 @@ func evalClip(e *Eval) error {
 		y = e.combine(arithmetic{minOf[float64], minOf[int64], minOf[uint64]}, y, hi)
 	}
 	e.Set(0, y)
+	return nil
+}
+
+func inferBitCast(c *Infer) error {
+	c.SetTensor(0, tensor.DType(c.Attrs().Int("to", 0)), c.Shape(0))
+	return nil
+}
+
+// evalBitCast reinterprets the storage as another type of the same width.
+func evalBitCast(e *Eval) error {
+	out, err := e.T(0).WithDType(tensor.DType(e.Attrs().Int("to", 0)))
+	if err != nil {
+		return err
+	}
+	e.Set(0, out)
 	return nil
 }

@@ -175,6 +175,9 @@ func evalMatMulInteger(e *Eval) error {
 
 // integerProduct multiplies inputs a and b less their zero points at inputs za and zb.
 func (e *Eval) integerProduct(a, b, za, zb int) (acc []float64, shape []int) {
+	if !e.T(a).DType().IsInt() || !e.T(b).DType().IsInt() {
+		e.Fail("operands %v and %v are not integers", e.T(a), e.T(b))
+	}
 	x, y := e.centred(a, za, false), e.centred(b, zb, true)
 	p := e.product(e.T(a).Shape(), e.T(b).Shape())
 	return p.run(x, y), p.out
@@ -183,40 +186,33 @@ func (e *Eval) integerProduct(a, b, za, zb int) (acc []float64, shape []int) {
 // centred returns matrix input i less zero point input z. A vector of zero points runs
 // along rows of A, or along columns of B.
 func (e *Eval) centred(i, z int, columns bool) []float64 {
-	x := e.T(i)
-	if !x.DType().IsInt() {
-		e.Fail("input %s is %v, want integers", e.inputName(i), x)
-	}
+	x := e.number(i)
 	v := x.Floats()
-	if !e.Has(z) {
-		return v
-	}
-	for j, k := range e.matrixParam(z, x, columns) {
-		v[j] -= k
+	if e.Has(z) {
+		zero := e.matrixParam(z, x.Shape(), columns)
+		for j := range v {
+			v[j] -= zero()
+		}
 	}
 	return v
 }
 
-// matrixParam spreads input z, a zero point or scale of matrix x, over the elements of x.
-func (e *Eval) matrixParam(z int, x *tensor.Tensor, columns bool) []float64 {
+// matrixParam walks input z, a zero point or scale of matrices of the given shape, in the
+// order of their elements.
+func (e *Eval) matrixParam(z int, full []int, columns bool) (next func() float64) {
 	t := e.T(z)
 	shape := t.Shape()
 	switch {
 	case t.Len() == 1:
 		shape = nil
-	case t.Rank() == 1 && !columns && x.Rank() > 1: // one per row
+	case t.Rank() == 1 && !columns && len(full) > 1: // one per row
 		shape = []int{shape[0], 1}
 	}
-	full, err := BroadcastShape(shape, x.Shape())
-	if err != nil || !slices.Equal(full, x.Shape()) {
-		e.Fail("input %s %v does not fit %v", e.inputName(z), t, x)
+	if got, err := BroadcastShape(shape, full); err != nil || !slices.Equal(got, full) {
+		e.Fail("input %s %v does not fit %v", e.inputName(z), t, full)
 	}
 	at := newBroadcastIndex(shape, full)
-	out := make([]float64, x.Len())
-	for i := range out {
-		out[i] = t.Float(at.next())
-	}
-	return out
+	return func() float64 { return t.Float(at.next()) }
 }
 
 // evalGemm is alpha·A'·B' + beta·C with C broadcast to the product.
