@@ -121,7 +121,7 @@ func (c *u8ConvGemm) block() {
 		c.atSum = c.scratch.take(4 * rows)
 	}
 	c.atTile = c.scratch.take(4 * (rows + mr) * c.full.nr)
-	c.atDyn = c.scratch.take(4 * c.full.nr)
+	c.atDyn = c.scratch.take(3 * 4 * c.full.nr)
 }
 
 // pack fills a panel from weights [OutC][KernelH][KernelW][InC/Groups].
@@ -307,9 +307,33 @@ func (c *u8ConvGemm) rows(out *u8Output, scratch []byte, m, n int, a unsafe.Poin
 			p.kern.tiles(&args, n)
 		default:
 			args.mult = nil
+			if out.f32 != nil {
+				fm := float32s(scratch[c.atDyn+4*c.full.nr:], p.kern.nr)
+				fb := float32s(scratch[c.atDyn+8*c.full.nr:], p.kern.nr)
+				clear(fb)
+				for j := range p.cols {
+					fm[j] = channel(out.mult, p.col+j)
+				}
+				if out.bias != nil {
+					copy(fb, out.bias[p.col:p.col+p.cols])
+				}
+				args.floatMult, args.floatBias = unsafe.Pointer(unsafe.SliceData(fm)), unsafe.Pointer(unsafe.SliceData(fb))
+				if direct {
+					args.dst, args.dstRow = unsafe.Pointer(&out.f32[at]), 4*s.OutStride
+					p.kern.tiles(&args, n)
+					continue
+				}
+			}
 			args.dst, args.dstRow = unsafe.Pointer(unsafe.SliceData(tile)), 4*p.kern.nr
 			p.kern.tiles(&args, n)
-			out.store(s, tile, p.kern.nr, m, n, p.col, p.cols)
+			for r := range n {
+				to := at + r*s.OutStride
+				if out.f32 != nil {
+					copy(out.f32[to:to+p.cols], float32s(scratch[c.atTile+4*r*p.kern.nr:], p.cols))
+				} else {
+					copy(out.i32[to:to+p.cols], tile[r*p.kern.nr:])
+				}
+			}
 		}
 	}
 }
@@ -409,6 +433,11 @@ func sumOf[T uint8 | uint16](p []T) int32 {
 // int32s views the first n int32 of 4-aligned scratch.
 func int32s(b []byte, n int) []int32 {
 	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(b[:4*n]))), n)
+}
+
+// float32s views the first n float32 of 4-aligned scratch.
+func float32s(b []byte, n int) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b[:4*n]))), n)
 }
 
 // aligned returns n zeroed elements at a 64-byte boundary.

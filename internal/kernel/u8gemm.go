@@ -85,6 +85,9 @@ type u8GemmArgs struct {
 	hi32    uint32
 	cols    int // columns to store
 	height  int // rows of a tile
+	// For float output where mult is nil: [nr]float32 each, columns in their
+	// natural order; nil for int32 output.
+	floatMult, floatBias unsafe.Pointer
 }
 
 // setOutput fills the fields that describe the quantized output.
@@ -122,7 +125,13 @@ func u8GemmGo(k *u8Gemm, i int, a *u8GemmArgs) {
 					continue
 				}
 				if a.mult == nil {
-					*(*int32)(unsafe.Add(a.dst, r*a.dstRow+4*c)) = v
+					to := unsafe.Add(a.dst, r*a.dstRow+4*c)
+					if a.floatMult == nil {
+						*(*int32)(to) = v
+						continue
+					}
+					scaled := float32(float32(v) * *(*float32)(unsafe.Add(a.floatMult, 4*c)))
+					*(*float32)(to) = scaled + *(*float32)(unsafe.Add(a.floatBias, 4*c))
 					continue
 				}
 				q := Requant{*(*float32)(unsafe.Add(a.mult, 4*(p+j))), uint8(a.zero32), uint8(a.lo32), uint8(a.hi32)}

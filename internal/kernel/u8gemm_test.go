@@ -72,6 +72,9 @@ func TestGemmU8Twins(t *testing.T) {
 					}
 					if raw {
 						a.dstRow = 4 * k.nr
+						if sums {
+							a.floatMult, a.floatBias = unsafe.Pointer(&mult[0]), unsafe.Pointer(&mult[0])
+						}
 					} else {
 						a.mult = unsafe.Pointer(&mult[0])
 					}

@@ -339,29 +339,57 @@ func (g gemmU8) bytes(a *asm, rows int, sum func(row int) string) {
 	}
 }
 
-// accumulators stores the sums themselves, columns in their natural order.
+// accumulators stores the sums themselves, columns in their natural order, as
+// int32 or as floats multiplied and shifted.
 func (g gemmU8) accumulators(a *asm, rows int, sum func(row, i int) string) {
-	zmm := g.vec.reg == "Z"
-	if zmm && g.vecs == 2 {
+	if g.vec.reg == "Z" && g.vecs == 2 {
 		a.ins("VMOVDQU64 u8LowLanes<>(SB), %s", g.b(0))
 		a.ins("VMOVDQU64 u8HighLanes<>(SB), %s", g.b(1))
 	}
+	ints, end := a.label("ints"), a.label("stored")
+	a.ins("MOVQ u8GemmArgs_floatMult(DI), AX")
+	a.ins("MOVQ u8GemmArgs_floatBias(DI), CX")
+	a.ins("TESTQ AX, AX")
+	a.ins("JEQ %s", ints)
+	g.natural(a, rows, sum, func(i int, r string) {
+		a.ins("VCVTDQ2PS %s, %s", r, r)
+		a.ins("VMULPS %d(AX), %s, %s", i*g.vec.bytes(), r, r)
+		a.ins("VADDPS %d(CX), %s, %s", i*g.vec.bytes(), r, r)
+	})
+	a.ins("JMP %s", end)
+	a.at(ints)
+	g.natural(a, rows, sum, func(int, string) {})
+	a.at(end)
+}
+
+// natural puts the columns of each row in their natural order, applies f to
+// each vector and stores it.
+func (g gemmU8) natural(a *asm, rows int, sum func(row, i int) string, f func(i int, r string)) {
+	zmm := g.vec.reg == "Z"
 	for row := range rows {
 		to := g.dst(a, row)
+		low, high := sum(row, 0), g.x()
 		switch {
 		case g.vecs == 1:
-			a.ins("VMOVDQU32 %s, K1, %s", sum(row, 0), to)
+			f(0, low)
+			a.ins("VMOVDQU32 %s, K1, %s", low, to)
+			continue
 		case zmm:
-			a.ins("VMOVDQA64 %s, %s", sum(row, 0), g.x())
-			a.ins("VPERMT2Q %s, %s, %s", sum(row, 1), g.b(0), sum(row, 0))
-			a.ins("VPERMT2Q %s, %s, %s", sum(row, 1), g.b(1), g.x())
-			a.ins("VMOVDQU32 %s, K1, %s", sum(row, 0), to)
-			a.ins("VMOVDQU32 %s, K2, 64%s", g.x(), to)
+			a.ins("VMOVDQA64 %s, %s", low, high)
+			a.ins("VPERMT2Q %s, %s, %s", sum(row, 1), g.b(0), low)
+			a.ins("VPERMT2Q %s, %s, %s", sum(row, 1), g.b(1), high)
 		default:
-			a.ins("VPERM2I128 $0x20, %s, %s, %s", sum(row, 1), sum(row, 0), g.x())
-			a.ins("VPERM2I128 $0x31, %s, %s, %s", sum(row, 1), sum(row, 0), sum(row, 0))
-			a.ins("VMOVDQU %s, %s", g.x(), to)
-			a.ins("VMOVDQU %s, 32%s", sum(row, 0), to)
+			a.ins("VPERM2I128 $0x31, %s, %s, %s", sum(row, 1), low, high)
+			a.ins("VPERM2I128 $0x20, %s, %s, %s", sum(row, 1), low, low)
+		}
+		f(0, low)
+		f(1, high)
+		if zmm {
+			a.ins("VMOVDQU32 %s, K1, %s", low, to)
+			a.ins("VMOVDQU32 %s, K2, 64%s", high, to)
+		} else {
+			a.ins("VMOVDQU %s, %s", low, to)
+			a.ins("VMOVDQU %s, 32%s", high, to)
 		}
 	}
 }
