@@ -187,7 +187,7 @@ func TestFoldingIntoWeights(t *testing.T) {
 	y = n.Add("Pad", "", nil, y, n.Ints("", 0, 0, 1, 1, 0, 0, 1, 1))
 	y = n.Add("Conv", "", graph.Attrs{"strides": ints(2, 2)}, y, n.weights(4, 2, 3, 3))
 	y = n.Add("Flatten", "", nil, y)
-	y = n.Add("MatMul", "", nil, y, n.weights(4*25, 3))
+	y = n.Add("MatMul", "", nil, y, n.weights(4*4*3, 3))
 	n.Output(n.Add("Add", "out", nil, y, n.weights(3)))
 	same(t, n.Graph, 1e-4, simplify)
 	c := countOps(n.Graph)
