@@ -25,6 +25,8 @@ type convGemm struct {
 	flat   bool // rows run through all pixels of all images
 	rowLen int  // pixels in a run of rows: an output row, or all
 	perRow int  // tiles in a run
+	least  int  // rows of a tile, one more …
+	longer int  // … in the first tiles of a run
 	tiles  int  // tiles in all
 	blocks int  // blocks of columns, over all groups
 	block  int  // columns in a block
@@ -56,6 +58,7 @@ func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32) error {
 	}
 	g.perRow = (g.rowLen + g.tile.mr - 1) / g.tile.mr
 	g.tiles *= g.perRow
+	g.least, g.longer = g.rowLen/g.perRow, g.rowLen%g.perRow
 
 	perPanel := g.tile.panelLen(g.k) * 4
 	panels := max(1, min(g.tile.panels(g.n), blockBytes/perPanel))
@@ -119,42 +122,67 @@ func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi 
 		lda: s.StrideW * s.InStride * 4, panel: panelLen * 4,
 		ldc: s.OutStride * 4, ldres: s.ResStride * 4, lo: c.lo, hi: c.hi,
 	}
-	for u := lo; u < hi; u++ {
-		block, tile := u/g.tiles, u%g.tiles
+	for u := lo; u < hi; {
+		block := u / g.tiles
 		group, j0 := block/perGroup, block%perGroup*g.block
+		channel := group*g.n + j0
 		args.cols = min(g.block, g.n-j0)
 		args.b = unsafe.Pointer(&g.packed[(group*g.tile.panels(g.n)+j0/g.tile.nr)*panelLen])
-
-		// Tiles of one run have nearly equal numbers of rows.
-		run, t := tile/g.perRow, tile%g.perRow
-		x0, x1 := t*g.rowLen/g.perRow, (t+1)*g.rowLen/g.perRow
-		args.rows = x1 - x0
-		pixel := run*g.rowLen + x0
-		channel := group*g.n + j0
-		args.c = unsafe.Add(dst, (pixel*s.OutStride+channel)*4)
-		if res != nil {
-			args.res = unsafe.Add(res, (pixel*s.ResStride+channel)*4)
-		}
-		if g.flat {
-			args.a = unsafe.Add(src, (pixel*s.InStride+group*groupC)*4)
-			args.off, args.segs, args.segK = &g.off[0], 1, g.segK
-		} else {
-			c.window(&args, src, strip, run, x0, x1, group*groupC)
-		}
-		args.run(g.tile)
-		if c.more {
-			c.activate(args.c, args.rows, args.cols, s.OutStride)
+		for end := min(hi, (block+1)*g.tiles); u < end; {
+			run := u % g.tiles / g.perRow
+			line := imageLine{}
+			if g.flat {
+				args.off, args.segs, args.segK = &g.off[0], 1, g.segK
+			} else {
+				line = s.line(run)
+			}
+			// Tiles of one run have nearly equal numbers of rows.
+			t := u % g.perRow
+			for stop := min(end, u-t+g.perRow); u < stop; u, t = u+1, t+1 {
+				x0 := t*g.least + min(t, g.longer)
+				x1 := x0 + g.least
+				if t < g.longer {
+					x1++
+				}
+				args.rows = x1 - x0
+				pixel := run*g.rowLen + x0
+				args.c = unsafe.Add(dst, (pixel*s.OutStride+channel)*4)
+				if res != nil {
+					args.res = unsafe.Add(res, (pixel*s.ResStride+channel)*4)
+				}
+				if g.flat {
+					args.a = unsafe.Add(src, (pixel*s.InStride+group*groupC)*4)
+				} else {
+					c.window(&args, src, strip, line, x0, x1, group*groupC)
+				}
+				args.run(g.tile)
+				if c.more {
+					c.activate(args.c, args.rows, args.cols, s.OutStride)
+				}
+			}
 		}
 	}
 }
 
-// window points a at the windows of output pixels x0 ≤ x < x1 of a row (counted
-// over all images), in the image or, at its left and right edges, in the strip.
-func (c *ConvF32) window(a *gemmF32, src unsafe.Pointer, strip []float32, row, x0, x1, channel int) {
+// An imageLine says where the window of a row of output pixels lies.
+type imageLine struct {
+	y           int // input row of the first tap inside, counted over all images
+	first, last int // the rows of taps inside
+}
+
+// line returns the place of output row run, counted over all images.
+func (s *ConvShape) line(run int) imageLine {
+	y := run%s.OutH*s.StrideH - s.PadTop
+	first, last := tapsInside(y, s.DilationH, s.KernelH, s.InH)
+	return imageLine{run/s.OutH*s.InH + y + first*s.DilationH, first, last}
+}
+
+// window points a at the windows of output pixels x0 ≤ x < x1 of a row, in the
+// image or, at its left and right edges, in the strip.
+func (c *ConvF32) window(a *gemmF32, src unsafe.Pointer, strip []float32, l imageLine, x0, x1, channel int) {
 	s, g := &c.shape, &c.gemm
 	groupC := s.InC / s.Groups
-	image, y := row/s.OutH, row%s.OutH*s.StrideH-s.PadTop
-	first, last := tapsInside(y, s.DilationH, s.KernelH, s.InH)
+	first, last := l.first, l.last
 	a.bSkip = first * s.KernelW * groupC * g.tile.nr * 4
 
 	left := x0*s.StrideW - s.PadLeft
@@ -165,7 +193,7 @@ func (c *ConvF32) window(a *gemmF32, src unsafe.Pointer, strip []float32, row, x
 		return
 	}
 	if left >= 0 && left+width <= s.InW {
-		at := ((image*s.InH+y+first*s.DilationH)*s.InW+left)*s.InStride + channel
+		at := (l.y*s.InW+left)*s.InStride + channel
 		a.a = unsafe.Add(src, at*4)
 		// The first segment inside the image has offset 0 by starting there.
 		a.lda, a.off, a.segs, a.segK = s.StrideW*s.InStride*4, &g.off[0], (last-first)*g.perKH, g.segK
@@ -180,15 +208,13 @@ func (c *ConvF32) window(a *gemmF32, src unsafe.Pointer, strip []float32, row, x
 		if from == to {
 			continue
 		}
-		at := ((image*s.InH+y+kh*s.DilationH)*s.InW + left + from) * s.InStride
-		p := unsafe.Add(src, (at+channel)*4)
+		at := ((l.y+(kh-first)*s.DilationH)*s.InW+left)*s.InStride + channel
 		if s.InStride == groupC {
-			copy(line[from*groupC:to*groupC], unsafe.Slice((*float32)(p), (to-from)*groupC))
+			copy(line[from*groupC:to*groupC], unsafe.Slice((*float32)(unsafe.Add(src, (at+from*groupC)*4)), (to-from)*groupC))
 			continue
 		}
 		for x := from; x < to; x++ {
-			copy(line[x*groupC:(x+1)*groupC], unsafe.Slice((*float32)(p), groupC))
-			p = unsafe.Add(p, s.InStride*4)
+			copy(line[x*groupC:(x+1)*groupC], unsafe.Slice((*float32)(unsafe.Add(src, (at+x*s.InStride)*4)), groupC))
 		}
 	}
 	a.a = unsafe.Pointer(&strip[0])

@@ -235,7 +235,7 @@ func TestConvShapeRefusals(t *testing.T) {
 	for i, f := range []func(*ConvShape){
 		func(s *ConvShape) { s.Batch = 0 }, func(s *ConvShape) { s.InW = -1 }, func(s *ConvShape) { s.Groups = 3 },
 		func(s *ConvShape) { s.InStride = 3 }, func(s *ConvShape) { s.OutStride = 7 }, func(s *ConvShape) { s.PadLeft = -1 },
-		func(s *ConvShape) { s.OutH, s.OutW = 1<<30, 1<<30 }, func(s *ConvShape) { s.ResStride = 5 }, func(s *ConvShape) { s.DilationW = 1 << 40 },
+		func(s *ConvShape) { s.OutH, s.OutW = 1<<30, 1<<30 }, func(s *ConvShape) { s.ResStride = 5 }, func(s *ConvShape) { s.DilationW = math.MaxInt },
 	} {
 		s := good
 		f(&s)

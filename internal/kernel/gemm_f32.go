@@ -132,14 +132,16 @@ func goGemmF32(g *gemmF32, nr int) {
 // written out so that the sixteen sums stay in registers.
 func gemm4x4(a unsafe.Pointer, lda int, off []int, segK int, b unsafe.Pointer, ldb int) [4][4]float32 {
 	var c00, c01, c02, c03, c10, c11, c12, c13, c20, c21, c22, c23, c30, c31, c32, c33 float32
+	// No pointer is ever formed beyond the panel, not even one unused.
+	n := 0
 	for _, o := range off {
 		a0 := unsafe.Slice((*float32)(unsafe.Add(a, o)), segK)
 		a1 := unsafe.Slice((*float32)(unsafe.Add(a, o+lda)), segK)[:len(a0)]
 		a2 := unsafe.Slice((*float32)(unsafe.Add(a, o+2*lda)), segK)[:len(a0)]
 		a3 := unsafe.Slice((*float32)(unsafe.Add(a, o+3*lda)), segK)[:len(a0)]
 		for k, x := range a0 {
-			v := (*[4]float32)(b)
-			b = unsafe.Add(b, ldb)
+			v := (*[4]float32)(unsafe.Add(b, n))
+			n += ldb
 			b0, b1, b2, b3 := v[0], v[1], v[2], v[3]
 			c00 += x * b0
 			c01 += x * b1
@@ -167,10 +169,11 @@ func gemm4x4(a unsafe.Pointer, lda int, off []int, segK int, b unsafe.Pointer, l
 
 func gemm1x4(a unsafe.Pointer, off []int, segK int, b unsafe.Pointer, ldb int) [4]float32 {
 	var c0, c1, c2, c3 float32
+	n := 0
 	for _, o := range off {
 		for _, x := range unsafe.Slice((*float32)(unsafe.Add(a, o)), segK) {
-			v := (*[4]float32)(b)
-			b = unsafe.Add(b, ldb)
+			v := (*[4]float32)(unsafe.Add(b, n))
+			n += ldb
 			c0 += x * v[0]
 			c1 += x * v[1]
 			c2 += x * v[2]
