@@ -122,29 +122,7 @@ func (e *Eval) pad(x *tensor.Tensor, before, after []int, mode string, value *te
 			}
 		}
 	}
-	stride := tensor.Strides(x.Shape())
-	idx := make([]int, len(shape))
-	for i := range out.Len() {
-		at := 0
-		for a, k := range idx {
-			if from[a][k] < 0 {
-				at = -1
-				break
-			}
-			at += from[a][k] * stride[a]
-		}
-		if at < 0 {
-			copyElement(out, i, value, 0)
-		} else {
-			copyElement(out, i, x, at)
-		}
-		for a := len(idx) - 1; a >= 0; a-- {
-			if idx[a]++; idx[a] < shape[a] {
-				break
-			}
-			idx[a] = 0
-		}
-	}
+	pick(out, x, from, value)
 	return nil
 }
 

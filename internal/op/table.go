@@ -40,6 +40,12 @@ func init() {
 		padOps(),
 		gatherOps(),
 		sortOps(),
+		resizeOps(),
+		sampleOps(),
+		sequenceOps(),
+		controlOps(),
+		textOps(),
+		mlOps(),
 	)
 }
 

@@ -1,0 +1,430 @@
+package op
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// resizeOps scale tensors along their axes.
+func resizeOps() []Def {
+	return []Def{
+		{Name: "Resize", In: "X roi? scales? sizes?", Out: "Y",
+			Attrs: "antialias:int axes:ints coordinate_transformation_mode:string cubic_coeff_a:float exclude_outside:int extrapolation_value:float keep_aspect_ratio_policy:string mode:string nearest_mode:string",
+			Infer: inferResize, Eval: evalResize, Quant: Quant{Kind: QuantSame}},
+	}
+}
+
+// resizeAxis is what happens to one axis: output index x takes its value from around
+// source coordinate source(x).
+type resizeAxis struct {
+	in, out    int
+	scale      float64
+	start, end float64 // region of interest, in units of the input axis
+}
+
+// resizeAxes resolves scales or sizes, of which one is given, into one resizeAxis for
+// every axis of a tensor with the given sizes.
+func resizeAxes(a graph.Attrs, in []int, roi, scales []float64, sizes []int64) ([]resizeAxis, error) {
+	axes := a.Ints("axes")
+	if axes == nil {
+		for i := range in {
+			axes = append(axes, int64(i))
+		}
+	}
+	if _, err := resolveAxes(axes, len(in)); err != nil {
+		return nil, fmt.Errorf("attribute axes: %w", err)
+	}
+	out := make([]resizeAxis, len(in))
+	for i, n := range in {
+		out[i] = resizeAxis{in: n, out: n, scale: 1, end: 1}
+	}
+	switch {
+	case (scales == nil) == (sizes == nil):
+		return nil, fmt.Errorf("exactly one of scales and sizes must be given")
+	case scales != nil && len(scales) != len(axes), sizes != nil && len(sizes) != len(axes):
+		return nil, fmt.Errorf("scales %v or sizes %v must have an entry for each of %d axes", scales, sizes, len(axes))
+	case roi != nil && len(roi) != 2*len(axes):
+		return nil, fmt.Errorf("roi %v must have two entries for each of %d axes", roi, len(axes))
+	}
+	ratio, err := commonRatio(a.String("keep_aspect_ratio_policy", "stretch"), in, axes, sizes)
+	if err != nil {
+		return nil, err
+	}
+	for i, x := range axes {
+		k, _ := ResolveAxis(x, len(in))
+		o := &out[k]
+		switch {
+		case scales != nil:
+			// The size is the product in single precision, as runtimes compute it.
+			n := float64(float32(scales[i]) * float32(o.in))
+			if !(scales[i] > 0 && n < tensor.MaxElements) {
+				return nil, fmt.Errorf("scale %v of axis %d is not valid", scales[i], k)
+			}
+			o.scale, o.out = scales[i], int(n)
+		case ratio > 0:
+			o.scale, o.out = ratio, int(ratio*float64(o.in)+0.5)
+		default:
+			if sizes[i] < 0 || sizes[i] > tensor.MaxElements || o.in == 0 && sizes[i] > 0 {
+				return nil, fmt.Errorf("cannot resize axis %d of %v to %d", k, in, sizes[i])
+			}
+			o.out = int(sizes[i])
+			o.scale = float64(o.out) / float64(max(o.in, 1))
+		}
+		if roi != nil {
+			o.start, o.end = roi[i], roi[len(axes)+i]
+		}
+	}
+	return out, nil
+}
+
+// commonRatio returns the one scale that keeps the aspect ratio, 0 when axes are
+// stretched each on its own.
+func commonRatio(policy string, in []int, axes, sizes []int64) (float64, error) {
+	if policy == "stretch" || sizes == nil {
+		return 0, nil
+	}
+	if policy != "not_larger" && policy != "not_smaller" {
+		return 0, fmt.Errorf("keep_aspect_ratio_policy %q is not one of stretch, not_larger, not_smaller", policy)
+	}
+	ratio := 0.0
+	for i, x := range axes {
+		k, _ := ResolveAxis(x, len(in))
+		if in[k] == 0 || sizes[i] < 1 || sizes[i] > tensor.MaxElements {
+			return 0, fmt.Errorf("cannot keep the aspect ratio of %v in %v", in, sizes)
+		}
+		r := float64(sizes[i]) / float64(in[k])
+		if i == 0 || (r < ratio) == (policy == "not_larger") {
+			ratio = r
+		}
+	}
+	return ratio, nil
+}
+
+// source maps output index x to a coordinate of the input axis.
+func (r resizeAxis) source(x int, mode string) (float64, error) {
+	last := float64(r.in - 1)
+	// With scales the exact output size may be fractional; r.out is its floor.
+	exact := r.scale * float64(r.in)
+	switch mode {
+	case "half_pixel":
+		return (float64(x)+0.5)/r.scale - 0.5, nil
+	case "half_pixel_symmetric":
+		offset := float64(r.in) / 2 * (1 - float64(r.out)/exact)
+		return offset + (float64(x)+0.5)/r.scale - 0.5, nil
+	case "pytorch_half_pixel":
+		if r.out <= 1 {
+			return 0, nil
+		}
+		return (float64(x)+0.5)/r.scale - 0.5, nil
+	case "align_corners":
+		if exact == 1 || x == 0 {
+			return 0, nil
+		}
+		return float64(x) * last / (exact - 1), nil
+	case "asymmetric":
+		return float64(x) / r.scale, nil
+	case "tf_crop_and_resize":
+		if exact == 1 || r.out == 1 {
+			return (r.start + r.end) * last / 2, nil
+		}
+		return r.start*last + float64(x)*(r.end-r.start)*last/(exact-1), nil
+	}
+	return 0, fmt.Errorf("coordinate_transformation_mode %q is not known", mode)
+}
+
+func inferResize(c *Infer) error {
+	in := c.Shape(0)
+	known := func(i int) *tensor.Tensor {
+		if t := c.Known(i); t != nil && t.Len() > 0 {
+			return t
+		}
+		return nil
+	}
+	scales, sizes := known(2), known(3)
+	if in == nil || scales == nil && sizes == nil {
+		var s graph.Shape
+		if in != nil {
+			s = unknownShape(len(in))
+		}
+		c.SetTensor(0, c.DType(0), s)
+		return nil
+	}
+	// Unknown sizes take part as 1 and stay unknown, so that the known ones resolve.
+	at := make([]int, len(in))
+	for i, d := range in {
+		at[i] = max(d.Size, 1)
+		if d.Known() {
+			at[i] = d.Size
+		}
+	}
+	stretch := c.Attrs().String("keep_aspect_ratio_policy", "stretch") == "stretch"
+	var s []float64
+	var z []int64
+	if scales != nil {
+		s = scales.Floats()
+	} else {
+		z = sizes.Ints()
+	}
+	axes, err := resizeAxes(c.Attrs(), at, nil, s, z)
+	if err != nil {
+		return err
+	}
+	out := in.Clone()
+	_, static := in.Static()
+	for i, a := range axes {
+		switch {
+		case in[i].Known() && (static || stretch), !in[i].Known() && z != nil && stretch && slices.Contains(axisSet(c.Attrs(), len(in)), i):
+			out[i] = graph.Dim{Size: a.out}
+		case a.scale != 1 || !stretch:
+			out[i] = graph.Unknown
+		}
+	}
+	c.SetTensor(0, c.DType(0), out)
+	return nil
+}
+
+// axisSet lists the axes that attribute axes names; all of them when it is absent.
+func axisSet(a graph.Attrs, rank int) []int {
+	var out []int
+	axes := a.Ints("axes")
+	for i := range rank {
+		if axes == nil || slices.Contains(axes, int64(i)) || slices.Contains(axes, int64(i-rank)) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func evalResize(e *Eval) error {
+	x := e.T(0)
+	floats := func(i int) []float64 {
+		if t := e.T(i); t != nil && t.Len() > 0 {
+			return t.Floats()
+		}
+		return nil
+	}
+	sizes := e.Ints(3)
+	if len(sizes) == 0 {
+		sizes = nil
+	}
+	a := e.Attrs()
+	coord := a.String("coordinate_transformation_mode", "half_pixel")
+	var roi []float64
+	if coord == "tf_crop_and_resize" {
+		if roi = floats(1); roi == nil {
+			return fmt.Errorf("tf_crop_and_resize needs the input roi")
+		}
+	}
+	axes, err := resizeAxes(a, x.Shape(), roi, floats(2), sizes)
+	if err != nil {
+		return err
+	}
+	shape := make([]int, len(axes))
+	for i, ax := range axes {
+		shape[i] = ax.out
+	}
+	out := e.Result(0, x.DType(), shape...)
+	if out.Len() == 0 {
+		return nil
+	}
+	if x.Len() == 0 {
+		return fmt.Errorf("cannot resize the empty %v to %v", x, shape)
+	}
+	switch mode := a.String("mode", "nearest"); mode {
+	case "nearest":
+		return resizeNearest(e, x, out, axes, coord)
+	case "linear", "cubic":
+		return resizeInterpolate(e, x, out, axes, coord, mode)
+	default:
+		return fmt.Errorf("mode %q is not one of nearest, linear, cubic", mode)
+	}
+}
+
+// resizeNearest copies elements, so it takes any element type.
+func resizeNearest(e *Eval, x, out *tensor.Tensor, axes []resizeAxis, coord string) error {
+	mode := e.Attrs().String("nearest_mode", "round_prefer_floor")
+	round := map[string]func(float64) float64{
+		"round_prefer_floor": func(v float64) float64 { return math.Ceil(v - 0.5) },
+		"round_prefer_ceil":  func(v float64) float64 { return math.Floor(v + 0.5) },
+		"floor":              math.Floor,
+		"ceil":               math.Ceil,
+	}[mode]
+	if round == nil {
+		return fmt.Errorf("nearest_mode %q is not known", mode)
+	}
+	from := make([][]int, len(axes)) // -1: extrapolated
+	for i, ax := range axes {
+		from[i] = make([]int, ax.out)
+		for k := range from[i] {
+			src, err := ax.source(k, coord)
+			if err != nil {
+				return err
+			}
+			if coord == "tf_crop_and_resize" && (src < 0 || src > float64(ax.in-1)) {
+				from[i][k] = -1
+				continue
+			}
+			from[i][k] = int(min(max(round(src), 0), float64(ax.in-1)))
+		}
+	}
+	value := e.Make(x.DType(), nil)
+	if v := e.Attrs().Float("extrapolation_value", 0); v != 0 {
+		value.SetFloat(0, float64(v))
+	}
+	pick(out, x, from, value)
+	return nil
+}
+
+// pick fills out with the elements of x at from[axis][index]; value where any is -1.
+func pick(out, x *tensor.Tensor, from [][]int, value *tensor.Tensor) {
+	if out.Len() == 0 {
+		return
+	}
+	stride := tensor.Strides(x.Shape())
+	shape := out.Shape()
+	idx := make([]int, len(shape))
+	for i := range out.Len() {
+		at := 0
+		for a, k := range idx {
+			if from[a][k] < 0 {
+				at = -1
+				break
+			}
+			at += from[a][k] * stride[a]
+		}
+		if at < 0 {
+			copyElement(out, i, value, 0)
+		} else {
+			copyElement(out, i, x, at)
+		}
+		for a := len(idx) - 1; a >= 0; a-- {
+			if idx[a]++; idx[a] < shape[a] {
+				break
+			}
+			idx[a] = 0
+		}
+	}
+}
+
+// tap is one weighted term of an interpolation; at < 0 stands for no element.
+type tap struct {
+	at int
+	w  float64
+}
+
+// resizeInterpolate works on one axis after the other, which equals working on all at
+// once because the kernels are products over the axes.
+func resizeInterpolate(e *Eval, x, out *tensor.Tensor, axes []resizeAxis, coord, mode string) error {
+	if x.DType() == tensor.String || x.DType().IsComplex() {
+		return fmt.Errorf("mode %s is not defined for %v", mode, x)
+	}
+	data, shape := x.Floats(), slices.Clone(x.Shape())
+	for i, ax := range axes {
+		if ax.in == ax.out && ax.scale == 1 && (coord != "tf_crop_and_resize" || ax.start == 0 && ax.end == 1) {
+			continue
+		}
+		outer, inner := sizeOf(shape[:i]), sizeOf(shape[i+1:])
+		if outer*inner > MaxEvalBytes/8/max(ax.out, 1) {
+			return fmt.Errorf("resizing %v along axis %d needs too much memory", x, i)
+		}
+		next := make([]float64, outer*ax.out*inner)
+		for k := range ax.out {
+			taps, err := resizeTaps(e.Attrs(), ax, k, coord, mode)
+			if err != nil {
+				return err
+			}
+			for o := range outer {
+				dst := next[(o*ax.out+k)*inner:][:inner]
+				for _, t := range taps {
+					if t.at < 0 { // extrapolated: the weight is the value
+						for j := range dst {
+							dst[j] = t.w
+						}
+						break
+					}
+					src := data[(o*ax.in+t.at)*inner:][:inner]
+					for j, v := range src {
+						dst[j] += t.w * v
+					}
+				}
+			}
+		}
+		data = next
+		shape[i] = ax.out
+	}
+	lo, hi := out.DType().IntRange()
+	for i, v := range data {
+		if out.DType().IsInt() {
+			v = min(max(math.RoundToEven(v), float64(lo)), float64(hi))
+		}
+		out.SetFloat(i, v)
+	}
+	return nil
+}
+
+// resizeTaps returns the terms of output index k. The kernel is the triangle or Keys'
+// cubic convolution (IEEE Trans. ASSP 29, 1981, eq. 4), stretched by 1/scale when
+// antialiasing a reduction; the source's borders repeat outwards.
+func resizeTaps(a graph.Attrs, ax resizeAxis, k int, coord, mode string) ([]tap, error) {
+	src, err := ax.source(k, coord)
+	if err != nil {
+		return nil, err
+	}
+	if coord == "tf_crop_and_resize" && !(src >= 0 && src <= float64(ax.in-1)) {
+		return []tap{{-1, float64(a.Float("extrapolation_value", 0))}}, nil
+	}
+	s, radius := 1.0, 1.0
+	if a.Bool("antialias", false) {
+		s = min(ax.scale, 1)
+	}
+	kernel := func(d float64) float64 { return max(1-math.Abs(d), 0) }
+	if mode == "cubic" {
+		radius = 2
+		alpha := float64(a.Float("cubic_coeff_a", -0.75))
+		kernel = func(d float64) float64 { return cubicKernel(d, alpha) }
+	}
+	exclude := a.Bool("exclude_outside", false)
+	// The element to the left of the source, or one further for a whole coordinate,
+	// starts the window; ratio lies in (0, 1].
+	base := math.Ceil(src) - 1
+	ratio := src - base
+	start := math.Floor(-radius/s) + 1
+	if 2-2*start > 1<<20 {
+		return nil, fmt.Errorf("scale %v is too small to antialias", ax.scale)
+	}
+	var taps []tap
+	sum := 0.0
+	for i := start; i < 2-start; i++ {
+		w := kernel((i - ratio) * s)
+		at := base + i
+		if exclude && (at < 0 || at > float64(ax.in-1)) {
+			continue
+		}
+		sum += w
+		if w != 0 {
+			taps = append(taps, tap{int(min(max(at, 0), float64(ax.in-1))), w})
+		}
+	}
+	if (exclude || s != 1) && sum != 0 {
+		for i := range taps {
+			taps[i].w /= sum
+		}
+	}
+	return taps, nil
+}
+
+// cubicKernel is Keys' convolution kernel with parameter a.
+func cubicKernel(d, a float64) float64 {
+	d = math.Abs(d)
+	switch {
+	case d <= 1:
+		return ((a+2)*d-(a+3))*d*d + 1
+	case d < 2:
+		return ((d-5)*d+8)*d*a - 4*a
+	}
+	return 0
+}
