@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/edgewise-ml/edgewise/internal/ecg"
+	"github.com/edgewise-ml/edgewise/internal/interp"
+	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -41,5 +43,28 @@ func TestHeartbeatDataIsOfOneKind(t *testing.T) {
 	calibration, _, _ := HeartbeatCalibration(7)
 	if slices.Equal(fewer.F32(), calibration.F32()) {
 		t.Error("calibration and evaluation share windows")
+	}
+}
+
+// The shipped weights classify subjects that they were not trained on, computed by the
+// reference executor.
+func TestHeartbeatAccuracy(t *testing.T) {
+	g := Heartbeat()
+	const n = 240
+	x, labels, _ := HeartbeatData(n)
+	right := 0
+	for i, label := range labels {
+		window := tensor.Of(x.F32()[i*ecg.Window:(i+1)*ecg.Window], 1, 1, ecg.Window)
+		out, err := interp.Run(t.Context(), g, []op.Value{window})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if argmax(out[0].(*tensor.Tensor).F32()) == label {
+			right++
+		}
+	}
+	// Four standard deviations of the sample below the figure in test/heartbeat.
+	if right < n*93/100 {
+		t.Errorf("%d of %d are right", right, n)
 	}
 }
