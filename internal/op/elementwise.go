@@ -10,8 +10,8 @@ import (
 // and rounded once to the element type, which for float32 is at least as exact as any
 // float32 library; integers wrap as they do in C.
 
-// unary defines an operator that applies f to every element of a floating-point tensor.
-func unary(name string, f func(float64) float64) Def {
+// unaryOp defines an operator that applies f to every element of a floating-point tensor.
+func unaryOp(name string, f func(float64) float64) Def {
 	return Def{Name: name, In: "X", Out: "Y", Infer: inferLike(0), Eval: func(e *Eval) error {
 		e.mapFloat(0, f)
 		return nil
@@ -129,16 +129,16 @@ func zipF32(out []float32, a, b *tensor.Tensor, shape []int, f func(a, b float64
 	}
 }
 
-// binary defines an operator on two operands of one type.
-func binary(name string, f arithmetic) Def {
+// binaryOp defines an operator on two operands of one type.
+func binaryOp(name string, f arithmetic) Def {
 	return Def{Name: name, In: "A B", Out: "C", Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {
 		e.Set(0, e.combine(f, e.number(0), e.number(1)))
 		return nil
 	}}
 }
 
-// variadic defines an operator that folds f over one or more operands of one type.
-func variadic(name, inputs string, f arithmetic) Def {
+// variadicOp defines an operator that folds f over one or more operands of one type.
+func variadicOp(name, inputs string, f arithmetic) Def {
 	return Def{Name: name, In: inputs + "+", Out: "Y", Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {
 		e.Set(0, e.fold(f))
 		return nil
