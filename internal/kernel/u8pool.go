@@ -13,7 +13,7 @@ import (
 //
 // An average is requantized from its exact sum:
 //
-//	v = float32(Σx - n·InZero) * (Mult / float32(n))
+//	v = float32(Σx - n·InZero) * float32(InScale / (OutScale·n))
 //
 // with n the number of pixels averaged, then as requant.go says. A maximum is
 // taken among the bytes of the image and then moved to the output's scale.
@@ -31,7 +31,8 @@ type QuantPool struct {
 	Max          bool
 	CountInclude bool // an average divides by the whole window, borders included
 	InZero       uint8
-	Mult         float32 // input scale / output scale
+	InScale      float64
+	OutScale     float64 // the quotient with InScale is taken in binary64
 	OutZero      uint8
 	Lo, Hi       uint8
 }
@@ -51,8 +52,8 @@ func NewPoolU8(l cpu.Level, s ConvShape, q QuantPool) (*PoolU8, error) {
 	if s.InC != s.OutC {
 		return nil, fmt.Errorf("quantized pool: %d input and %d output channels differ", s.InC, s.OutC)
 	}
-	if !finite(q.Mult) {
-		return nil, errors.New("quantized pool: the multiplier is not finite")
+	if !(q.InScale > 0) || !(q.OutScale > 0) || !finite(float32(q.InScale/q.OutScale)) {
+		return nil, errors.New("quantized pool: the scales are not positive numbers")
 	}
 	if q.Lo > q.Hi {
 		return nil, fmt.Errorf("quantized pool: bounds %d..%d are empty", q.Lo, q.Hi)
@@ -63,7 +64,7 @@ func NewPoolU8(l cpu.Level, s ConvShape, q QuantPool) (*PoolU8, error) {
 	p := &PoolU8{shape: s, pool: q, kind: "avgpool", level: l, scratch: 4 * s.InC}
 	if q.Max {
 		p.kind, p.scratch = "maxpool", 0
-		if r := (Requant{q.Mult, q.OutZero, q.Lo, q.Hi}); r != (Requant{1, q.InZero, 0, 255}) {
+		if r := (Requant{float32(q.InScale / q.OutScale), q.OutZero, q.Lo, q.Hi}); r != (Requant{1, q.InZero, 0, 255}) {
 			p.table = RequantTable(q.InZero, r)
 		}
 	}
@@ -144,7 +145,7 @@ func (p *PoolU8) average(out, src []uint8, sum []int32, u, x int) {
 	if q.CountInclude {
 		count = s.KernelH * s.KernelW
 	}
-	r := Requant{Mult: q.Mult / float32(max(count, 1)), Zero: q.OutZero, Lo: q.Lo, Hi: q.Hi}
+	r := Requant{Mult: float32(q.InScale / (q.OutScale * float64(max(count, 1)))), Zero: q.OutZero, Lo: q.Lo, Hi: q.Hi}
 	shift := int32(n) * int32(q.InZero)
 	for c, v := range sum {
 		out[c] = r.Apply(v - shift)

@@ -207,7 +207,7 @@ func TestPoolU8(t *testing.T) {
 			for _, include := range []bool{true, false} {
 				s.InStride += 2
 				s.OutStride += 1
-				q := QuantPool{Max: max, CountInclude: include, InZero: 30, Mult: 0.8, OutZero: 40, Lo: 2, Hi: 200}
+				q := QuantPool{Max: max, CountInclude: include, InZero: 30, InScale: 0.04, OutScale: 0.05, OutZero: 40, Lo: 2, Hi: 200}
 				src := randomBytes(r, s.inLen())
 				for _, l := range cpu.Levels() {
 					op, err := NewPoolU8(l, s, q)
@@ -241,9 +241,9 @@ func comparePool(t *testing.T, l cpu.Level, s ConvShape, q QuantPool, dst, src [
 			if q.CountInclude {
 				n = s.KernelH * s.KernelW
 			}
-			want := naiveRequant(sum, q.Mult/float32(n), q.OutZero, q.Lo, q.Hi)
+			want := naiveRequant(sum, float32(q.InScale/(q.OutScale*float64(n))), q.OutZero, q.Lo, q.Hi)
 			if q.Max {
-				want = naiveRequant(int64(top)-int64(q.InZero), q.Mult, q.OutZero, q.Lo, q.Hi)
+				want = naiveRequant(int64(top)-int64(q.InZero), float32(q.InScale/q.OutScale), q.OutZero, q.Lo, q.Hi)
 			}
 			if got := dst[p*s.OutStride+c]; got != want {
 				t.Fatalf("%v %+v: pixel %d channel %d is %d, want %d", l, q, p, c, got, want)
