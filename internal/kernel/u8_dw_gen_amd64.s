@@ -7,7 +7,7 @@ TEXT ·tapsU8x64VNNI(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ u8TapArgs_mask(DI), AX
 	KMOVQ AX, K1
-	MOVQ u8TapArgs_src(DI), R8
+	XORL R8, R8
 	MOVQ u8TapArgs_srcStep(DI), R13
 	MOVQ u8TapArgs_dst(DI), R11
 	MOVQ u8TapArgs_dstStep(DI), R15
@@ -19,7 +19,7 @@ pixel:
 	VMOVDQU32 64(AX), Z1
 	VMOVDQU32 128(AX), Z2
 	VMOVDQU32 192(AX), Z3
-	MOVQ u8TapArgs_tapOff(DI), DX
+	LEAQ u8TapArgs_taps(DI), DX
 	MOVQ u8TapArgs_w(DI), SI
 	MOVQ u8TapArgs_groups(DI), CX
 group:
@@ -1121,7 +1121,7 @@ TEXT ·tapsU8x64AVX512(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ u8TapArgs_mask(DI), AX
 	KMOVQ AX, K1
-	MOVQ u8TapArgs_src(DI), R8
+	XORL R8, R8
 	MOVQ u8TapArgs_srcStep(DI), R13
 	MOVQ u8TapArgs_dst(DI), R11
 	MOVQ u8TapArgs_dstStep(DI), R15
@@ -1134,7 +1134,7 @@ pixel:
 	VMOVDQU32 64(AX), Z1
 	VMOVDQU32 128(AX), Z2
 	VMOVDQU32 192(AX), Z3
-	MOVQ u8TapArgs_tapOff(DI), DX
+	LEAQ u8TapArgs_taps(DI), DX
 	MOVQ u8TapArgs_w(DI), SI
 	MOVQ u8TapArgs_groups(DI), CX
 group:
@@ -1215,7 +1215,7 @@ TEXT ·tapsU8x32VNNI(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ u8TapArgs_mask(DI), AX
 	KMOVQ AX, K1
-	MOVQ u8TapArgs_src(DI), R8
+	XORL R8, R8
 	MOVQ u8TapArgs_srcStep(DI), R13
 	MOVQ u8TapArgs_dst(DI), R11
 	MOVQ u8TapArgs_dstStep(DI), R15
@@ -1227,7 +1227,7 @@ pixel:
 	VMOVDQU32 32(AX), Y1
 	VMOVDQU32 64(AX), Y2
 	VMOVDQU32 96(AX), Y3
-	MOVQ u8TapArgs_tapOff(DI), DX
+	LEAQ u8TapArgs_taps(DI), DX
 	MOVQ u8TapArgs_w(DI), SI
 	MOVQ u8TapArgs_groups(DI), CX
 group:
@@ -2321,7 +2321,7 @@ TEXT ·tapsU8x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ u8TapArgs_mask(DI), AX
 	KMOVQ AX, K1
-	MOVQ u8TapArgs_src(DI), R8
+	XORL R8, R8
 	MOVQ u8TapArgs_srcStep(DI), R13
 	MOVQ u8TapArgs_dst(DI), R11
 	MOVQ u8TapArgs_dstStep(DI), R15
@@ -2334,7 +2334,7 @@ pixel:
 	VMOVDQU32 32(AX), Y1
 	VMOVDQU32 64(AX), Y2
 	VMOVDQU32 96(AX), Y3
-	MOVQ u8TapArgs_tapOff(DI), DX
+	LEAQ u8TapArgs_taps(DI), DX
 	MOVQ u8TapArgs_w(DI), SI
 	MOVQ u8TapArgs_groups(DI), CX
 group:
@@ -2407,7 +2407,7 @@ TEXT ·tapsU8x16VNNI(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ u8TapArgs_mask(DI), AX
 	KMOVQ AX, K1
-	MOVQ u8TapArgs_src(DI), R8
+	XORL R8, R8
 	MOVQ u8TapArgs_srcStep(DI), R13
 	MOVQ u8TapArgs_dst(DI), R11
 	MOVQ u8TapArgs_dstStep(DI), R15
@@ -2419,7 +2419,7 @@ pixel:
 	VMOVDQU32 16(AX), X1
 	VMOVDQU32 32(AX), X2
 	VMOVDQU32 48(AX), X3
-	MOVQ u8TapArgs_tapOff(DI), DX
+	LEAQ u8TapArgs_taps(DI), DX
 	MOVQ u8TapArgs_w(DI), SI
 	MOVQ u8TapArgs_groups(DI), CX
 group:
@@ -3509,7 +3509,7 @@ TEXT ·tapsU8x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ u8TapArgs_mask(DI), AX
 	KMOVQ AX, K1
-	MOVQ u8TapArgs_src(DI), R8
+	XORL R8, R8
 	MOVQ u8TapArgs_srcStep(DI), R13
 	MOVQ u8TapArgs_dst(DI), R11
 	MOVQ u8TapArgs_dstStep(DI), R15
@@ -3522,7 +3522,7 @@ pixel:
 	VMOVDQU32 16(AX), X1
 	VMOVDQU32 32(AX), X2
 	VMOVDQU32 48(AX), X3
-	MOVQ u8TapArgs_tapOff(DI), DX
+	LEAQ u8TapArgs_taps(DI), DX
 	MOVQ u8TapArgs_w(DI), SI
 	MOVQ u8TapArgs_groups(DI), CX
 group:
@@ -3589,7 +3589,7 @@ raw:
 
 TEXT ·tapsU8x32AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
-	MOVQ u8TapArgs_src(DI), R8
+	XORL R8, R8
 	MOVQ u8TapArgs_srcStep(DI), R13
 	MOVQ u8TapArgs_dst(DI), R11
 	MOVQ u8TapArgs_dstStep(DI), R15
@@ -3602,7 +3602,7 @@ pixel:
 	VMOVDQU 32(AX), Y1
 	VMOVDQU 64(AX), Y2
 	VMOVDQU 96(AX), Y3
-	MOVQ u8TapArgs_tapOff(DI), DX
+	LEAQ u8TapArgs_taps(DI), DX
 	MOVQ u8TapArgs_w(DI), SI
 	MOVQ u8TapArgs_groups(DI), CX
 group:

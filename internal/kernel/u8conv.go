@@ -107,7 +107,8 @@ func NewConvU8(l cpu.Level, s ConvShape, w []int8, q QuantConv) (*ConvU8, error)
 	}
 	if s.Groups == s.InC && s.InC > 1 {
 		c.dw = newU8ConvDepthwise(l, s, w, &c.quant, asm)
-	} else {
+	}
+	if c.dw == nil {
 		c.gemm = newU8ConvGemm(l, s, w, &c.quant, asm)
 	}
 	return c, nil

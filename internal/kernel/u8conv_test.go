@@ -121,6 +121,9 @@ func convCases() []convCase {
 	add("depthwise 5x5 stride 2", conv(1, 9, 10, 40, 40, 5, 5, 2, 1, 2, 40))
 	add("depthwise dilated", conv(1, 9, 10, 17, 17, 3, 3, 1, 2, 2, 17))
 	add("depthwise multiplier", conv(1, 7, 6, 9, 27, 3, 3, 1, 1, 1, 9), views)
+	add("depthwise 9x9", conv(1, 12, 11, 18, 18, 9, 9, 1, 1, 4, 18))
+	add("depthwise 7x7", conv(1, 12, 11, 41, 41, 7, 7, 1, 1, 3, 41))
+	add("depthwise asymmetric wide weights", conv(1, 9, 8, 20, 20, 5, 5, 1, 1, 2, 20), wzN)
 	add("depthwise 10x4", func() ConvShape {
 		s := conv(1, 49, 10, 1, 64, 10, 4, 2, 1, 1, 1)
 		return s

@@ -9,20 +9,19 @@ import (
 // u8ConvDepthwise runs a convolution in which each output channel reads one
 // input channel: channel n reads n/(OutC/InC).
 //
-// A unit is a row of the output. Pixels whose window touches the border are
-// gathered into scratch as a list of taps; the rest are read in place. A 3×3
-// kernel of stride 1 or 2 sweeps along whole rows instead, where rows above and
-// below the image are one row of zero points.
+// A unit is a row of the output. Each pixel is read through a list of pointers
+// to its taps, those in the border pointing to a row of zero points; where that
+// does not do, the taps are first gathered into scratch. A 3×3 kernel of stride
+// 1 or 2 sweeps along whole rows instead.
 type u8ConvDepthwise struct {
 	shape  *ConvShape
 	quant  *QuantConv
 	blocks []u8DwBlock
-	tapAt  []int // index of the tap in each slot of a group, -1 for padding
-	place  []int // byte offset of each slot in the image
-	packed []int // the same in scratch
-	split  int   // slots that repeat the taps for the second part of wide weights
-	border []byte
+	tapAt  []int  // index of the tap in each slot of a group, -1 for padding
+	border []byte // a row of zero points; nil where taps are always gathered
+	sweep  bool
 	multip int
+	slot   int // bytes of a gathered tap
 
 	scratch         u8Scratch
 	atTaps, atStore int
@@ -37,6 +36,7 @@ type u8DwBlock struct {
 	mult                []float32
 }
 
+// newU8ConvDepthwise returns nil where the window has too many taps.
 func newU8ConvDepthwise(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *u8ConvDepthwise {
 	d := &u8ConvDepthwise{shape: &s, quant: q, multip: s.OutC / s.InC}
 	taps := s.KernelH * s.KernelW
@@ -67,26 +67,24 @@ func newU8ConvDepthwise(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bo
 			d.tapAt = append(d.tapAt, -1)
 		}
 	}
-	maxBlock := 0
+	if len(d.tapAt) > u8MaxTaps {
+		return nil
+	}
 	for col := 0; col < s.OutC; {
 		k := selectU8Depthwise(l, s.OutC-col, asm)
 		b := u8DwBlock{kern: k, col: col, cols: min(k.block(), s.OutC-col)}
 		d.pack(&b, w, taps)
 		d.blocks = append(d.blocks, b)
-		maxBlock = max(maxBlock, k.block())
+		d.slot = max(d.slot, k.block())
 		col += b.cols
 	}
-	for i, t := range d.tapAt {
-		t = max(t, 0)
-		d.place = append(d.place, ((t/s.KernelW)*s.DilationH*s.InW+(t%s.KernelW)*s.DilationW)*s.InStride)
-		d.packed = append(d.packed, i*maxBlock)
-	}
-	if sweep && d.blocks[0].kern.sweep {
-		d.border = alignedBytes(s.InW * s.InStride)
+	d.sweep = sweep && d.blocks[0].kern.sweep
+	if d.multip == 1 {
+		d.border = alignedBytes(s.InW*s.InStride + 64)
 		fill(d.border, q.InZero)
 	}
-	d.atTaps = d.scratch.take(len(d.tapAt)*maxBlock + 64)
-	d.atStore = d.scratch.take(8 * maxBlock)
+	d.atTaps = d.scratch.take(u8MaxTaps * d.slot)
+	d.atStore = d.scratch.take(4 * (u8TapBuffer + 1) * d.slot)
 	return d
 }
 
@@ -126,7 +124,7 @@ func (d *u8ConvDepthwise) pack(b *u8DwBlock, w []int8, taps int) {
 }
 
 func (d *u8ConvDepthwise) name() string {
-	if d.border != nil {
+	if d.sweep {
 		return d.blocks[0].kern.name + " sweep"
 	}
 	return d.blocks[0].kern.name
@@ -138,7 +136,7 @@ func (d *u8ConvDepthwise) run(out *u8Output, src []uint8, scratch []byte, lo, hi
 	s := d.shape
 	for u := lo; u < hi; u++ {
 		for i := range d.blocks {
-			if b := &d.blocks[i]; d.border != nil && out.u8 != nil {
+			if b := &d.blocks[i]; d.sweep && out.u8 != nil {
 				d.sweepRow(out, src, b, u)
 			} else {
 				d.tapRow(out, src, scratch, b, u)
@@ -175,71 +173,98 @@ func (d *u8ConvDepthwise) sweepRow(out *u8Output, src []uint8, b *u8DwBlock, u i
 	}
 }
 
-// maxSweep bounds the pixels of one call of assembly.
-const maxSweep = 1024
+const (
+	maxSweep    = 1024 // pixels of one call of assembly
+	u8TapBuffer = 16   // pixels that pass through scratch at a time
+)
 
 // tapRow computes one block of channels of output row u by tap lists.
 func (d *u8ConvDepthwise) tapRow(out *u8Output, src []uint8, scratch []byte, b *u8DwBlock, u int) {
-	s, q := d.shape, d.quant
+	s, q, k := d.shape, d.quant, b.kern
+	n := k.block()
 	var a u8TapArgs
-	a.groups = len(d.tapAt) / b.kern.group()
+	a.groups = len(d.tapAt) / k.group()
 	a.w, a.start = unsafe.Pointer(unsafe.SliceData(b.w)), unsafe.Pointer(unsafe.SliceData(b.start))
 	a.cols, a.mask = b.cols, 1<<b.cols-1
 	a.zero, a.lo, a.hi = uint32(q.OutZero)*0x10001, uint32(q.Lo)*0x01010101, uint32(q.Hi)*0x01010101
-	store := int32s(scratch[d.atStore:], b.kern.block())
+	a.srcStep = s.StrideW * s.InStride
+	store := int32s(scratch[d.atStore:], u8TapBuffer*n)
 	if out.inZero != q.InZero {
-		start := int32s(scratch[d.atStore+4*len(store):], b.kern.block())
+		start := int32s(scratch[d.atStore+4*len(store):], n)
 		for p := range start {
 			start[p] = b.bias[p] - int32(out.inZero)*b.tapSum[p]
 		}
 		a.start = unsafe.Pointer(unsafe.SliceData(start))
 	}
-	whole := b.kern.whole && b.cols < b.kern.block()
 	if out.u8 != nil {
 		a.mult = unsafe.Pointer(unsafe.SliceData(b.mult))
 	}
+	buffered := out.u8 == nil || k.whole && b.cols < n
 	img, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
-	inRows := y >= 0 && y+(s.KernelH-1)*s.DilationH < s.InH
-	for x := 0; x < s.OutW; {
+	for x := 0; x < s.OutW; x += a.pixels {
 		left := x*s.StrideW - s.PadLeft
-		room := s.InW - 1 - (s.KernelW-1)*s.DilationW - left
-		n := 1
-		if inRows && left >= 0 && room >= 0 && d.multip == 1 && !whole {
-			if out.u8 != nil {
-				n = min(s.OutW-x, room/s.StrideW+1, maxSweep)
-			}
-			a.src = unsafe.Pointer(&src[((img*s.InH+y)*s.InW+left)*s.InStride+b.col])
-			a.tapOff = unsafe.Pointer(unsafe.SliceData(d.place))
-			a.srcStep = s.StrideW * s.InStride
-		} else {
-			d.gather(out.inZero, src, scratch[d.atTaps:], b, img, y, left)
-			a.src = unsafe.Pointer(&scratch[d.atTaps])
-			a.tapOff = unsafe.Pointer(unsafe.SliceData(d.packed))
+		a.pixels = 1
+		if room := s.InW - 1 - (s.KernelW-1)*s.DilationW - left; left >= 0 && room >= 0 {
+			a.pixels = min(s.OutW-x, room/s.StrideW+1, maxSweep)
+		}
+		if buffered {
+			a.pixels = min(a.pixels, u8TapBuffer)
+		}
+		if !d.point(&a, out.inZero, src, b, img, y, left) {
+			a.pixels = 1
+			d.gather(&a, out.inZero, src, scratch[d.atTaps:], b, img, y, left)
 		}
 		at := (u*s.OutW+x)*s.OutStride + b.col
-		a.pixels, a.dstStep = n, s.OutStride
-		if out.u8 != nil && !whole {
-			a.dst = unsafe.Pointer(&out.u8[at])
-			b.kern.runTaps(&a)
-		} else {
-			a.dst = unsafe.Pointer(unsafe.SliceData(store))
-			b.kern.runTaps(&a)
-			if out.u8 != nil {
-				copy(out.u8[at:at+b.cols], scratch[d.atStore:])
-			} else {
-				out.store(s, store, len(store), u*s.OutW+x, 1, b.col, b.cols)
-			}
+		if !buffered {
+			a.dst, a.dstStep = unsafe.Pointer(&out.u8[at]), s.OutStride
+			k.runTaps(&a)
+			continue
 		}
-		x += n
+		a.dst, a.dstStep = unsafe.Pointer(unsafe.SliceData(store)), n
+		if out.u8 == nil {
+			a.dstStep = 4 * n
+		}
+		k.runTaps(&a)
+		if out.u8 == nil {
+			out.store(s, store, n, u*s.OutW+x, a.pixels, b.col, b.cols)
+			continue
+		}
+		for i := range a.pixels {
+			copy(out.u8[at+i*s.OutStride:at+i*s.OutStride+b.cols], scratch[d.atStore+i*n:])
+		}
 	}
 }
 
+// point sets the taps of a run of pixels, or reports that it cannot.
+func (d *u8ConvDepthwise) point(a *u8TapArgs, zero uint8, src []uint8, b *u8DwBlock, img, y, left int) bool {
+	s := d.shape
+	if d.border == nil || zero != d.quant.InZero {
+		return false
+	}
+	reach := (a.pixels-1)*a.srcStep + b.kern.block() // bytes that a whole kernel reads from a tap on
+	for i, t := range d.tapAt {
+		t = max(t, 0)
+		iy, ix := y+t/s.KernelW*s.DilationH, left+t%s.KernelW*s.DilationW
+		if iy < 0 || iy >= s.InH || ix < 0 || ix >= s.InW {
+			a.taps[i] = unsafe.Pointer(&d.border[b.col])
+			continue
+		}
+		at := ((img*s.InH+iy)*s.InW+ix)*s.InStride + b.col
+		if b.kern.whole && at+reach > len(src) {
+			return false
+		}
+		a.taps[i] = unsafe.Pointer(&src[at])
+	}
+	return true
+}
+
 // gather copies the taps of one pixel into scratch, a slot after the other.
-func (d *u8ConvDepthwise) gather(zero uint8, src []uint8, taps []byte, b *u8DwBlock, img, y, left int) {
+func (d *u8ConvDepthwise) gather(a *u8TapArgs, zero uint8, src []uint8, taps []byte, b *u8DwBlock, img, y, left int) {
 	s := d.shape
 	for i, t := range d.tapAt {
 		t = max(t, 0)
-		slot := taps[d.packed[i] : d.packed[i]+b.cols]
+		slot := taps[i*d.slot : i*d.slot+b.cols]
+		a.taps[i] = unsafe.Pointer(unsafe.SliceData(slot))
 		iy, ix := y+t/s.KernelW*s.DilationH, left+t%s.KernelW*s.DilationW
 		if iy < 0 || iy >= s.InH || ix < 0 || ix >= s.InW {
 			fill(slot, zero)

@@ -26,6 +26,7 @@ type u8ConvGemm struct {
 	dense   []int // of gathered rows
 	direct  bool  // rows can be read in place
 	flat    bool  // consecutive pixels are evenly spaced across image rows
+	packed  bool  // rows of k stand one after the other, for widening in place
 	rowBlk  int   // pixels in a unit
 	mBlocks int
 	nBlocks int // parts that the panels of a group are divided into
@@ -64,6 +65,8 @@ func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *
 	pointwise := s.KernelH == 1 && s.KernelW == 1 && s.PadTop == 0 && s.PadLeft == 0 && (s.OutH-1)*s.StrideH < s.InH && (s.OutW-1)*s.StrideW < s.InW
 	switch {
 	case c.full.wide:
+		c.packed = pointwise && s.Groups == 1 && s.StrideH == 1 && s.StrideW == 1 && s.OutH == s.InH && s.OutW == s.InW &&
+			s.InStride == s.InC && s.InC%2 == 0
 	case pointwise:
 		c.direct, c.flat = true, s.StrideH == 1 && s.StrideW == 1 && s.OutH == s.InH && s.OutW == s.InW
 	case s.Groups == 1 && s.DilationW == 1 && s.InStride == s.InC && s.KernelW*s.InC <= u8MaxSegLen &&
@@ -210,14 +213,19 @@ func (c *u8ConvGemm) runBlock(out *u8Output, src []uint8, scratch []byte, m0, m1
 			c.rows(out, scratch, m, n, unsafe.Pointer(&src[base]), s.StrideW*s.InStride, c.segOff, panels)
 		} else {
 			n = min(n, min(c.rowBlk, s.Batch*s.OutH*s.OutW))
-			row := c.gather(out.inZero, src, scratch, m, n, panels[0].group)
-			a := unsafe.Pointer(&scratch[c.atGather])
+			row := c.segPad * len(c.dense)
+			rows := scratch[c.atGather : c.atGather+row*n]
+			if from := m * row; c.packed && from+row*n+widenSlack <= len(src) {
+				rows = src[from : from+row*n]
+			} else {
+				c.gather(out.inZero, src, rows, m, n, panels[0].group)
+			}
 			if c.full.wide {
 				wide := scratch[c.atWide : c.atWide+2*row*n]
-				widenU8(c.full, wide, scratch[c.atGather:c.atGather+row*n])
-				a, row = unsafe.Pointer(unsafe.SliceData(wide)), 2*row
+				widenU8(c.full, wide, rows)
+				rows, row = wide, 2*row
 			}
-			c.rows(out, scratch, m, n, a, row, c.dense, panels)
+			c.rows(out, scratch, m, n, unsafe.Pointer(unsafe.SliceData(rows)), row, c.dense, panels)
 		}
 		m += n
 	}
@@ -371,30 +379,41 @@ func (k *u8Gemm) tiles(a *u8GemmArgs, n int) {
 	}
 }
 
-// gather copies the windows of n pixels from m on into scratch, the border
-// filled with the zero point, and returns the bytes of a row.
-func (c *u8ConvGemm) gather(zero uint8, src []uint8, scratch []byte, m, n, group int) int {
+// widenSlack is how many bytes widenU8 may read beyond its source.
+const widenSlack = 32
+
+// gather copies the windows of n pixels from m on into dst, the border filled
+// with the zero point.
+func (c *u8ConvGemm) gather(zero uint8, src, dst []uint8, m, n, group int) {
 	s := c.shape
 	cg := s.InC / s.Groups
 	pitch := c.segPad * len(c.dense)
 	perSeg := s.KernelH / len(c.dense) // kernel rows in a segment
 	run := s.KernelW * cg
 	joined := s.DilationW == 1 && s.InStride == cg
-	dst := scratch[c.atGather : c.atGather+n*pitch]
+	b, y, x := c.pixel(m)
 	for r := range n {
-		b, y, x := c.pixel(m + r)
 		row := dst[r*pitch : (r+1)*pitch]
 		left := x*s.StrideW - s.PadLeft
+		inside := joined && left >= 0 && left+s.KernelW <= s.InW
+		at, inSeg := 0, 0
 		for kh := range s.KernelH {
-			at := kh/perSeg*c.segPad + kh%perSeg*run
 			line := row[at : at+run]
+			at += run
+			if inSeg++; inSeg == perSeg {
+				// The padding of k meets zero weights; cleared so that row sums are exact.
+				inSeg = 0
+				for ; at%c.segPad != 0; at++ {
+					row[at] = 0
+				}
+			}
 			iy := y*s.StrideH - s.PadTop + kh*s.DilationH
 			if iy < 0 || iy >= s.InH {
 				fill(line, zero)
 				continue
 			}
 			pix := (b*s.InH+iy)*s.InW + left
-			if joined && left >= 0 && left+s.KernelW <= s.InW {
+			if inside {
 				copy(line, src[pix*cg:pix*cg+run])
 				continue
 			}
@@ -408,12 +427,14 @@ func (c *u8ConvGemm) gather(zero uint8, src []uint8, scratch []byte, m, n, group
 				}
 			}
 		}
-		// The padding of k meets zero weights; cleared so that row sums are exact.
-		for i := range len(c.dense) {
-			clear(row[i*c.segPad+c.segLen : (i+1)*c.segPad])
+		if x++; x == s.OutW {
+			x = 0
+			if y++; y == s.OutH {
+				y = 0
+				b++
+			}
 		}
 	}
-	return pitch
 }
 
 func fill(p []uint8, v uint8) {

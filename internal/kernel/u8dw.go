@@ -41,11 +41,9 @@ func (k *u8Depthwise) channelAt(p int) int {
 // u8TapArgs are the arguments of the tap-list kernel. Assembly reads the fields
 // by offset: keep the order.
 type u8TapArgs struct {
-	src     unsafe.Pointer // of the first pixel; tapOff counts from it
-	tapOff  unsafe.Pointer // *int: byte offset of each tap
-	groups  int            // groups of taps
+	groups  int // groups of taps
 	pixels  int
-	srcStep int            // bytes between the sources of neighbouring pixels
+	srcStep int            // bytes between the taps of neighbouring pixels
 	w       unsafe.Pointer // [groups][4·block]
 	start   unsafe.Pointer // [block]int32
 	mult    unsafe.Pointer // [block]float32, nil for raw int32 output
@@ -55,7 +53,11 @@ type u8TapArgs struct {
 	zero    uint32 // as in u8GemmArgs
 	lo, hi  uint32
 	cols    int
+	taps    [u8MaxTaps]unsafe.Pointer // each tap of the first pixel
 }
+
+// u8MaxTaps holds a window of 7×7, padded to whole groups.
+const u8MaxTaps = 52
 
 // u8SweepArgs are the arguments of the sweep: three rows of three taps, moving
 // along the row and interleaving each column once. Keep the order.
@@ -98,19 +100,18 @@ func (k *u8Depthwise) runSweep(a *u8SweepArgs) {
 // u8TapsGo is the portable twin of the tap-list kernel.
 func u8TapsGo(k *u8Depthwise, a *u8TapArgs) {
 	n, g := k.block(), k.group()
-	tapOff := unsafe.Slice((*int)(a.tapOff), a.groups*g)
 	var acc [64]int32
 	for x := range a.pixels {
 		copy(acc[:n], unsafe.Slice((*int32)(a.start), n))
-		src := unsafe.Add(a.src, x*a.srcStep)
-		for t, off := range tapOff {
+		for t, tap := range a.taps[:a.groups*g] {
+			tap = unsafe.Add(tap, x*a.srcStep)
 			w := unsafe.Add(a.w, t/g*n*4)
 			for p := range n {
 				c := k.channelAt(p)
 				if c >= a.cols {
 					continue
 				}
-				v := int32(*(*uint8)(unsafe.Add(src, off+c)))
+				v := int32(*(*uint8)(unsafe.Add(tap, c)))
 				if k.wide {
 					acc[p] += v * int32(*(*int16)(unsafe.Add(w, 2*(p*2+t%2))))
 				} else {

@@ -117,9 +117,9 @@ func TestDepthwiseU8Twins(t *testing.T) {
 					w[j] = uint8(int8(w[j-1]) >> 7)
 				}
 			}
-			var tapOff []int
-			for range taps {
-				tapOff = append(tapOff, r.IntN(taps)*n)
+			var at [u8MaxTaps]unsafe.Pointer
+			for i := range taps {
+				at[i] = unsafe.Pointer(&src[r.IntN(taps)*n])
 			}
 			start, mult := randomInts(r, n), make([]float32, n)
 			for j := range mult {
@@ -129,7 +129,7 @@ func TestDepthwiseU8Twins(t *testing.T) {
 			var out [2][]byte
 			for v, kern := range []*u8Depthwise{k, twinOf(k)} {
 				out[v] = alignedBytes(pixels * n * 4)
-				a := u8TapArgs{src: unsafe.Pointer(&src[0]), tapOff: unsafe.Pointer(&tapOff[0]), groups: groups, pixels: pixels, srcStep: n,
+				a := u8TapArgs{taps: at, groups: groups, pixels: pixels, srcStep: n,
 					w: unsafe.Pointer(&w[0]), start: unsafe.Pointer(&start[0]), dst: unsafe.Pointer(&out[v][0]), dstStep: n,
 					mask: 1<<cols - 1, zero: 7 * 0x10001, lo: 3 * 0x01010101, hi: 251 * 0x01010101, cols: cols}
 				if raw {

@@ -78,13 +78,12 @@ func (k *u8Depthwise) trial() (run func(), work float64) {
 	n := k.block()
 	src, w := alignedBytes((pixels+taps)*n), alignedBytes(taps/k.group()*n*4)
 	dst, vec := alignedBytes(pixels*n), alignedBytes(4*n)
-	var off [taps]int
-	for i := range off {
-		off[i] = i * n
-	}
-	a := &u8TapArgs{src: unsafe.Pointer(&src[0]), tapOff: unsafe.Pointer(&off), groups: taps / k.group(), pixels: pixels, srcStep: n,
+	a := &u8TapArgs{groups: taps / k.group(), pixels: pixels, srcStep: n,
 		w: unsafe.Pointer(&w[0]), start: unsafe.Pointer(&vec[0]), mult: unsafe.Pointer(&vec[0]), dst: unsafe.Pointer(&dst[0]), dstStep: n,
 		mask: 1<<n - 1, hi: 0xFFFFFFFF, cols: n}
+	for i := range taps {
+		a.taps[i] = unsafe.Pointer(&src[i*n])
+	}
 	return func() { k.runTaps(a) }, 2 * pixels * taps * float64(n)
 }
 

@@ -91,10 +91,10 @@ func (d dwU8) finish(a *asm, args string, acc [4]string, t [3]string) {
 // taps emits the kernel over a list of taps.
 //
 //	DI        arguments
-//	R8, R13   source pixel and step
+//	R8, R13   offset of the pixel's taps from the first's, and step
 //	R11, R15  destination and step
 //	R9        pixels left
-//	DX, SI    next tap offset, next weights
+//	DX, SI    next tap, next weights
 //	CX        groups left
 //	BX        multipliers
 func (d dwU8) taps(a *asm, name string) {
@@ -106,7 +106,7 @@ func (d dwU8) taps(a *asm, name string) {
 		a.ins("MOVQ u8TapArgs_mask(DI), AX")
 		a.ins("KMOVQ AX, K1")
 	}
-	a.ins("MOVQ u8TapArgs_src(DI), R8")
+	a.ins("XORL R8, R8")
 	a.ins("MOVQ u8TapArgs_srcStep(DI), R13")
 	a.ins("MOVQ u8TapArgs_dst(DI), R11")
 	a.ins("MOVQ u8TapArgs_dstStep(DI), R15")
@@ -121,7 +121,7 @@ func (d dwU8) taps(a *asm, name string) {
 	for i, s := range acc {
 		d.loadVec(a, sprint("%d(AX)", i*v.bytes()), s)
 	}
-	a.ins("MOVQ u8TapArgs_tapOff(DI), DX")
+	a.ins("LEAQ u8TapArgs_taps(DI), DX")
 	a.ins("MOVQ u8TapArgs_w(DI), SI")
 	a.ins("MOVQ u8TapArgs_groups(DI), CX")
 	a.at("group")
