@@ -216,18 +216,25 @@ func (p *pair) split(size int) {
 	p.a[0], p.b[0], p.y[0] = p.a[1]*size, p.b[1]*size, p.y[1]*size
 }
 
-// run computes units lo ≤ u < hi.
-func (p *pair) run(k kernelBinary, y, a, b []float32, lo, hi int) {
+// binaryOn computes y from a and b, of which b may be shorter and repeat; reverse is
+// for a repeated left operand.
+type binaryOn[T tensor.Element] interface {
+	apply(y, a, b []T)
+	reverse(y, b, a []T)
+}
+
+// runPair computes units lo ≤ u < hi.
+func runPair[T tensor.Element, K binaryOn[T]](p *pair, k K, y, a, b []T, lo, hi int) {
 	for u := lo; u < hi; u++ {
-		p.nest(k, y, a, b, 1, u*p.y[0], u*p.a[0], u*p.b[0])
+		nestPair(p, k, y, a, b, 1, u*p.y[0], u*p.a[0], u*p.b[0])
 	}
 }
 
-func (p *pair) nest(k kernelBinary, y, a, b []float32, dim, iy, ia, ib int) {
+func nestPair[T tensor.Element, K binaryOn[T]](p *pair, k K, y, a, b []T, dim, iy, ia, ib int) {
 	n := p.dims[dim]
 	if dim < len(p.dims)-1 {
 		for range n {
-			p.nest(k, y, a, b, dim+1, iy, ia, ib)
+			nestPair(p, k, y, a, b, dim+1, iy, ia, ib)
 			iy += p.y[dim]
 			ia += p.a[dim]
 			ib += p.b[dim]
@@ -309,5 +316,5 @@ func (l *lowerer) binary(n *graph.Node, kind kernel.BinaryKind, a, b *graph.Valu
 	p := newPair(ra, rb, out)
 	l.add(&step{name: nodeName(n), op: n.Op, kernel: "binary " + kind.String(), reads: []*ref{ra, rb}, writes: []*ref{out},
 		inPlace: sameStrides(ra, out) && ra.len() == out.len() && (ra.buf != rb.buf || ra.same(rb)), units: p.units,
-		run: func(s *Session, _, lo, hi int) { p.run(k, s.f32(out), s.f32(ra), s.f32(rb), lo, hi) }})
+		run: func(s *Session, _, lo, hi int) { runPair(p, k, s.f32(out), s.f32(ra), s.f32(rb), lo, hi) }})
 }

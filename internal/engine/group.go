@@ -54,7 +54,9 @@ func (l *lowerer) chain(n *graph.Node) *group {
 	switch {
 	case n.Is("Conv") || n.Is("Gemm") || n.Is("MatMul"):
 		return l.floatChain(n)
-	case n.Is("QLinearConv") || n.Op == "QGemm" && n.Domain == graph.DomainMicrosoft:
+	case n.Is("QLinearConv"), n.Is("QLinearMatMul"):
+		return l.quantChain(n)
+	case n.Domain == graph.DomainMicrosoft && (n.Op == "QGemm" || n.Op == "QLinearAdd" || n.Op == "QLinearMul"):
 		return l.quantChain(n)
 	case n.Is("DequantizeLinear"):
 		return l.tableChain(n)

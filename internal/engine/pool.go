@@ -62,7 +62,7 @@ func (l *lowerer) pool(n *graph.Node, win *window, p kernel.Pooling) string {
 		if !p.Max {
 			return "a mean of plain integers has no kernel"
 		}
-		q := kernel.QuantPool{Max: true, Mult: 1, Lo: 0, Hi: 255}
+		q := kernel.QuantPool{Max: true, InScale: 1, OutScale: 1, Lo: 0, Hi: 255}
 		op, err := kernel.NewPoolU8(l.level, win.shape(xs, ys, inPixel, xs[1], 1), q)
 		if err != nil {
 			return err.Error()
