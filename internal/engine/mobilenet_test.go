@@ -89,3 +89,40 @@ func TestRunIntoAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestQuantizedBottleneckExact(t *testing.T) {
+	in := random(1, 1, 3, 33, 31)
+	for _, d := range []tensor.DType{tensor.Uint8, tensor.Int8} {
+		g := withQDQ(t, bottleneck(), d, in)
+		for _, level := range cpu.Levels() {
+			for _, threads := range []int{1, 2} {
+				s := compile(t, g, Options{Level: level, Portable: true, Threads: threads})
+				for _, st := range s.Plan().Steps() {
+					if st.Fallback {
+						t.Errorf("%v %v: step %s (%s) is a fallback: %s", d, level, st.Name, st.Op, st.Reason)
+					}
+				}
+				if n := s.Plan().Fused()["fuse-quant-add"]; n != 1 {
+					t.Errorf("%v: %d quantized sums were fused, want 1", d, n)
+				}
+				against(t, s, s.Plan().Graph(), 0, 0, in)
+			}
+		}
+	}
+}
+
+func TestQuantizedRunAllocatesNothing(t *testing.T) {
+	in := random(1, 1, 3, 33, 31)
+	g := withQDQ(t, bottleneck(), tensor.Int8, in)
+	for _, threads := range []int{1, 2} {
+		s := compile(t, g, Options{Threads: threads})
+		ins, out := []*tensor.Tensor{in}, []*tensor.Tensor{tensor.New(tensor.Float32, 1, 10)}
+		if n := testing.AllocsPerRun(20, func() {
+			if err := s.RunInto(context.Background(), ins, out); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%d threads: %v allocations in a run", threads, n)
+		}
+	}
+}
