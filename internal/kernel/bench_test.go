@@ -128,3 +128,20 @@ func BenchmarkMobileNetV2(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkTranspose times the change of layout of an image and of features.
+func BenchmarkTranspose(b *testing.B) {
+	for _, dims := range [][]int{{3, 224 * 224}, {224 * 224, 3}, {64, 56 * 56}, {56 * 56, 64}} {
+		op, err := NewTranspose(dims, []int{1, 0}, 4)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("%dx%d", dims[0], dims[1]), func(b *testing.B) {
+			n := dims[0] * dims[1] * 4
+			src, dst := make([]byte, n), make([]byte, n)
+			best := fastest(b, func() { op.Run(dst, src, 0, op.Units()) })
+			b.ReportMetric(2*float64(n)/best/1e9, "GB/s")
+			b.ReportMetric(best*1e6, "min-us")
+		})
+	}
+}

@@ -145,7 +145,7 @@ func (t *Transpose) Run(dst, src []byte, lo, hi int) {
 	}
 }
 
-func transpose[E uint8 | uint16 | uint32 | uint64](t *Transpose, dst, src []E, lo, hi int) {
+func transpose[E any](t *Transpose, dst, src []E, lo, hi int) {
 	for u := lo; u < hi; u++ {
 		at, to := 0, 0
 		for i, rest := len(t.dims)-1, u/t.bands; i >= 0; i-- {
@@ -157,22 +157,65 @@ func transpose[E uint8 | uint16 | uint32 | uint64](t *Transpose, dst, src []E, l
 			copy(dst[to:to+t.cols], src[at:])
 			continue
 		}
-		// Tiles keep the lines that are read across in cache until all of them
-		// is used.
-		const tile = 16
+		if t.rows <= 8 {
+			for r := r0; r < r1; r++ {
+				gather(dst[to+r*t.rowTo:][:t.cols], src[at+r:], t.colAt)
+			}
+			continue
+		}
+		// Tiles keep the lines that are written across in cache until all of
+		// them is used.
+		const tile = 64
 		for r := r0; r < r1; r += tile {
 			rows := min(tile, r1-r)
-			for c := 0; c < t.cols; c += tile {
-				cols := min(tile, t.cols-c)
-				for i := range rows {
-					line := dst[to+(r+i)*t.rowTo+c:][:cols]
-					p := at + r + i + c*t.colAt
-					for j := range line {
-						line[j] = src[p]
-						p += t.colAt
-					}
+			for c := 0; c < t.cols; c += 4 {
+				at, to := at+r+c*t.colAt, to+r*t.rowTo+c
+				switch t.cols - c {
+				case 1:
+					move1(dst[to:], src[at:at+rows], t.rowTo)
+				case 2:
+					move1(dst[to:], src[at:at+rows], t.rowTo)
+					move1(dst[to+1:], src[at+t.colAt:][:rows], t.rowTo)
+				case 3:
+					move3(dst[to:], src[at:at+rows], src[at+t.colAt:], src[at+2*t.colAt:], t.rowTo)
+				default:
+					move4(dst[to:], src[at:at+rows], src[at+t.colAt:], src[at+2*t.colAt:], src[at+3*t.colAt:], t.rowTo)
 				}
 			}
 		}
+	}
+}
+
+// gather moves values that lie step apart.
+func gather[E any](dst, src []E, step int) {
+	_ = src[(len(dst)-1)*step]
+	p := 0
+	for i := range dst {
+		dst[i] = src[p]
+		p += step
+	}
+}
+
+// move1 moves a column of values to rows step apart; move3 and move4 move
+// columns of one length side by side.
+func move1[E any](dst, a []E, step int) {
+	for i, v := range a {
+		dst[i*step] = v
+	}
+}
+
+func move3[E any](dst, a, b, c []E, step int) {
+	b, c = b[:len(a)], c[:len(a)]
+	for i, v := range a {
+		row := dst[i*step:][:3]
+		row[0], row[1], row[2] = v, b[i], c[i]
+	}
+}
+
+func move4[E any](dst, a, b, c, d []E, step int) {
+	b, c, d = b[:len(a)], c[:len(a)], d[:len(a)]
+	for i, v := range a {
+		row := dst[i*step:][:4]
+		row[0], row[1], row[2], row[3] = v, b[i], c[i], d[i]
 	}
 }
