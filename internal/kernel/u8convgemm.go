@@ -7,12 +7,8 @@ import (
 )
 
 // u8ConvGemm runs a convolution as a matrix product: rows are output pixels, k
-// runs over the kernel window, columns are output channels.
-//
-// Rows come from one of three places. A pointwise convolution reads pixels in
-// place. One with few input channels reads each kernel row as a run of
-// KernelW·InC bytes in place (a segment), away from the border. Everything
-// else, and all wide kernels, gathers a block of rows into scratch first.
+// runs over the kernel window, columns are output channels. Where the rows come
+// from is said in u8convrows.go.
 type u8ConvGemm struct {
 	shape        *ConvShape
 	quant        *QuantConv
@@ -20,19 +16,20 @@ type u8ConvGemm struct {
 	panels       []u8Panel // of all groups
 	perGroup     int       // panels in a group
 
-	segLen  int   // bytes of k in a segment, before padding to groups
-	segPad  int   // the same padded, in k
-	segOff  []int // of rows read in place
-	dense   []int // of gathered rows
-	direct  bool  // rows can be read in place
-	flat    bool  // consecutive pixels are evenly spaced across image rows
-	packed  bool  // rows of k stand one after the other, for widening in place
+	source  u8RowSource
+	flat    bool  // in place: consecutive pixels are evenly spaced across image rows
+	packed  bool  // gathered: rows of k stand one after the other already
+	segLen  int   // k of a segment, before padding to groups
+	segPad  int   // the same padded
+	segOff  []int // byte offset of each segment of a row
+	line    int   // bytes of a line
 	rowBlk  int   // pixels in a unit
+	maxRows int   // pixels whose rows are prepared at a time
 	mBlocks int
 	nBlocks int // parts that the panels of a group are divided into
 
-	scratch                                u8Scratch
-	atGather, atWide, atSum, atTile, atDyn int
+	scratch                              u8Scratch
+	atRows, atWide, atSum, atTile, atDyn int
 }
 
 // u8Panel is the packed weights of some columns with what belongs to them, in
@@ -50,36 +47,15 @@ type u8Panel struct {
 }
 
 const (
-	u8BlockBytes   = 16 << 10 // rows of a unit: they stay in the nearest cache beside a panel
-	u8MaxSegLen    = 64       // longer windows are gathered
-	u8MinSegPixels = 16
-	u8MaxTiles     = 32 // in a call of assembly
+	u8BlockBytes = 16 << 10 // rows of a unit: they stay in the nearest cache beside a panel
+	u8MaxTiles   = 32       // in a call of assembly
 )
 
 func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *u8ConvGemm {
 	c := &u8ConvGemm{shape: &s, quant: q}
 	c.full, c.narrow = selectU8Gemm(l, asm)
-	cg, ng := s.InC/s.Groups, s.OutC/s.Groups
-	c.segLen = s.KernelH * s.KernelW * cg
-	segs := 1
-	pointwise := s.KernelH == 1 && s.KernelW == 1 && s.PadTop == 0 && s.PadLeft == 0 && (s.OutH-1)*s.StrideH < s.InH && (s.OutW-1)*s.StrideW < s.InW
-	switch {
-	case c.full.wide:
-		c.packed = pointwise && s.Groups == 1 && s.StrideH == 1 && s.StrideW == 1 && s.OutH == s.InH && s.OutW == s.InW &&
-			s.InStride == s.InC && s.InC%2 == 0
-	case pointwise:
-		c.direct, c.flat = true, s.StrideH == 1 && s.StrideW == 1 && s.OutH == s.InH && s.OutW == s.InW
-	case s.Groups == 1 && s.DilationW == 1 && s.InStride == s.InC && s.KernelW*s.InC <= u8MaxSegLen &&
-		len(q.WeightZero) == 0 && s.OutW >= u8MinSegPixels:
-		c.direct, segs, c.segLen = true, s.KernelH, s.KernelW*s.InC
-	}
-	g := c.full.group()
-	c.segPad = (c.segLen + g - 1) / g * g
-	elem := 4 / g
-	for i := range segs {
-		c.segOff = append(c.segOff, i*s.DilationH*s.InW*s.InStride)
-		c.dense = append(c.dense, i*c.segPad*elem)
-	}
+	c.chooseSource()
+	ng := s.OutC / s.Groups
 	for grp := range s.Groups {
 		for n := 0; n < ng; {
 			k := c.full
@@ -101,29 +77,34 @@ func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *
 func (c *u8ConvGemm) block() {
 	s, mr := c.shape, c.full.mr
 	m := s.Batch * s.OutH * s.OutW
-	rowBytes := c.segPad * len(c.segOff) * (4 / c.full.group())
-	c.rowBlk = min(max(u8BlockBytes/rowBytes/mr, 1), 8) * mr
+	elem := 4 / c.full.group()
+	k := c.segPad * len(c.segOff)
+	c.rowBlk = min(max(u8BlockBytes/(k*elem)/mr, 1), 8) * mr
 	// Enough units to share, but tiles stay whole.
 	for c.rowBlk > mr && (m+c.rowBlk-1)/c.rowBlk < 8 {
 		c.rowBlk -= mr
 	}
-	if c.direct && len(c.segOff) > 1 {
+	if c.source == u8Lines {
 		c.rowBlk = max(c.rowBlk/s.OutW, 1) * s.OutW
 	}
+	c.maxRows = min(c.rowBlk, u8MaxTiles*mr, m)
 	c.mBlocks = (m + c.rowBlk - 1) / c.rowBlk
 	c.nBlocks = 1
 	if c.mBlocks < 4 {
 		c.nBlocks = min(c.perGroup, (8+c.mBlocks-1)/c.mBlocks)
 	}
-	rows := min(c.rowBlk, m)
-	c.atGather = c.scratch.take(rows*c.segPad*len(c.segOff) + 64)
+	bytes := c.maxRows * k
+	if c.source == u8Lines {
+		bytes = s.KernelH * c.line
+	}
+	c.atRows = c.scratch.take(bytes + 64)
 	if c.full.wide {
-		c.atWide = c.scratch.take(rows*rowBytes + 64)
+		c.atWide = c.scratch.take(2*bytes + 64)
 	}
 	if c.quant.WeightZero != nil {
-		c.atSum = c.scratch.take(4 * rows)
+		c.atSum = c.scratch.take(4 * c.maxRows)
 	}
-	c.atTile = c.scratch.take(4 * (rows + mr) * c.full.nr)
+	c.atTile = c.scratch.take(4 * c.maxRows * c.full.nr)
 	c.atDyn = c.scratch.take(3 * 4 * c.full.nr)
 }
 
@@ -187,95 +168,24 @@ func (c *u8ConvGemm) run(out *u8Output, src []uint8, scratch []byte, lo, hi int)
 	}
 }
 
-// runBlock computes some columns of one group for pixels m0 ≤ m < m1.
-func (c *u8ConvGemm) runBlock(out *u8Output, src []uint8, scratch []byte, m0, m1 int, panels []u8Panel) {
-	if len(panels) == 0 {
-		return
-	}
-	s := c.shape
-	for m := m0; m < m1; {
-		n, inPlace := m1-m, false
-		if c.direct {
-			n, inPlace = c.stretch(m, m1)
-			n = min(n, u8MaxTiles*c.full.mr)
-		}
-		base := 0
-		if inPlace {
-			var y, x, b int
-			b, y, x = c.pixel(m)
-			base = ((b*s.InH+y*s.StrideH-s.PadTop)*s.InW+x*s.StrideW-s.PadLeft)*s.InStride + panels[0].group*(s.InC/s.Groups)
-			end := base + (n-1)*s.StrideW*s.InStride + c.segOff[len(c.segOff)-1] + c.segPad
-			if end > len(src) {
-				inPlace = false // padding k to a group would read past the tensor
-			}
-		}
-		if inPlace {
-			c.rows(out, scratch, m, n, unsafe.Pointer(&src[base]), s.StrideW*s.InStride, c.segOff, panels)
-		} else {
-			n = min(n, min(c.rowBlk, s.Batch*s.OutH*s.OutW))
-			row := c.segPad * len(c.dense)
-			rows := scratch[c.atGather : c.atGather+row*n]
-			if from := m * row; c.packed && from+row*n+widenSlack <= len(src) {
-				rows = src[from : from+row*n]
-			} else {
-				c.gather(out.inZero, src, rows, m, n, panels[0].group)
-			}
-			if c.full.wide {
-				wide := scratch[c.atWide : c.atWide+2*row*n]
-				widenU8(c.full, wide, rows)
-				rows, row = wide, 2*row
-			}
-			c.rows(out, scratch, m, n, unsafe.Pointer(unsafe.SliceData(rows)), row, c.dense, panels)
-		}
-		m += n
-	}
-}
-
-func (c *u8ConvGemm) pixel(m int) (b, y, x int) {
-	s := c.shape
-	return m / (s.OutW * s.OutH), m / s.OutW % s.OutH, m % s.OutW
-}
-
-// stretch returns how many pixels from m on are evenly spaced, and whether all
-// their windows lie inside the image.
-func (c *u8ConvGemm) stretch(m, m1 int) (n int, inside bool) {
-	if c.flat {
-		return m1 - m, true
-	}
-	s := c.shape
-	_, y, x := c.pixel(m)
-	n = min(m1-m, s.OutW-x)
-	top := y*s.StrideH - s.PadTop
-	if top < 0 || top+(s.KernelH-1)*s.DilationH >= s.InH {
-		return n, false
-	}
-	left := x*s.StrideW - s.PadLeft
-	if left < 0 { // up to the first window inside
-		return min(n, (-left+s.StrideW-1)/s.StrideW), false
-	}
-	room := s.InW - 1 - (s.KernelW-1)*s.DilationW - left
-	if room < 0 {
-		return n, false
-	}
-	return min(n, room/s.StrideW+1), true
-}
-
 // rows runs every panel over n rows from a on.
-func (c *u8ConvGemm) rows(out *u8Output, scratch []byte, m, n int, a unsafe.Pointer, aStride int, segOff []int, panels []u8Panel) {
+func (c *u8ConvGemm) rows(out *u8Output, scratch []byte, m, n int, a unsafe.Pointer, aStride int, panels []u8Panel) {
 	s, q := c.shape, c.quant
 	var args u8GemmArgs
-	args.aStride, args.segs = aStride, len(segOff)
-	args.segOff = unsafe.Pointer(unsafe.SliceData(segOff))
+	args.aStride, args.segs = aStride, len(c.segOff)
+	args.segOff = unsafe.Pointer(unsafe.SliceData(c.segOff))
 	args.groups = c.segPad / c.full.group()
 	args.setOutput(q.OutZero, q.Lo, q.Hi)
 	if q.WeightZero != nil {
 		sums := int32s(scratch[c.atSum:], n)
 		for r := range sums {
-			row := unsafe.Add(a, r*aStride)
-			if c.full.wide {
-				sums[r] = sumOf(unsafe.Slice((*uint16)(row), c.segLen))
-			} else {
-				sums[r] = sumOf(unsafe.Slice((*uint8)(row), c.segLen))
+			sums[r] = 0
+			for _, off := range c.segOff {
+				if seg := unsafe.Add(a, r*aStride+off); c.full.wide {
+					sums[r] += sumOf(unsafe.Slice((*uint16)(seg), c.segLen))
+				} else {
+					sums[r] += sumOf(unsafe.Slice((*uint8)(seg), c.segLen))
+				}
 			}
 		}
 		args.rowSum = unsafe.Pointer(unsafe.SliceData(sums))
@@ -379,67 +289,13 @@ func (k *u8Gemm) tiles(a *u8GemmArgs, n int) {
 	}
 }
 
-// widenSlack is how many bytes widenU8 may read beyond its source.
-const widenSlack = 32
-
-// gather copies the windows of n pixels from m on into dst, the border filled
-// with the zero point.
-func (c *u8ConvGemm) gather(zero uint8, src, dst []uint8, m, n, group int) {
-	s := c.shape
-	cg := s.InC / s.Groups
-	pitch := c.segPad * len(c.dense)
-	perSeg := s.KernelH / len(c.dense) // kernel rows in a segment
-	run := s.KernelW * cg
-	joined := s.DilationW == 1 && s.InStride == cg
-	b, y, x := c.pixel(m)
-	for r := range n {
-		row := dst[r*pitch : (r+1)*pitch]
-		left := x*s.StrideW - s.PadLeft
-		inside := joined && left >= 0 && left+s.KernelW <= s.InW
-		at, inSeg := 0, 0
-		for kh := range s.KernelH {
-			line := row[at : at+run]
-			at += run
-			if inSeg++; inSeg == perSeg {
-				// The padding of k meets zero weights; cleared so that row sums are exact.
-				inSeg = 0
-				for ; at%c.segPad != 0; at++ {
-					row[at] = 0
-				}
-			}
-			iy := y*s.StrideH - s.PadTop + kh*s.DilationH
-			if iy < 0 || iy >= s.InH {
-				fill(line, zero)
-				continue
-			}
-			pix := (b*s.InH+iy)*s.InW + left
-			if inside {
-				copy(line, src[pix*cg:pix*cg+run])
-				continue
-			}
-			for kw := range s.KernelW {
-				tap := line[kw*cg : (kw+1)*cg]
-				if ix := left + kw*s.DilationW; ix < 0 || ix >= s.InW {
-					fill(tap, zero)
-				} else {
-					from := (pix+kw*s.DilationW)*s.InStride + group*cg
-					copy(tap, src[from:from+cg])
-				}
-			}
-		}
-		if x++; x == s.OutW {
-			x = 0
-			if y++; y == s.OutH {
-				y = 0
-				b++
-			}
-		}
-	}
-}
-
 func fill(p []uint8, v uint8) {
-	for i := range p {
-		p[i] = v
+	if len(p) == 0 {
+		return
+	}
+	p[0] = v
+	for n := 1; n < len(p); n *= 2 {
+		copy(p[n:], p[:n])
 	}
 }
 

@@ -1,0 +1,185 @@
+package kernel
+
+import "unsafe"
+
+// u8RowSource says where the rows of a quantized product come from.
+//
+// A pointwise convolution reads pixels in place. One whose output rows are long
+// copies KernelH image rows into scratch, borders added: a row of the product is
+// then KernelH segments of KernelW·InC values, each output pixel StrideW pixels
+// further on, and nothing is copied per pixel. Everything else gathers the
+// window of each pixel. Wide kernels copy always, since they need 16 bits.
+type u8RowSource uint8
+
+const (
+	u8InPlace u8RowSource = iota
+	u8Lines
+	u8Gathered
+)
+
+const (
+	widenSlack = 32 // bytes that widenU8 may read beyond its source
+	lineSlack  = 64 // bytes after a line that padding k to a group may read
+	shortSeg   = 64 // windows of few values cost more to gather than low tiles lose
+)
+
+// chooseSource decides how rows are made and thereby the order of k.
+func (c *u8ConvGemm) chooseSource() {
+	s, g := c.shape, c.full.group()
+	cg := s.InC / s.Groups
+	pointwise := s.KernelH == 1 && s.KernelW == 1 && s.PadTop == 0 && s.PadLeft == 0 &&
+		(s.OutH-1)*s.StrideH < s.InH && (s.OutW-1)*s.StrideW < s.InW
+	even := pointwise && s.StrideH == 1 && s.StrideW == 1 && s.OutH == s.InH && s.OutW == s.InW
+	wholeTiles := s.OutW%c.full.mr == 0 || s.OutW%c.full.mr == c.full.mr/2 || s.OutW >= 2*c.full.mr
+	segs := 1
+	c.source, c.segLen = u8Gathered, s.KernelH*s.KernelW*cg
+	switch {
+	case pointwise && !c.full.wide:
+		c.source, c.flat = u8InPlace, even
+	case pointwise:
+		c.packed = even && s.Groups == 1 && s.InStride == s.InC && s.InC%g == 0
+	case s.Groups == 1 && s.DilationW == 1 && (wholeTiles || s.OutW >= 7 && s.KernelW*s.InC <= shortSeg):
+		c.source, segs, c.segLen = u8Lines, s.KernelH, s.KernelW*s.InC
+		cols := max(s.PadLeft+s.InW, (s.OutW-1)*s.StrideW+s.KernelW)
+		c.line = (cols*s.InC + lineSlack + 63) &^ 63
+	}
+	c.segPad = (c.segLen + g - 1) / g * g
+	for i := range segs {
+		c.segOff = append(c.segOff, i*c.line*(4/g))
+	}
+}
+
+// runBlock computes some columns of one group for pixels m0 ≤ m < m1.
+func (c *u8ConvGemm) runBlock(out *u8Output, src []uint8, scratch []byte, m0, m1 int, panels []u8Panel) {
+	if len(panels) == 0 {
+		return
+	}
+	s := c.shape
+	group := panels[0].group
+	for m := m0; m < m1; {
+		b, y, x := c.pixel(m)
+		n := min(m1-m, c.maxRows)
+		if c.source == u8Lines || c.source == u8InPlace && !c.flat {
+			n = min(n, s.OutW-x)
+		}
+		switch c.source {
+		case u8InPlace:
+			base := ((b*s.InH+y*s.StrideH)*s.InW+x*s.StrideW)*s.InStride + group*(s.InC/s.Groups)
+			// Padding k to a group must not read past the tensor.
+			if base+(n-1)*s.StrideW*s.InStride+c.segPad <= len(src) {
+				c.rows(out, scratch, m, n, unsafe.Pointer(&src[base]), s.StrideW*s.InStride, panels)
+				m += n
+				continue
+			}
+		case u8Lines:
+			a, elem := c.lines(out.inZero, src, scratch, b, y, x == 0 || m == m0)
+			c.rows(out, scratch, m, n, unsafe.Add(a, x*s.StrideW*s.InC*elem), s.StrideW*s.InC*elem, panels)
+			m += n
+			continue
+		}
+		rows := scratch[c.atRows : c.atRows+c.segPad*n]
+		if from := m * c.segPad; c.packed && from+len(rows)+widenSlack <= len(src) {
+			rows = src[from : from+len(rows)]
+		} else {
+			c.gather(out.inZero, src, rows, m, n, group)
+		}
+		a, elem := c.widen(rows, scratch)
+		c.rows(out, scratch, m, n, a, c.segPad*elem, panels)
+		m += n
+	}
+}
+
+func (c *u8ConvGemm) pixel(m int) (b, y, x int) {
+	s := c.shape
+	return m / (s.OutW * s.OutH), m / s.OutW % s.OutH, m % s.OutW
+}
+
+// widen returns rows as the kernel takes them, and the bytes of an element.
+func (c *u8ConvGemm) widen(rows []uint8, scratch []byte) (a unsafe.Pointer, elem int) {
+	if !c.full.wide {
+		return unsafe.Pointer(unsafe.SliceData(rows)), 1
+	}
+	wide := scratch[c.atWide : c.atWide+2*len(rows)]
+	widenU8(c.full, wide, rows)
+	return unsafe.Pointer(unsafe.SliceData(wide)), 2
+}
+
+// lines copies the image rows under output row y of image b into scratch, unless
+// they are there already.
+func (c *u8ConvGemm) lines(zero uint8, src, scratch []byte, b, y int, fresh bool) (a unsafe.Pointer, elem int) {
+	s := c.shape
+	all := scratch[c.atRows : c.atRows+s.KernelH*c.line]
+	if !fresh {
+		if c.full.wide {
+			return unsafe.Pointer(&scratch[c.atWide]), 2
+		}
+		return unsafe.Pointer(unsafe.SliceData(all)), 1
+	}
+	for kh := range s.KernelH {
+		line := all[kh*c.line : (kh+1)*c.line]
+		iy := y*s.StrideH - s.PadTop + kh*s.DilationH
+		if iy < 0 || iy >= s.InH {
+			fill(line, zero)
+			continue
+		}
+		from, to := (b*s.InH+iy)*s.InW*s.InStride, s.PadLeft*s.InC
+		fill(line[:to], zero)
+		fill(line[to+s.InW*s.InC:], zero)
+		if s.InStride == s.InC {
+			copy(line[to:to+s.InW*s.InC], src[from:])
+			continue
+		}
+		for range s.InW {
+			copy(line[to:to+s.InC], src[from:])
+			to += s.InC
+			from += s.InStride
+		}
+	}
+	return c.widen(all, scratch)
+}
+
+// gather copies the windows of n pixels from m on into dst, the border filled
+// with the zero point.
+func (c *u8ConvGemm) gather(zero uint8, src, dst []uint8, m, n, group int) {
+	s := c.shape
+	cg := s.InC / s.Groups
+	run := s.KernelW * cg
+	joined := s.DilationW == 1 && s.InStride == cg
+	b, y, x := c.pixel(m)
+	for r := range n {
+		row := dst[r*c.segPad : (r+1)*c.segPad]
+		left := x*s.StrideW - s.PadLeft
+		inside := joined && left >= 0 && left+s.KernelW <= s.InW
+		for kh := range s.KernelH {
+			line := row[:run]
+			row = row[run:]
+			iy := y*s.StrideH - s.PadTop + kh*s.DilationH
+			if iy < 0 || iy >= s.InH {
+				fill(line, zero)
+				continue
+			}
+			pix := (b*s.InH+iy)*s.InW + left
+			if inside {
+				copy(line, src[pix*cg:pix*cg+run])
+				continue
+			}
+			for kw := range s.KernelW {
+				tap := line[kw*cg : (kw+1)*cg]
+				if ix := left + kw*s.DilationW; ix < 0 || ix >= s.InW {
+					fill(tap, zero)
+				} else {
+					from := (pix+kw*s.DilationW)*s.InStride + group*cg
+					copy(tap, src[from:from+cg])
+				}
+			}
+		}
+		clear(row) // the padding of k meets zero weights
+		if x++; x == s.OutW {
+			x = 0
+			if y++; y == s.OutH {
+				y = 0
+				b++
+			}
+		}
+	}
+}
