@@ -5,56 +5,76 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
-// BenchmarkMobileNetV2 times one run of MobileNetV2 1.0/224.
-func BenchmarkMobileNetV2(b *testing.B) {
+func mobileNet(b testing.TB, quantized bool) *graph.Graph {
+	b.Helper()
 	g, err := zoo.Build("mobilenetv2")
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("f32/threads=%d", threads), func(b *testing.B) {
-			s := compile(b, g, Options{Threads: threads})
-			in, out := []*tensor.Tensor{random(1, 1, 3, 224, 224)}, []*tensor.Tensor{tensor.New(tensor.Float32, 1, 1000)}
-			for b.Loop() {
-				if err := s.RunInto(context.Background(), in, out); err != nil {
-					b.Fatal(err)
+	if quantized {
+		g = withQDQ(b, g, tensor.Uint8, random(1, 1, 3, 224, 224))
+	}
+	return g
+}
+
+// BenchmarkMobileNetV2 times runs of MobileNetV2 1.0/224 and reports the fastest.
+func BenchmarkMobileNetV2(b *testing.B) {
+	for _, quantized := range []bool{false, true} {
+		g := mobileNet(b, quantized)
+		name := "f32"
+		if quantized {
+			name = "int8"
+		}
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(b *testing.B) {
+				s := compile(b, g, Options{Threads: threads})
+				in, out := []*tensor.Tensor{random(1, 1, 3, 224, 224)}, []*tensor.Tensor{tensor.New(tensor.Float32, 1, 1000)}
+				best := time.Duration(1 << 62)
+				for b.Loop() {
+					start := time.Now()
+					if err := s.RunInto(context.Background(), in, out); err != nil {
+						b.Fatal(err)
+					}
+					best = min(best, time.Since(start))
 				}
-			}
-			b.ReportMetric(float64(s.Plan().ArenaBytes()), "arena-bytes")
-		})
+				b.ReportMetric(float64(best.Nanoseconds())/1e6, "min-ms")
+				b.ReportMetric(float64(s.Plan().ArenaBytes()), "arena-bytes")
+			})
+		}
 	}
 }
 
-func TestDumpMobileNet(t *testing.T) {
-	if os.Getenv("DUMP") == "" {
-		t.Skip()
-	}
-	g, _ := zoo.Build("mobilenetv2")
-	s := compile(t, g, Options{})
-	s.Plan().Dump(os.Stdout)
-	best := make([]StepTime, 0)
-	for range 30 {
-		p, err := s.Profile(context.Background(), []op.Value{random(1, 1, 3, 224, 224)})
-		if err != nil {
-			t.Fatal(err)
+// BenchmarkSteps prints the fastest time of each step of MobileNetV2.
+func BenchmarkSteps(b *testing.B) {
+	for _, quantized := range []bool{false, true} {
+		s := compile(b, mobileNet(b, quantized), Options{})
+		var best []StepTime
+		for range 40 {
+			times, err := s.Profile(context.Background(), []op.Value{random(1, 1, 3, 224, 224)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if best == nil {
+				best = times
+			}
+			for i, st := range times {
+				best[i].Duration = min(best[i].Duration, st.Duration)
+			}
 		}
-		if len(best) == 0 {
-			best = p
+		var total time.Duration
+		for _, st := range best {
+			total += st.Duration
+			us := float64(st.Duration.Nanoseconds()) / 1e3
+			fmt.Fprintf(os.Stdout, "%8.1f us %6.1f Gop/s  %-28s %s\n", us, 2e-3*float64(st.MACs)/us, st.Name, st.Kernel)
 		}
-		for i := range p {
-			best[i].Duration = min(best[i].Duration, p[i].Duration)
-		}
+		fmt.Fprintln(os.Stdout, total)
 	}
-	var sum int64
-	for _, b := range best {
-		fmt.Printf("%8.1f us %8.1f GF %s %s\n", float64(b.Duration.Nanoseconds())/1e3, 2*float64(b.MACs)/float64(b.Duration.Nanoseconds()), b.Name, b.Kernel)
-		sum += b.Duration.Nanoseconds()
-	}
-	fmt.Println(sum)
 }

@@ -152,9 +152,6 @@ func newPair(a, b, y *ref) *pair {
 	for k := len(order) - 1; k >= 0; k-- {
 		i := order[k]
 		n := y.shape[i]
-		if n == 1 {
-			continue
-		}
 		sa, sb, sy := stride(a, i), stride(b, i), y.strides[i]
 		if last := len(p.dims) - 1; last >= 0 && p.a[last] == sa*n && p.b[last] == sb*n && p.y[last] == sy*n {
 			p.dims[last] *= n

@@ -27,9 +27,6 @@ func newMove(dst, src *ref) *move {
 	order := dst.order() // innermost first
 	for k := len(order) - 1; k >= 0; k-- {
 		i := order[k]
-		if dst.shape[i] == 1 {
-			continue
-		}
 		d, s, n := dst.strides[i], src.strides[i], dst.shape[i]
 		if last := len(m.dims) - 1; last >= 0 && m.dst[last] == d*n && m.src[last] == s*n {
 			m.dims[last] *= n
@@ -41,7 +38,7 @@ func newMove(dst, src *ref) *move {
 	if len(m.dims) == 0 {
 		m.dims, m.dst, m.src = []int{1}, []int{1}, []int{1}
 	}
-	if n := len(m.dims); n >= 2 && m.src[n-1] != 1 {
+	if n := len(m.dims); n >= 2 && m.src[n-1] != 1 && m.dst[n-1] == 1 {
 		// Bring the dimension along which the source runs next to the innermost.
 		for k := range n - 1 {
 			if m.src[k] == 1 && m.dims[k] > 1 {
@@ -58,7 +55,7 @@ func newMove(dst, src *ref) *move {
 	if len(m.dims) == 1 || m.swap && len(m.dims) == 2 {
 		// Only one loop or one transposition: cut it into pieces for the workers.
 		piece := 4096
-		if m.swap {
+		if m.swap && m.dims[1] > thin {
 			piece = 16
 		}
 		if n := m.dims[0]; n > piece {
@@ -179,10 +176,39 @@ func flip[T tensor.Element](v []T) {
 	}
 }
 
+// thin is how many columns are copied side by side rather than in tiles: the channels
+// of an image on its way in.
+const thin = 4
+
 // transposeTile copies rows×cols elements; a destination row is contiguous, and so is
 // a source column.
 func transposeTile[T tensor.Element](dst, src []T, rows, cols, ldd, lds int) {
 	const tile = 16
+	switch {
+	case cols == 3 && ldd == 3:
+		a, b, c := src[:rows], src[lds:lds+rows], src[2*lds:2*lds+rows]
+		dst = dst[:3*rows]
+		for i, v := range a {
+			dst[0], dst[1], dst[2] = v, b[i], c[i]
+			dst = dst[3:]
+		}
+		return
+	case cols <= thin:
+		for j := range cols {
+			for i, v := range src[j*lds : j*lds+rows] {
+				dst[i*ldd+j] = v
+			}
+		}
+		return
+	case rows <= thin:
+		for i := range rows {
+			out := dst[i*ldd : i*ldd+cols]
+			for j := range out {
+				out[j] = src[j*lds+i]
+			}
+		}
+		return
+	}
 	for j0 := 0; j0 < cols; j0 += tile {
 		j1 := min(j0+tile, cols)
 		for i0 := 0; i0 < rows; i0 += tile {

@@ -99,7 +99,7 @@ func (r *ref) dense() bool {
 	}
 	n := 1
 	for _, i := range r.order() {
-		if r.shape[i] != 1 && r.strides[i] != n {
+		if r.strides[i] != n {
 			return false
 		}
 		n *= r.shape[i]
@@ -107,18 +107,16 @@ func (r *ref) dense() bool {
 	return true
 }
 
-// order returns the dimensions from the innermost in memory to the outermost.
+// order returns the dimensions of more than one element, from the innermost in memory
+// to the outermost.
 func (r *ref) order() []int {
-	o := make([]int, len(r.shape))
-	for i := range o {
-		o[i] = len(o) - 1 - i
-	}
-	slices.SortStableFunc(o, func(a, b int) int {
-		if r.shape[a] == 1 || r.shape[b] == 1 {
-			return 0
+	var o []int
+	for i := len(r.shape) - 1; i >= 0; i-- {
+		if r.shape[i] != 1 {
+			o = append(o, i)
 		}
-		return r.strides[a] - r.strides[b]
-	})
+	}
+	slices.SortStableFunc(o, func(a, b int) int { return r.strides[a] - r.strides[b] })
 	return o
 }
 
