@@ -175,10 +175,10 @@ func evalSequenceErase(e *Eval) error {
 // inferElement gives output 0 the element type of a sequence or optional.
 func inferElement(c *Infer) error {
 	switch in := c.Type(0); {
+	case in.Kind != graph.KindOptional && c.Node.Op == "OptionalGetElement":
+		c.Set(0, in) // what is not optional is there
 	case in.Kind != graph.KindTensor && in.Elem != nil:
 		c.Set(0, *in.Elem)
-	case in.Kind == graph.KindTensor && c.Node.Op == "OptionalGetElement":
-		c.Set(0, in)
 	}
 	return nil
 }
