@@ -175,7 +175,7 @@ func runSet(run Executor, g *graph.Graph, set dataSet) error {
 		return fmt.Errorf("the case has %d outputs, the model gave %d", len(set.outputs), len(got))
 	}
 	for i, path := range set.outputs {
-		want, err := readValue(path, g.Outputs[i].Type)
+		want, err := readValue(path, kindOf(got[i]))
 		if err != nil {
 			return err
 		}
@@ -213,6 +213,17 @@ func readValue(path string, t graph.Type) (op.Value, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
 	return v, nil
+}
+
+// kindOf tells how the value to compare with is stored.
+func kindOf(v op.Value) graph.Type {
+	switch v := v.(type) {
+	case op.Sequence:
+		return graph.SequenceOf(graph.Type{DType: v.DType})
+	case op.Optional:
+		return graph.OptionalOf(kindOf(v.Value))
+	}
+	return graph.Type{}
 }
 
 func sameValue(got, want op.Value) error {
