@@ -24,7 +24,7 @@ type Optional struct{ Value Value }
 
 // MaxEvalBytes bounds one tensor made during evaluation: a few numbers in a hostile
 // model must not be able to ask for all memory there is.
-const MaxEvalBytes = 4 << 30
+const MaxEvalBytes = 1 << 30
 
 // Eval is the context of one evaluation.
 type Eval struct {
