@@ -46,6 +46,9 @@ func init() {
 		controlOps(),
 		textOps(),
 		mlOps(),
+		randomOps(),
+		signalOps(),
+		rnnOps(),
 	)
 }
 
