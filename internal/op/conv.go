@@ -203,6 +203,10 @@ func (p *placed) cube() cube {
 // gather adds the convolution of one input plane with one kernel to one output plane.
 func (c *cube) gather(dst, src, kernel []float64) {
 	c.taps(kernel, c.out, c.in, func(v float64, near, far, n, step int) {
+		if step == 1 {
+			addScaled(dst[near:near+n], src[far:far+n], v)
+			return
+		}
 		row, from := dst[near:near+n], src[far:]
 		for i := range row {
 			row[i] += v * from[i*step]
@@ -213,6 +217,10 @@ func (c *cube) gather(dst, src, kernel []float64) {
 // scatter is the transpose of gather: it spreads one input plane over one output plane.
 func (c *cube) scatter(dst, src, kernel []float64) {
 	c.taps(kernel, c.in, c.out, func(v float64, near, far, n, step int) {
+		if step == 1 {
+			addScaled(dst[far:far+n], src[near:near+n], v)
+			return
+		}
 		row, to := src[near:near+n], dst[far:]
 		for i := range row {
 			to[i*step] += v * row[i]

@@ -87,11 +87,30 @@ func multiply(out, a, b []float64, m, k, n int) {
 	for i := range m {
 		row := out[i*n : (i+1)*n]
 		for j := range k {
-			v := a[i*k+j]
-			for c, w := range b[j*n : (j+1)*n] {
-				row[c] += v * w
-			}
+			addScaled(row, b[j*n:(j+1)*n], a[i*k+j])
 		}
+	}
+}
+
+// multiplyRows is multiply with b stored transposed, as [n,k].
+func multiplyRows(out, a, b []float64, m, k, n int) {
+	for i := range m {
+		x := a[i*k : (i+1)*k]
+		for j := range n {
+			y, sum := b[j*k:(j+1)*k], 0.0
+			for c, v := range x {
+				sum += v * y[c]
+			}
+			out[i*n+j] += sum
+		}
+	}
+}
+
+// addScaled adds s·src to dst; both have the same length.
+func addScaled(dst, src []float64, s float64) {
+	dst = dst[:len(src)]
+	for i, v := range src {
+		dst[i] += s * v
 	}
 }
 
@@ -220,10 +239,7 @@ func evalGemm(e *Eval) error {
 	e.sameType(0, 1)
 	a, b := e.number(0), e.number(1)
 	alpha, beta := attrFloat(e.Attrs(), "alpha", 1), attrFloat(e.Attrs(), "beta", 1)
-	x, shapeA := transposedIf(e, a, "transA")
-	y, shapeB := transposedIf(e, b, "transB")
-	p := e.product(shapeA, shapeB)
-	acc := p.run(x, y)
+	p, acc := e.gemm(a, b, 0, nil)
 	for i := range acc {
 		acc[i] *= alpha
 	}
@@ -242,17 +258,42 @@ func evalGemm(e *Eval) error {
 	return nil
 }
 
-// transposedIf returns the matrix t, transposed when the attribute says so.
-func transposedIf(e *Eval, t *tensor.Tensor, attr string) ([]float64, []int) {
-	if t.Rank() != 2 {
-		e.Fail("%v is not a matrix", t)
+// gemm multiplies the matrices a and b, transposed as attributes transA and transB say,
+// less the zero points za and, by column of the product, zb.
+func (e *Eval) gemm(a, b *tensor.Tensor, za float64, zb func(col int) float64) (*matrixProduct, []float64) {
+	if a.Rank() != 2 || b.Rank() != 2 {
+		e.Fail("operands %v and %v are not matrices", a, b)
 	}
-	v := t.Floats()
-	if e.Attrs().Int(attr, 0) == 0 {
-		return v, t.Shape()
+	x, y := a.Floats(), b.Floats()
+	shapeA, shapeB := a.Shape(), b.Shape()
+	if e.Attrs().Int("transA", 0) != 0 {
+		x, shapeA = transpose(x, shapeA[0], shapeA[1]), []int{shapeA[1], shapeA[0]}
 	}
-	rows, cols := t.Dim(0), t.Dim(1)
-	return transpose(v, rows, cols), []int{cols, rows}
+	transB := e.Attrs().Int("transB", 0) != 0
+	if transB {
+		shapeB = []int{shapeB[1], shapeB[0]}
+	}
+	p := e.product(shapeA, shapeB)
+	if za != 0 {
+		for i := range x {
+			x[i] -= za
+		}
+	}
+	if zb != nil {
+		for i := range y {
+			col := i % max(p.n, 1)
+			if transB {
+				col = i / p.k
+			}
+			y[i] -= zb(col)
+		}
+	}
+	if !transB {
+		return p, p.run(x, y)
+	}
+	out := make([]float64, p.m*p.n)
+	multiplyRows(out, x, y, p.m, p.k, p.n)
+	return p, out
 }
 
 func transpose(v []float64, rows, cols int) []float64 {

@@ -143,22 +143,15 @@ func evalQGemm(e *Eval) error {
 	if !a.DType().IsInt() || !b.DType().IsInt() {
 		e.Fail("operands %v and %v are not integers", a, b)
 	}
-	x, shapeA := transposedIf(e, a, "transA")
-	y, shapeB := transposedIf(e, b, "transB")
-	za := e.scalar(2, 0)
-	for i := range x {
-		x[i] -= za
+	n := b.Dim(-1)
+	if e.Attrs().Int("transB", 0) != 0 {
+		n = b.Dim(0)
 	}
-	n := shapeB[1]
-	zb := func(int) float64 { return 0 }
+	var zb func(int) float64
 	if e.Has(5) {
 		zb = e.perChannel(5, n)
 	}
-	for i := range y {
-		y[i] -= zb(i % n)
-	}
-	p := e.product(shapeA, shapeB)
-	acc := p.run(x, y)
+	p, acc := e.gemm(a, b, e.scalar(2, 0), zb)
 	if e.Has(6) {
 		c := e.matrixParam(6, p.out, true)
 		for i := range acc {
