@@ -145,3 +145,64 @@ func BenchmarkTranspose(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkConvF32 times shapes that MobileNetV2 does not have.
+func BenchmarkConvF32(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	square := func(h, cin, cout, k, stride, groups int) ConvShape {
+		out := (h + stride - 1) / stride
+		return ConvShape{Batch: 1, InH: h, InW: h, InC: cin, OutH: out, OutW: out, OutC: cout, KernelH: k, KernelW: k, StrideH: stride, StrideW: stride,
+			DilationH: 1, DilationW: 1, PadTop: k / 2, PadLeft: k / 2, Groups: groups, InStride: cin, OutStride: cout}
+	}
+	matrix := func(m, n, k int) ConvShape {
+		s := square(1, k, n, 1, 1, 1)
+		s.InW, s.OutW = m, m
+		return s
+	}
+	for _, c := range []struct {
+		name  string
+		shape ConvShape
+	}{
+		{"3x3_56_64_64", square(56, 64, 64, 3, 1, 1)}, {"3x3_14_256_256", square(14, 256, 256, 3, 1, 1)}, {"3x3_7_512_512", square(7, 512, 512, 3, 1, 1)},
+		{"7x7_224_3_64_s2", square(224, 3, 64, 7, 2, 1)}, {"dw5x5_28_120", square(28, 120, 120, 5, 1, 120)}, {"dw5x5_14_672_s2", square(14, 672, 672, 5, 2, 672)},
+		{"dw7x7_14_384", square(14, 384, 384, 7, 1, 384)},
+		{"gemm_256_256_256", matrix(256, 256, 256)}, {"gemm_1024_1024_1024", matrix(1024, 1024, 1024)}, {"gemv_1_256_256", matrix(1, 256, 256)}, {"gemv_4_256_256", matrix(4, 256, 256)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s := c.shape
+			op, err := NewConvF32(cpu.Best(), s, normals(r, s.weightLen()), nil, Act{}, false)
+			if err != nil {
+				b.Fatal(err)
+			}
+			src, dst, scratch := normals(r, s.inLen()), make([]float32, s.outLen()), make([]byte, op.ScratchBytes())
+			best := fastest(b, func() { op.Run(dst, src, nil, scratch, 0, op.Units()) })
+			b.ReportMetric(best*1e6, "min-us")
+			b.ReportMetric(2*float64(s.OutH*s.OutW)*float64(s.weightLen())/best/1e9, "Gop/s")
+		})
+	}
+}
+
+// BenchmarkPoolF32 times a global mean and a maximum.
+func BenchmarkPoolF32(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	global := ConvShape{Batch: 1, InH: 7, InW: 7, InC: 1280, OutH: 1, OutW: 1, OutC: 1280, KernelH: 7, KernelW: 7, StrideH: 1, StrideW: 1,
+		DilationH: 1, DilationW: 1, InStride: 1280, OutStride: 1280}
+	halving := ConvShape{Batch: 1, InH: 112, InW: 112, InC: 64, OutH: 56, OutW: 56, OutC: 64, KernelH: 3, KernelW: 3, StrideH: 2, StrideW: 2,
+		DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, InStride: 64, OutStride: 64}
+	for _, c := range []struct {
+		name  string
+		shape ConvShape
+		max   bool
+	}{{"mean_7x7x1280", global, false}, {"max3x3s2_112x112x64", halving, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			op, err := NewPoolF32(cpu.Best(), c.shape, Pooling{Max: c.max})
+			if err != nil {
+				b.Fatal(err)
+			}
+			src, dst := normals(r, c.shape.inLen()), make([]float32, c.shape.outLen())
+			best := fastest(b, func() { op.Run(dst, src, 0, op.Units()) })
+			b.ReportMetric(best*1e6, "min-us")
+			b.ReportMetric(4*float64(len(src))/best/1e9, "GB/s")
+		})
+	}
+}
