@@ -68,6 +68,9 @@ func TestElementwiseF32StaysInsideSlices(t *testing.T) {
 			for _, a := range testActs() {
 				a.Apply(l, dst, src)
 			}
+			for k := reduceSum; k <= reduceMax; k++ {
+				k.of(l, src)
+			}
 			for k := range binaryKinds {
 				k.Apply(l, dst, src, b)
 				k.Apply(l, dst, src, b[n-1:])

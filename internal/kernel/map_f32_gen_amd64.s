@@ -1029,6 +1029,125 @@ done42:
 	VZEROUPPER
 	RET
 
+TEXT ·reduceF32AVX512(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ reduceF32_kind(DI), AX
+	CMPQ AX, $const_reduceSquares
+	JEQ reduceSquares
+	CMPQ AX, $const_reduceMax
+	JEQ reduceMax
+reduceSum:
+	MOVQ reduceF32_src(DI), SI
+	MOVQ reduceF32_n(DI), CX
+	VBROADCASTSS reduceF32_start(DI), Z0
+	VBROADCASTSS reduceF32_start(DI), Z1
+	VBROADCASTSS reduceF32_start(DI), Z2
+	VBROADCASTSS reduceF32_start(DI), Z3
+loop1:
+	SUBQ $64, CX
+	JLT end2
+	VMOVUPS 0(SI), Z4
+	VADDPS Z4, Z0, Z0
+	VMOVUPS 64(SI), Z5
+	VADDPS Z5, Z1, Z1
+	VMOVUPS 128(SI), Z6
+	VADDPS Z6, Z2, Z2
+	VMOVUPS 192(SI), Z7
+	VADDPS Z7, Z3, Z3
+	ADDQ $256, SI
+	JMP loop1
+end2:
+	ADDQ $64, CX
+loop3:
+	SUBQ $16, CX
+	JLT end4
+	VMOVUPS 0(SI), Z4
+	VADDPS Z4, Z0, Z0
+	ADDQ $64, SI
+	JMP loop3
+end4:
+	ADDQ $16, CX
+	VADDPS Z1, Z0, Z0
+	VADDPS Z3, Z2, Z2
+	VADDPS Z2, Z0, Z0
+	VMOVUPS Z0, reduceF32_out(DI)
+	VZEROUPPER
+	RET
+reduceSquares:
+	MOVQ reduceF32_src(DI), SI
+	MOVQ reduceF32_n(DI), CX
+	VBROADCASTSS reduceF32_start(DI), Z0
+	VBROADCASTSS reduceF32_start(DI), Z1
+	VBROADCASTSS reduceF32_start(DI), Z2
+	VBROADCASTSS reduceF32_start(DI), Z3
+loop5:
+	SUBQ $64, CX
+	JLT end6
+	VMOVUPS 0(SI), Z4
+	VFMADD231PS Z4, Z4, Z0
+	VMOVUPS 64(SI), Z5
+	VFMADD231PS Z5, Z5, Z1
+	VMOVUPS 128(SI), Z6
+	VFMADD231PS Z6, Z6, Z2
+	VMOVUPS 192(SI), Z7
+	VFMADD231PS Z7, Z7, Z3
+	ADDQ $256, SI
+	JMP loop5
+end6:
+	ADDQ $64, CX
+loop7:
+	SUBQ $16, CX
+	JLT end8
+	VMOVUPS 0(SI), Z4
+	VFMADD231PS Z4, Z4, Z0
+	ADDQ $64, SI
+	JMP loop7
+end8:
+	ADDQ $16, CX
+	VADDPS Z1, Z0, Z0
+	VADDPS Z3, Z2, Z2
+	VADDPS Z2, Z0, Z0
+	VMOVUPS Z0, reduceF32_out(DI)
+	VZEROUPPER
+	RET
+reduceMax:
+	MOVQ reduceF32_src(DI), SI
+	MOVQ reduceF32_n(DI), CX
+	VBROADCASTSS reduceF32_start(DI), Z0
+	VBROADCASTSS reduceF32_start(DI), Z1
+	VBROADCASTSS reduceF32_start(DI), Z2
+	VBROADCASTSS reduceF32_start(DI), Z3
+loop9:
+	SUBQ $64, CX
+	JLT end10
+	VMOVUPS 0(SI), Z4
+	VMAXPS Z4, Z0, Z0
+	VMOVUPS 64(SI), Z5
+	VMAXPS Z5, Z1, Z1
+	VMOVUPS 128(SI), Z6
+	VMAXPS Z6, Z2, Z2
+	VMOVUPS 192(SI), Z7
+	VMAXPS Z7, Z3, Z3
+	ADDQ $256, SI
+	JMP loop9
+end10:
+	ADDQ $64, CX
+loop11:
+	SUBQ $16, CX
+	JLT end12
+	VMOVUPS 0(SI), Z4
+	VMAXPS Z4, Z0, Z0
+	ADDQ $64, SI
+	JMP loop11
+end12:
+	ADDQ $16, CX
+	VMAXPS Z1, Z0, Z0
+	VMAXPS Z3, Z2, Z2
+	VMAXPS Z2, Z0, Z0
+	VMOVUPS Z0, reduceF32_out(DI)
+	VZEROUPPER
+	RET
+
 TEXT ·actF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ actF32_dst(DI), R8
@@ -2160,6 +2279,125 @@ tail47:
 	VMASKMOVPS Y0, Y11, (R8)
 end48:
 done42:
+	VZEROUPPER
+	RET
+
+TEXT ·reduceF32AVX2(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ reduceF32_kind(DI), AX
+	CMPQ AX, $const_reduceSquares
+	JEQ reduceSquares
+	CMPQ AX, $const_reduceMax
+	JEQ reduceMax
+reduceSum:
+	MOVQ reduceF32_src(DI), SI
+	MOVQ reduceF32_n(DI), CX
+	VBROADCASTSS reduceF32_start(DI), Y0
+	VBROADCASTSS reduceF32_start(DI), Y1
+	VBROADCASTSS reduceF32_start(DI), Y2
+	VBROADCASTSS reduceF32_start(DI), Y3
+loop1:
+	SUBQ $32, CX
+	JLT end2
+	VMOVUPS 0(SI), Y4
+	VADDPS Y4, Y0, Y0
+	VMOVUPS 32(SI), Y5
+	VADDPS Y5, Y1, Y1
+	VMOVUPS 64(SI), Y6
+	VADDPS Y6, Y2, Y2
+	VMOVUPS 96(SI), Y7
+	VADDPS Y7, Y3, Y3
+	ADDQ $128, SI
+	JMP loop1
+end2:
+	ADDQ $32, CX
+loop3:
+	SUBQ $8, CX
+	JLT end4
+	VMOVUPS 0(SI), Y4
+	VADDPS Y4, Y0, Y0
+	ADDQ $32, SI
+	JMP loop3
+end4:
+	ADDQ $8, CX
+	VADDPS Y1, Y0, Y0
+	VADDPS Y3, Y2, Y2
+	VADDPS Y2, Y0, Y0
+	VMOVUPS Y0, reduceF32_out(DI)
+	VZEROUPPER
+	RET
+reduceSquares:
+	MOVQ reduceF32_src(DI), SI
+	MOVQ reduceF32_n(DI), CX
+	VBROADCASTSS reduceF32_start(DI), Y0
+	VBROADCASTSS reduceF32_start(DI), Y1
+	VBROADCASTSS reduceF32_start(DI), Y2
+	VBROADCASTSS reduceF32_start(DI), Y3
+loop5:
+	SUBQ $32, CX
+	JLT end6
+	VMOVUPS 0(SI), Y4
+	VFMADD231PS Y4, Y4, Y0
+	VMOVUPS 32(SI), Y5
+	VFMADD231PS Y5, Y5, Y1
+	VMOVUPS 64(SI), Y6
+	VFMADD231PS Y6, Y6, Y2
+	VMOVUPS 96(SI), Y7
+	VFMADD231PS Y7, Y7, Y3
+	ADDQ $128, SI
+	JMP loop5
+end6:
+	ADDQ $32, CX
+loop7:
+	SUBQ $8, CX
+	JLT end8
+	VMOVUPS 0(SI), Y4
+	VFMADD231PS Y4, Y4, Y0
+	ADDQ $32, SI
+	JMP loop7
+end8:
+	ADDQ $8, CX
+	VADDPS Y1, Y0, Y0
+	VADDPS Y3, Y2, Y2
+	VADDPS Y2, Y0, Y0
+	VMOVUPS Y0, reduceF32_out(DI)
+	VZEROUPPER
+	RET
+reduceMax:
+	MOVQ reduceF32_src(DI), SI
+	MOVQ reduceF32_n(DI), CX
+	VBROADCASTSS reduceF32_start(DI), Y0
+	VBROADCASTSS reduceF32_start(DI), Y1
+	VBROADCASTSS reduceF32_start(DI), Y2
+	VBROADCASTSS reduceF32_start(DI), Y3
+loop9:
+	SUBQ $32, CX
+	JLT end10
+	VMOVUPS 0(SI), Y4
+	VMAXPS Y4, Y0, Y0
+	VMOVUPS 32(SI), Y5
+	VMAXPS Y5, Y1, Y1
+	VMOVUPS 64(SI), Y6
+	VMAXPS Y6, Y2, Y2
+	VMOVUPS 96(SI), Y7
+	VMAXPS Y7, Y3, Y3
+	ADDQ $128, SI
+	JMP loop9
+end10:
+	ADDQ $32, CX
+loop11:
+	SUBQ $8, CX
+	JLT end12
+	VMOVUPS 0(SI), Y4
+	VMAXPS Y4, Y0, Y0
+	ADDQ $32, SI
+	JMP loop11
+end12:
+	ADDQ $8, CX
+	VMAXPS Y1, Y0, Y0
+	VMAXPS Y3, Y2, Y2
+	VMAXPS Y2, Y0, Y0
+	VMOVUPS Y0, reduceF32_out(DI)
 	VZEROUPPER
 	RET
 

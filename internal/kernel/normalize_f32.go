@@ -12,13 +12,10 @@ func Softmax(l cpu.Level, dst, src []float32, n int) {
 	checkRows("softmax", dst, src, n)
 	for i := 0; i < len(src); i += n {
 		d, x := dst[i:i+n], src[i:i+n]
-		m := x[0]
-		for _, v := range x {
-			m = max(m, v)
-		}
+		m := maximum(l, x)
 		Sub.Apply(l, d, x, []float32{m})
 		Act{Kind: ActExp}.Apply(l, d, d)
-		Mul.Apply(l, d, d, []float32{1 / sum(d)})
+		Mul.Apply(l, d, d, []float32{1 / sum(l, d)})
 	}
 }
 
@@ -28,13 +25,10 @@ func LogSoftmax(l cpu.Level, dst, src []float32, n int) {
 	checkRows("logsoftmax", dst, src, n)
 	for i := 0; i < len(src); i += n {
 		d, x := dst[i:i+n], src[i:i+n]
-		m := x[0]
-		for _, v := range x {
-			m = max(m, v)
-		}
+		m := maximum(l, x)
 		s := 0.0
 		for _, v := range x {
-			s += math.Exp(float64(v - m))
+			s += float64(expF32(v - m))
 		}
 		Sub.Apply(l, d, x, []float32{m})
 		Sub.Apply(l, d, d, []float32{float32(math.Log(s))})
@@ -51,9 +45,9 @@ func LayerNorm(l cpu.Level, dst, src, scale, shift []float32, eps float32) {
 	}
 	for i := 0; i < len(src); i += n {
 		d, x := dst[i:i+n], src[i:i+n]
-		mean := sum(x) / float32(n)
+		mean := sum(l, x) / float32(n)
 		Sub.Apply(l, d, x, []float32{mean})
-		variance := sumSquares(d) / float32(n)
+		variance := sumSquares(l, d) / float32(n)
 		Mul.Apply(l, d, d, []float32{float32(1 / math.Sqrt(float64(variance)+float64(eps)))})
 		Mul.Apply(l, d, d, scale)
 		if shift != nil {
@@ -66,32 +60,4 @@ func checkRows(what string, dst, src []float32, n int) {
 	if len(dst) != len(src) || n < 1 || len(src)%n != 0 {
 		panic("kernel: " + what + " of slices that are no equal number of rows")
 	}
-}
-
-// sum adds in eight interleaved parts, which is both faster and more precise
-// than one after another.
-func sum(x []float32) float32 {
-	var s [8]float32
-	for ; len(x) >= 8; x = x[8:] {
-		for i, v := range x[:8] {
-			s[i] += v
-		}
-	}
-	for i, v := range x {
-		s[i] += v
-	}
-	return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))
-}
-
-func sumSquares(x []float32) float32 {
-	var s [8]float32
-	for ; len(x) >= 8; x = x[8:] {
-		for i, v := range x[:8] {
-			s[i] += v * v
-		}
-	}
-	for i, v := range x {
-		s[i] += v * v
-	}
-	return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))
 }

@@ -70,3 +70,31 @@ func TestLayerNorm(t *testing.T) {
 		}
 	}
 }
+
+func TestReduce(t *testing.T) {
+	r := rand.New(rand.NewPCG(65, 66))
+	for _, l := range cpu.Levels() {
+		for n := range 300 {
+			if n == 299 {
+				n = 40000
+			}
+			x := normals(r, n)
+			for i := range x {
+				x[i] -= 5 // a maximum below zero, mostly
+			}
+			s, q, m, mag := 0.0, 0.0, math.Inf(-1), 0.0
+			for _, v := range x {
+				s, q, m, mag = s+float64(v), q+float64(v)*float64(v), math.Max(m, float64(v)), mag+math.Abs(float64(v))
+			}
+			if got := float64(sum(l, x)); math.Abs(got-s) > 1e-6*mag {
+				t.Fatalf("%v: sum of %d is %g, want %g", l, n, got, s)
+			}
+			if got := float64(sumSquares(l, x)); math.Abs(got-q) > 1e-6*q {
+				t.Fatalf("%v: sum of %d squares is %g, want %g", l, n, got, q)
+			}
+			if got := float64(maximum(l, x)); got != m {
+				t.Fatalf("%v: maximum of %d is %g, want %g", l, n, got, m)
+			}
+		}
+	}
+}

@@ -22,6 +22,8 @@ func init() {
 				{"RSub", func() { m.op("VSUBPS %s, %s, %s", 0, 1, 0) }}, {"Mul", func() { m.op("VMULPS %s, %s, %s", 1, 0, 0) }},
 				{"Div", func() { m.op("VDIVPS %s, %s, %s", 1, 0, 0) }}, {"RDiv", func() { m.op("VDIVPS %s, %s, %s", 0, 1, 0) }},
 			}, m.binary)
+			a.text("reduceF32"+level, 8)
+			m.reduce()
 		}
 		mapConstants(a)
 		laneMask(a)
@@ -167,6 +169,52 @@ func (m *mapF32) stream(f function, load, loadTail func(), sources ...string) {
 	f.body()
 	m.storeTail()
 	m.at(end)
+}
+
+// reduce emits the sum, sum of squares and maximum of whole vectors, four at a
+// time and then one by one. What is left is one value per lane.
+func (m *mapF32) reduce() {
+	m.ins("MOVQ args+0(FP), DI")
+	m.ins("MOVQ reduceF32_kind(DI), AX")
+	for _, kind := range []string{"reduceSquares", "reduceMax"} {
+		m.ins("CMPQ AX, $const_%s", kind)
+		m.ins("JEQ %s", kind)
+	}
+	for _, f := range []struct {
+		kind, op string
+		into     func(x, sum int)
+	}{
+		{"reduceSum", "VADDPS", func(x, sum int) { m.op("VADDPS %s, %s, %s", x, sum, sum) }},
+		{"reduceSquares", "VADDPS", func(x, sum int) { m.op("VFMADD231PS %s, %s, %s", x, x, sum) }},
+		{"reduceMax", "VMAXPS", func(x, sum int) { m.op("VMAXPS %s, %s, %s", x, sum, sum) }},
+	} {
+		m.at(f.kind)
+		m.ins("MOVQ reduceF32_src(DI), SI")
+		m.ins("MOVQ reduceF32_n(DI), CX")
+		for i := range 4 {
+			m.ins("VBROADCASTSS reduceF32_start(DI), %s", m.r(i))
+		}
+		for _, n := range []int{4, 1} {
+			loop, end := m.label("loop"), m.label("end")
+			m.at(loop)
+			m.ins("SUBQ $%d, CX", n*m.vec.lanes)
+			m.ins("JLT %s", end)
+			for i := range n {
+				m.ins("VMOVUPS %d(SI), %s", i*m.vec.bytes(), m.r(4+i))
+				f.into(4+i, i)
+			}
+			m.ins("ADDQ $%d, SI", n*m.vec.bytes())
+			m.ins("JMP %s", loop)
+			m.at(end)
+			m.ins("ADDQ $%d, CX", n*m.vec.lanes)
+		}
+		m.op(f.op+" %s, %s, %s", 1, 0, 0)
+		m.op(f.op+" %s, %s, %s", 3, 2, 2)
+		m.op(f.op+" %s, %s, %s", 2, 0, 0)
+		m.ins("VMOVUPS %s, reduceF32_out(DI)", m.r(0))
+		m.ins("VZEROUPPER")
+		m.ins("RET")
+	}
 }
 
 // bound emits V0 = min(max(V0, lo), hi); the value is the operand that a
