@@ -104,18 +104,29 @@ func (c *Infer) SetKnown(i int, t *tensor.Tensor) {
 // InferBody infers a body whose input types the caller has set.
 func (c *Infer) InferBody(b *graph.Graph) error { return c.facts.infer(b) }
 
+// NewFacts returns facts about nothing yet, for a builder that infers as it goes.
+func NewFacts() *Facts { return &Facts{known: map[*graph.Value]*tensor.Tensor{}} }
+
+// InferNode infers the outputs of one node whose inputs have been inferred.
+func (f *Facts) InferNode(n *graph.Node) error {
+	if err := f.node(n); err != nil {
+		return fmt.Errorf("%v: %w", n, err)
+	}
+	return nil
+}
+
 // InferTypes runs inference over g and its bodies in order, writing types into the
 // values, and returns the facts learnt. Operators that are not known leave their outputs
 // as the file states them.
 func InferTypes(g *graph.Graph) (*Facts, error) {
-	f := &Facts{known: map[*graph.Value]*tensor.Tensor{}}
+	f := NewFacts()
 	return f, f.infer(g)
 }
 
 func (f *Facts) infer(g *graph.Graph) error {
 	for _, n := range g.Nodes {
-		if err := f.node(n); err != nil {
-			return fmt.Errorf("%v: %w", n, err)
+		if err := f.InferNode(n); err != nil {
+			return err
 		}
 	}
 	return nil
