@@ -11,8 +11,11 @@ import (
 )
 
 const (
-	// maxNodes bounds the nodes of one model after functions are inlined.
-	maxNodes = 1 << 20
+	// minNodes is the number of nodes that any model may have after functions are
+	// inlined; a file of some size may have one more for every bytesPerNode of it, which
+	// is less than a node takes. Functions that call functions cannot make more.
+	minNodes     = 1 << 16
+	bytesPerNode = 4
 
 	// maxIR is the newest file format known. Newer ones only add fields so far, but
 	// what a field that is skipped means cannot be known.
@@ -22,13 +25,13 @@ const (
 // importer turns messages into a graph.
 type importer struct {
 	model  *modelProto
-	file   string
 	ext    *externalData
 	opts   ReadOptions
 	funcs  map[funcKey]*functionProto
 	active map[*functionProto]bool // functions being inlined, against recursion
 	used   map[string]bool         // names that any node or graph output of the file reads
 	count  int                     // nodes made so far
+	limit  int                     // of count
 }
 
 // scope is where names are looked up: one per graph, body and inlined function.
@@ -180,12 +183,19 @@ func (im *importer) nodes(sc *scope, nodes []*nodeProto, stated ...[]*valueProto
 		}
 	}
 	for i, n := range nodes {
-		if im.count++; im.count > maxNodes {
-			return fmt.Errorf("the model has more than %d nodes", maxNodes)
+		if err := im.countNode(); err != nil {
+			return err
 		}
 		if err := im.node(sc, n); err != nil {
 			return fmt.Errorf("%s: %w", describeNode(i, n), err)
 		}
+	}
+	return nil
+}
+
+func (im *importer) countNode() error {
+	if im.count++; im.count > im.limit {
+		return fmt.Errorf("functions and upgrades would make more than %d nodes of a small file", im.limit)
 	}
 	return nil
 }
@@ -271,8 +281,8 @@ func constant(n *graph.Node) error {
 
 // emit appends a finished node to g.
 func (im *importer) emit(g *graph.Graph, n *graph.Node, infer bool) error {
-	if im.count++; im.count > maxNodes {
-		return fmt.Errorf("the model has more than %d nodes", maxNodes)
+	if err := im.countNode(); err != nil {
+		return err
 	}
 	for _, v := range n.Outputs {
 		if v != nil {

@@ -12,6 +12,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,6 +74,12 @@ func Sniff(head []byte) bool {
 
 // Read reads the model at path, with its external data if it has any.
 func Read(path string, o ReadOptions) (*graph.Graph, error) {
+	// Asked before opening: opening a pipe would wait for its writer.
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -102,13 +109,14 @@ func decode(data []byte, dir, file string, o ReadOptions) (*graph.Graph, error) 
 	if err == nil {
 		ext := &externalData{dir: dir}
 		defer ext.close()
-		im := &importer{model: m, file: file, ext: ext, opts: o}
+		im := &importer{model: m, ext: ext, opts: o, limit: minNodes + len(data)/bytesPerNode}
 		var g *graph.Graph
 		if g, err = im.run(); err == nil {
 			return g, nil
 		}
 	}
-	if u, ok := err.(*UnsupportedError); ok {
+	var u *UnsupportedError
+	if errors.As(err, &u) {
 		u.File = file
 		return nil, u
 	}
