@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"slices"
 	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -122,50 +121,6 @@ func u8SweepAsm(i int, a *u8SweepArgs) {
 		sweepU8x16VNNI(a)
 	}
 }
-
-// u8SlicesLevel is the level of the assembly over slices.
-const u8SlicesLevel = cpu.AVX512
-
-//go:noescape
-func binaryU8AVX512(p *preparedAdd, dst, a, b unsafe.Pointer, n int)
-
-func binaryU8Asm(p *preparedAdd, dst, a, b unsafe.Pointer, n int) { binaryU8AVX512(p, dst, a, b, n) }
-
-//go:noescape
-func quantizeU8AVX512(p *[4]float32, dst, src unsafe.Pointer, n int)
-
-func quantizeU8Asm(p *[4]float32, dst, src unsafe.Pointer, n int) { quantizeU8AVX512(p, dst, src, n) }
-
-//go:noescape
-func maxU8AVX512(dst, src unsafe.Pointer, n int)
-
-func maxU8Asm(dst, src unsafe.Pointer, n int) { maxU8AVX512(dst, src, n) }
-
-//go:noescape
-func accumulateU8AVX512(sum, src unsafe.Pointer, n int)
-
-func accumulateU8Asm(sum, src unsafe.Pointer, n int) { accumulateU8AVX512(sum, src, n) }
-
-//go:noescape
-func dequantizeU8AVX512(p *[2]float32, dst, src unsafe.Pointer, n int)
-
-func dequantizeU8Asm(p *[2]float32, dst, src unsafe.Pointer, n int) {
-	dequantizeU8AVX512(p, dst, src, n)
-}
-
-//go:noescape
-func rangeF32AVX512(r *[32]float32, src unsafe.Pointer, n int)
-
-func rangeF32Asm(r *[32]float32, src unsafe.Pointer, n int) { rangeF32AVX512(r, src, n) }
-
-// hasLookupU8 says whether the assembly of LookupU8 runs here: no level implies
-// the byte permutations it needs.
-var hasLookupU8 = slices.Contains(cpu.Detect().Features, "avx512vbmi")
-
-//go:noescape
-func lookupU8VBMI(table *[256]uint8, dst, src unsafe.Pointer, n int)
-
-func lookupU8Asm(table *[256]uint8, dst, src unsafe.Pointer, n int) { lookupU8VBMI(table, dst, src, n) }
 
 //go:noescape
 func widenU8AVX512(dst, src unsafe.Pointer, n int)

@@ -8,33 +8,30 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
-// There is no quantized assembly for this architecture: the tables are empty
-// and nothing below is reached.
+// There is no quantized assembly for this architecture: the tables are empty,
+// and slices are computed by portable code from the start.
 
 var (
 	u8GemmKernels      []*u8Gemm
 	u8DepthwiseKernels []*u8Depthwise
+	u8SlicesLevels     []cpu.Level
 )
 
-// u8SlicesLevel is the level of the assembly over slices.
-const u8SlicesLevel = cpu.Generic
+const hasLookupU8 = false
 
 func u8GemmAsm(int, *u8GemmArgs)   {}
 func u8TapsAsm(int, *u8TapArgs)    {}
 func u8SweepAsm(int, *u8SweepArgs) {}
 
-func binaryU8Asm(_ *preparedAdd, _, _, _ unsafe.Pointer, _ int) {}
-
 func widenU8(*u8Gemm, []byte, []byte) {}
 
-func maxU8Asm(_, _ unsafe.Pointer, _ int)        {}
-func accumulateU8Asm(_, _ unsafe.Pointer, _ int) {}
+func binaryU8Asm(cpu.Level, *preparedAdd, unsafe.Pointer, unsafe.Pointer, unsafe.Pointer, int) int {
+	return 0
+}
+func quantizeU8Asm(cpu.Level, *[4]float32, unsafe.Pointer, unsafe.Pointer, int) int   { return 0 }
+func dequantizeU8Asm(cpu.Level, *[2]float32, unsafe.Pointer, unsafe.Pointer, int) int { return 0 }
+func maxU8Asm(cpu.Level, unsafe.Pointer, unsafe.Pointer, int) int                     { return 0 }
+func accumulateU8Asm(cpu.Level, unsafe.Pointer, unsafe.Pointer, int) int              { return 0 }
+func rangeF32Asm(cpu.Level, *[32]float32, unsafe.Pointer, int) int                    { return 0 }
 
-func quantizeU8Asm(_ *[4]float32, _, _ unsafe.Pointer, _ int) {}
-
-func dequantizeU8Asm(_ *[2]float32, _, _ unsafe.Pointer, _ int) {}
-func rangeF32Asm(_ *[32]float32, _ unsafe.Pointer, _ int)       {}
-
-const hasLookupU8 = false
-
-func lookupU8Asm(_ *[256]uint8, _, _ unsafe.Pointer, _ int) {}
+func lookupU8Asm(*[256]uint8, unsafe.Pointer, unsafe.Pointer, int) {}

@@ -185,11 +185,7 @@ func (p *preparedAdd) run(dst, a, b []uint8) {
 //
 //go:noinline
 func (p *preparedAdd) vector(dst, a, b []uint8) int {
-	if len(dst) == 0 || u8SlicesLevel == cpu.Generic || !p.level.Includes(u8SlicesLevel) {
-		return 0
-	}
-	binaryU8Asm(p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), len(dst))
-	return len(dst)
+	return binaryU8Asm(p.level, p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), len(dst))
 }
 
 // scalar computes with one value of b, as a table of the 256 results.

@@ -156,12 +156,10 @@ func (p *PoolU8) average(out, src []uint8, sum []int32, u, x int) {
 //
 //go:noinline
 func maxU8(l cpu.Level, dst, src []uint8) {
-	if len(dst) > 0 && u8SlicesLevel != cpu.Generic && l.Includes(u8SlicesLevel) {
-		maxU8Asm(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src[:len(dst)])), len(dst))
-		return
-	}
-	for i, v := range src[:len(dst)] {
-		dst[i] = max(dst[i], v)
+	src = src[:len(dst)]
+	done := maxU8Asm(l, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(dst))
+	for i := done; i < len(dst); i++ {
+		dst[i] = max(dst[i], src[i])
 	}
 }
 
@@ -169,11 +167,9 @@ func maxU8(l cpu.Level, dst, src []uint8) {
 //
 //go:noinline
 func accumulateU8(l cpu.Level, sum []int32, src []uint8) {
-	if len(sum) > 0 && u8SlicesLevel != cpu.Generic && l.Includes(u8SlicesLevel) {
-		accumulateU8Asm(unsafe.Pointer(unsafe.SliceData(sum)), unsafe.Pointer(unsafe.SliceData(src[:len(sum)])), len(sum))
-		return
-	}
-	for i, v := range src[:len(sum)] {
-		sum[i] += int32(v)
+	src = src[:len(sum)]
+	done := accumulateU8Asm(l, unsafe.Pointer(unsafe.SliceData(sum)), unsafe.Pointer(unsafe.SliceData(src)), len(sum))
+	for i := done; i < len(sum); i++ {
+		sum[i] += int32(src[i])
 	}
 }

@@ -16,11 +16,9 @@ func init() {
 			register(Entry{Name: k.sweepName(), Level: k.level, DType: "u8s8", Op: "dw3x3", NR: k.block(), Trial: k.trialSweep})
 		}
 	}
-	for _, l := range []cpu.Level{cpu.Generic, u8SlicesLevel} {
+	registerU8Slices(cpu.Generic)
+	for _, l := range u8SlicesLevels {
 		registerU8Slices(l)
-		if u8SlicesLevel == cpu.Generic {
-			break
-		}
 	}
 }
 
@@ -42,8 +40,10 @@ func registerU8Slices(l cpu.Level) {
 	entry("mul", "u8", func() { mul.run(dst, a, b) })
 	entry("quantize", "f32u8", func() { QuantizeU8(l, dst, x, 0.1, 3, 0, 255) })
 	entry("dequantize", "u8f32", func() { DequantizeU8(l, x, a, 0.1, 3) })
-	entry("range", "f32", func() { RangeF32(l, x) })
-	if l == cpu.Generic || hasLookupU8 {
+	if l != cpu.AVX2 {
+		entry("range", "f32", func() { RangeF32(l, x) })
+	}
+	if l == cpu.Generic || hasLookupU8 && l == cpu.AVX512 {
 		var table [256]uint8
 		entry("lookup", "u8", func() { LookupU8(l, dst, a, &table) })
 	}

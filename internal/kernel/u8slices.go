@@ -87,13 +87,9 @@ func QuantizeU8(l cpu.Level, dst []uint8, src []float32, scale float32, zero, lo
 //
 //go:noinline
 func quantizeVector(l cpu.Level, dst []uint8, src []float32, scale float32, zero, lo, hi uint8) int {
-	if len(src) == 0 || u8SlicesLevel == cpu.Generic || !l.Includes(u8SlicesLevel) {
-		return 0
-	}
 	z := float32(zero)
 	p := [4]float32{scale, float32(lo) - z, float32(hi) - z, math.Float32frombits(uint32(zero))}
-	quantizeU8Asm(&p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
-	return len(src)
+	return quantizeU8Asm(l, &p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
 }
 
 // QuantizeChannelsU8 is QuantizeU8 with a scale and zero point for each index of
@@ -121,13 +117,10 @@ func DequantizeU8(l cpu.Level, dst []float32, src []uint8, scale float32, zero u
 
 //go:noinline
 func dequantize(l cpu.Level, dst []float32, src []uint8, scale float32, zero uint8) {
-	if u8SlicesLevel != cpu.Generic && l.Includes(u8SlicesLevel) {
-		p := [2]float32{scale, math.Float32frombits(uint32(zero))}
-		dequantizeU8Asm(&p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
-		return
-	}
-	for i, v := range src {
-		dst[i] = float32(int32(v)-int32(zero)) * scale
+	p := [2]float32{scale, math.Float32frombits(uint32(zero))}
+	done := dequantizeU8Asm(l, &p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
+	for i := done; i < len(src); i++ {
+		dst[i] = float32(int32(src[i])-int32(zero)) * scale
 	}
 }
 
@@ -163,9 +156,8 @@ func RangeF32(l cpu.Level, src []float32) (lo, hi float32) {
 //go:noinline
 func rangeOf(l cpu.Level, src []float32) (lo, hi float32) {
 	lo, hi = float32(math.Inf(1)), float32(math.Inf(-1))
-	if n := len(src) &^ 63; n > 0 && u8SlicesLevel != cpu.Generic && l.Includes(u8SlicesLevel) {
-		var r [32]float32 // 16 least, 16 greatest
-		rangeF32Asm(&r, unsafe.Pointer(unsafe.SliceData(src)), n)
+	var r [32]float32
+	if n := rangeF32Asm(l, &r, unsafe.Pointer(unsafe.SliceData(src)), len(src)); n > 0 {
 		for i := range 16 {
 			lo, hi = min(lo, r[i]), max(hi, r[16+i])
 		}

@@ -8,6 +8,8 @@ func init() {
 	outputs["u8_slices_gen_amd64.s"] = func(a *asm) {
 		binaryU8(a)
 		quantizeU8(a)
+		slicesAVX2(a)
+		a.table("u8Transpose4Y", 4, 0, 4, 1, 5, 2, 6, 3, 7)
 		widenU8(a, "widenU8AVX512", zmm)
 		widenU8(a, "widenU8AVX2", ymm)
 		maxU8(a)
@@ -314,4 +316,138 @@ func rangeF32(a *asm) {
 	a.ins("VMOVUPS Z4, 64(R8)")
 	a.ins("VZEROUPPER")
 	a.ins("RET")
+}
+
+// slicesAVX2 emits the slice kernels for AVX2. They take whole blocks of 32
+// elements and leave the rest to portable code.
+func slicesAVX2(a *asm) {
+	loop := func(label string, body func(), moves ...string) {
+		a.at(label)
+		body()
+		for _, m := range moves {
+			a.ins("ADDQ %s", m)
+		}
+		a.ins("SUBQ $32, CX")
+		a.ins("JNE %s", label)
+		a.ins("VZEROUPPER")
+		a.ins("RET")
+	}
+	// Four vectors of eight whole numbers in Y0 … Y3 become 32 bytes at DI: zero
+	// point in Y10, bounds in Y11 and Y12, order in Y13.
+	pack := func() {
+		a.ins("VPACKSSDW Y1, Y0, Y0")
+		a.ins("VPACKSSDW Y3, Y2, Y2")
+		a.ins("VPADDSW Y10, Y0, Y0")
+		a.ins("VPADDSW Y10, Y2, Y2")
+		a.ins("VPACKUSWB Y2, Y0, Y0")
+		a.ins("VPMAXUB Y11, Y0, Y0")
+		a.ins("VPMINUB Y12, Y0, Y0")
+		a.ins("VPERMD Y0, Y13, Y0")
+		a.ins("VMOVDQU Y0, (DI)")
+	}
+
+	a.text("binaryU8AVX2", 40)
+	a.ins("MOVQ p+0(FP), R8")
+	a.ins("MOVQ dst+8(FP), DI")
+	a.ins("MOVQ a+16(FP), SI")
+	a.ins("MOVQ b+24(FP), DX")
+	a.ins("MOVQ n+32(FP), CX")
+	for i, f := range []string{"aZero", "bZero", "aMult", "bMult", "zero", "lo", "hi"} {
+		a.ins("VPBROADCASTD preparedAdd_%s(R8), Y%d", f, 6+i)
+	}
+	a.ins("VMOVDQU u8Transpose4Y<>(SB), Y13")
+	operands := func(i int) {
+		a.ins("VPMOVZXBD %d(SI), Y%d", 8*i, i)
+		a.ins("VPMOVZXBD %d(DX), Y4", 8*i)
+		a.ins("VPSUBD Y6, Y%d, Y%d", i, i)
+		a.ins("VPSUBD Y7, Y4, Y4")
+	}
+	a.ins("CMPL preparedAdd_product(R8), $0")
+	a.ins("JNE product")
+	loop("sum", func() {
+		for i := range 4 {
+			operands(i)
+			a.ins("VCVTDQ2PS Y%d, Y%d", i, i)
+			a.ins("VCVTDQ2PS Y4, Y4")
+			a.ins("VMULPS Y8, Y%d, Y%d", i, i)
+			a.ins("VMULPS Y9, Y4, Y4")
+			a.ins("VADDPS Y4, Y%d, Y%d", i, i)
+			a.ins("VCVTPS2DQ Y%d, Y%d", i, i)
+		}
+		pack()
+	}, "$32, DI", "$32, SI", "$32, DX")
+	loop("product", func() {
+		for i := range 4 {
+			operands(i)
+			a.ins("VPMULLD Y4, Y%d, Y%d", i, i)
+			a.ins("VCVTDQ2PS Y%d, Y%d", i, i)
+			a.ins("VMULPS Y8, Y%d, Y%d", i, i)
+			a.ins("VCVTPS2DQ Y%d, Y%d", i, i)
+		}
+		pack()
+	}, "$32, DI", "$32, SI", "$32, DX")
+
+	a.text("quantizeU8AVX2", 32)
+	a.ins("MOVQ p+0(FP), R8")
+	a.ins("MOVQ dst+8(FP), DI")
+	a.ins("MOVQ src+16(FP), SI")
+	a.ins("MOVQ n+24(FP), CX")
+	for i := range 3 { // scale, lo-zero, hi-zero
+		a.ins("VPBROADCASTD %d(R8), Y%d", 4*i, 6+i)
+	}
+	a.ins("VPBROADCASTW 12(R8), Y10")
+	a.ins("VPXOR Y11, Y11, Y11")
+	a.ins("VPCMPEQB Y12, Y12, Y12")
+	a.ins("VMOVDQU u8Transpose4Y<>(SB), Y13")
+	loop("loop", func() {
+		for i := range 4 {
+			a.ins("VMOVUPS %d(SI), Y%d", 32*i, i)
+			a.ins("VDIVPS Y6, Y%d, Y%d", i, i)
+			a.ins("VCMPPS $7, Y%d, Y%d, Y4", i, i)
+			a.ins("VANDPS Y4, Y%d, Y%d", i, i)
+			a.ins("VMAXPS Y7, Y%d, Y%d", i, i)
+			a.ins("VMINPS Y8, Y%d, Y%d", i, i)
+			a.ins("VCVTPS2DQ Y%d, Y%d", i, i)
+		}
+		pack()
+	}, "$32, DI", "$128, SI")
+
+	a.text("dequantizeU8AVX2", 32)
+	a.ins("MOVQ p+0(FP), R8")
+	a.ins("MOVQ dst+8(FP), DI")
+	a.ins("MOVQ src+16(FP), SI")
+	a.ins("MOVQ n+24(FP), CX")
+	a.ins("VPBROADCASTD (R8), Y6")  // scale
+	a.ins("VPBROADCASTD 4(R8), Y7") // zero point
+	loop("loop", func() {
+		for i := range 4 {
+			a.ins("VPMOVZXBD %d(SI), Y%d", 8*i, i)
+			a.ins("VPSUBD Y7, Y%d, Y%d", i, i)
+			a.ins("VCVTDQ2PS Y%d, Y%d", i, i)
+			a.ins("VMULPS Y6, Y%d, Y%d", i, i)
+			a.ins("VMOVUPS Y%d, %d(DI)", i, 32*i)
+		}
+	}, "$128, DI", "$32, SI")
+
+	a.text("maxU8AVX2", 24)
+	a.ins("MOVQ dst+0(FP), DI")
+	a.ins("MOVQ src+8(FP), SI")
+	a.ins("MOVQ n+16(FP), CX")
+	loop("loop", func() {
+		a.ins("VMOVDQU (SI), Y0")
+		a.ins("VPMAXUB (DI), Y0, Y0")
+		a.ins("VMOVDQU Y0, (DI)")
+	}, "$32, DI", "$32, SI")
+
+	a.text("accumulateU8AVX2", 24)
+	a.ins("MOVQ sum+0(FP), DI")
+	a.ins("MOVQ src+8(FP), SI")
+	a.ins("MOVQ n+16(FP), CX")
+	loop("loop", func() {
+		for i := range 4 {
+			a.ins("VPMOVZXBD %d(SI), Y%d", 8*i, i)
+			a.ins("VPADDD %d(DI), Y%d, Y%d", 32*i, i, i)
+			a.ins("VMOVDQU Y%d, %d(DI)", i, 32*i)
+		}
+	}, "$128, DI", "$32, SI")
 }

@@ -1,0 +1,127 @@
+package kernel
+
+import (
+	"slices"
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// u8SlicesLevels are the levels that have assembly over slices.
+var u8SlicesLevels = []cpu.Level{cpu.AVX2, cpu.AVX512}
+
+// Each function below computes a prefix of n elements and returns its length:
+// all of them with AVX-512, whole blocks of 32 with AVX2, none below.
+
+func blocksOf32(l cpu.Level, n int) int {
+	if !l.Includes(cpu.AVX2) {
+		return 0
+	}
+	return n &^ 31
+}
+
+//go:noescape
+func binaryU8AVX512(p *preparedAdd, dst, a, b unsafe.Pointer, n int)
+
+//go:noescape
+func binaryU8AVX2(p *preparedAdd, dst, a, b unsafe.Pointer, n int)
+
+func binaryU8Asm(l cpu.Level, p *preparedAdd, dst, a, b unsafe.Pointer, n int) int {
+	if l.Includes(cpu.AVX512) {
+		binaryU8AVX512(p, dst, a, b, n)
+		return n
+	}
+	if n = blocksOf32(l, n); n > 0 {
+		binaryU8AVX2(p, dst, a, b, n)
+	}
+	return n
+}
+
+//go:noescape
+func quantizeU8AVX512(p *[4]float32, dst, src unsafe.Pointer, n int)
+
+//go:noescape
+func quantizeU8AVX2(p *[4]float32, dst, src unsafe.Pointer, n int)
+
+func quantizeU8Asm(l cpu.Level, p *[4]float32, dst, src unsafe.Pointer, n int) int {
+	if l.Includes(cpu.AVX512) {
+		quantizeU8AVX512(p, dst, src, n)
+		return n
+	}
+	if n = blocksOf32(l, n); n > 0 {
+		quantizeU8AVX2(p, dst, src, n)
+	}
+	return n
+}
+
+//go:noescape
+func dequantizeU8AVX512(p *[2]float32, dst, src unsafe.Pointer, n int)
+
+//go:noescape
+func dequantizeU8AVX2(p *[2]float32, dst, src unsafe.Pointer, n int)
+
+func dequantizeU8Asm(l cpu.Level, p *[2]float32, dst, src unsafe.Pointer, n int) int {
+	if l.Includes(cpu.AVX512) {
+		dequantizeU8AVX512(p, dst, src, n)
+		return n
+	}
+	if n = blocksOf32(l, n); n > 0 {
+		dequantizeU8AVX2(p, dst, src, n)
+	}
+	return n
+}
+
+//go:noescape
+func maxU8AVX512(dst, src unsafe.Pointer, n int)
+
+//go:noescape
+func maxU8AVX2(dst, src unsafe.Pointer, n int)
+
+func maxU8Asm(l cpu.Level, dst, src unsafe.Pointer, n int) int {
+	if l.Includes(cpu.AVX512) {
+		maxU8AVX512(dst, src, n)
+		return n
+	}
+	if n = blocksOf32(l, n); n > 0 {
+		maxU8AVX2(dst, src, n)
+	}
+	return n
+}
+
+//go:noescape
+func accumulateU8AVX512(sum, src unsafe.Pointer, n int)
+
+//go:noescape
+func accumulateU8AVX2(sum, src unsafe.Pointer, n int)
+
+func accumulateU8Asm(l cpu.Level, sum, src unsafe.Pointer, n int) int {
+	if l.Includes(cpu.AVX512) {
+		accumulateU8AVX512(sum, src, n)
+		return n
+	}
+	if n = blocksOf32(l, n); n > 0 {
+		accumulateU8AVX2(sum, src, n)
+	}
+	return n
+}
+
+//go:noescape
+func rangeF32AVX512(r *[32]float32, src unsafe.Pointer, n int)
+
+// rangeF32Asm stores the least and greatest of each of 16 lanes.
+func rangeF32Asm(l cpu.Level, r *[32]float32, src unsafe.Pointer, n int) int {
+	if n &^= 63; n == 0 || !l.Includes(cpu.AVX512) {
+		return 0
+	}
+	rangeF32AVX512(r, src, n)
+	return n
+}
+
+// hasLookupU8 says whether the assembly of LookupU8 runs here: no level implies
+// the byte permutations it needs.
+var hasLookupU8 = slices.Contains(cpu.Detect().Features, "avx512vbmi")
+
+//go:noescape
+func lookupU8VBMI(table *[256]uint8, dst, src unsafe.Pointer, n int)
+
+func lookupU8Asm(table *[256]uint8, dst, src unsafe.Pointer, n int) { lookupU8VBMI(table, dst, src, n) }
