@@ -200,61 +200,93 @@ func TestConvU8(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(len(c.name))))
 			for range 3 {
-				w, q, src, residual := c.build(r)
-				s := c.s
-				acc := naiveAccumulators(s, w, q, q.InZero, src)
-				dynZero := uint8(r.IntN(256))
-				dyn := naiveAccumulators(s, w, q, dynZero, src)
-				for _, l := range cpu.Levels() {
-					op, err := NewConvU8(l, s, w, q)
-					if err != nil {
-						t.Fatalf("%v: %v", l, err)
-					}
-					dst, i32, f32 := make([]uint8, s.outLen()), make([]int32, s.outLen()), make([]float32, s.outLen())
-					fill(dst, 0xEE)
-					runUnits(op, func(b []byte, lo, hi int) { op.Run(dst, src, residual, b, lo, hi) })
-					runUnits(op, func(b []byte, lo, hi int) { op.RunI32(i32, src, dynZero, b, lo, hi) })
-					fbias := []float32(nil)
-					if len(q.Mult) > 1 {
-						fbias = q.Mult
-					}
-					runUnits(op, func(b []byte, lo, hi int) { op.RunF32(f32, src, q.InZero, q.Mult, fbias, b, lo, hi) })
-					for p := range s.Batch * s.OutH * s.OutW {
-						for n := range s.OutStride {
-							at := p*s.OutStride + n
-							if at >= len(dst) {
-								break
-							}
-							if n >= s.OutC {
-								if dst[at] != 0xEE {
-									t.Fatalf("%v %s: pixel %d writes beyond its channels", l, op.Name(), p)
-								}
-								continue
-							}
-							a := acc[p*s.OutC+n]
-							m := channel(q.Mult, n)
-							want := naiveRequant(a, m, q.OutZero, q.Lo, q.Hi)
-							if q.Residual != nil {
-								want = naiveAdd(*q.Residual, want, residual[p*s.ResStride+n])
-							}
-							if dst[at] != want {
-								t.Fatalf("%v %s: pixel %d channel %d is %d, want %d (accumulator %d)", l, op.Name(), p, n, dst[at], want, a)
-							}
-							if int64(i32[at]) != dyn[p*s.OutC+n] {
-								t.Fatalf("%v %s: accumulator of pixel %d channel %d is %d, want %d", l, op.Name(), p, n, i32[at], dyn[p*s.OutC+n])
-							}
-							wantF := float32(float32(a) * m)
-							if fbias != nil {
-								wantF += fbias[n]
-							}
-							if f32[at] != wantF {
-								t.Fatalf("%v %s: float of pixel %d channel %d is %v, want %v", l, op.Name(), p, n, f32[at], wantF)
-							}
-						}
-					}
-				}
+				c.check(t, r)
 			}
 		})
+	}
+}
+
+// Shapes drawn at random, each checked at every level.
+func TestConvU8Shapes(t *testing.T) {
+	n := 150
+	if testing.Short() {
+		n = 30
+	}
+	r := rand.New(rand.NewPCG(17, 4))
+	for range n {
+		groups, cg, ng := 1, 1+r.IntN(40), 1+r.IntN(70)
+		switch r.IntN(4) {
+		case 0:
+			groups, cg, ng = 1+r.IntN(90), 1, 1
+		case 1:
+			groups, cg, ng = 1+r.IntN(5), 1+r.IntN(9), 1+r.IntN(20)
+		}
+		kh, kw, dil := 1+r.IntN(5), 1+r.IntN(5), 1+r.IntN(2)
+		h, w := dil*(kh-1)+1+r.IntN(9), dil*(kw-1)+1+r.IntN(30)
+		s := conv(1+r.IntN(2), h, w, groups*cg, groups*ng, kh, kw, 1+r.IntN(3), dil, 0, groups)
+		s.StrideH = 1 + r.IntN(2)
+		s.PadTop, s.PadLeft = r.IntN(kh*dil), r.IntN(kw*dil)
+		s.OutH = 1 + (h+s.PadTop+r.IntN(kh*dil)-dil*(kh-1)-1)/s.StrideH
+		s.OutW = 1 + (w+s.PadLeft+r.IntN(kw*dil)-dil*(kw-1)-1)/s.StrideW
+		if r.IntN(2) == 0 {
+			s.InStride += r.IntN(9)
+			s.OutStride += r.IntN(9)
+			s.ResStride += r.IntN(9)
+		}
+		c := convCase{s: s, wz: max(0, r.IntN(5)-2), res: r.IntN(3) == 0, perChan: r.IntN(2) == 0, extreme: r.IntN(5) == 0}
+		if c.check(t, r); t.Failed() {
+			t.Fatalf("shape %+v", s)
+		}
+	}
+}
+
+// check compares every form of output at every level with the definition.
+func (c convCase) check(t *testing.T, r *rand.Rand) {
+	t.Helper()
+	w, q, src, residual := c.build(r)
+	s := c.s
+	acc := naiveAccumulators(s, w, q, q.InZero, src)
+	dynZero := uint8(r.IntN(256))
+	dyn := naiveAccumulators(s, w, q, dynZero, src)
+	floatBias := []float32(nil)
+	if len(q.Mult) > 1 {
+		floatBias = q.Mult
+	}
+	for _, l := range cpu.Levels() {
+		op, err := NewConvU8(l, s, w, q)
+		if err != nil {
+			t.Errorf("%v: %v", l, err)
+			return
+		}
+		dst, i32, f32 := make([]uint8, s.outLen()), make([]int32, s.outLen()), make([]float32, s.outLen())
+		fill(dst, 0xEE)
+		runUnits(op, func(b []byte, lo, hi int) { op.Run(dst, src, residual, b, lo, hi) })
+		runUnits(op, func(b []byte, lo, hi int) { op.RunI32(i32, src, dynZero, b, lo, hi) })
+		runUnits(op, func(b []byte, lo, hi int) { op.RunF32(f32, src, q.InZero, q.Mult, floatBias, b, lo, hi) })
+		for at := range dst {
+			p, n := at/s.OutStride, at%s.OutStride
+			if n >= s.OutC {
+				if dst[at] != 0xEE || i32[at] != 0 || f32[at] != 0 {
+					t.Errorf("%v %s: pixel %d writes beyond its channels", l, op.Name(), p)
+					return
+				}
+				continue
+			}
+			a, m := acc[p*s.OutC+n], channel(q.Mult, n)
+			want := naiveRequant(a, m, q.OutZero, q.Lo, q.Hi)
+			if q.Residual != nil {
+				want = naiveAdd(*q.Residual, want, residual[p*s.ResStride+n])
+			}
+			wantF := float32(float32(a) * m)
+			if floatBias != nil {
+				wantF += floatBias[n]
+			}
+			if dst[at] != want || int64(i32[at]) != dyn[p*s.OutC+n] || f32[at] != wantF {
+				t.Errorf("%v %s: pixel %d channel %d: byte %d want %d, accumulator %d want %d, float %v want %v",
+					l, op.Name(), p, n, dst[at], want, i32[at], dyn[p*s.OutC+n], f32[at], wantF)
+				return
+			}
+		}
 	}
 }
 

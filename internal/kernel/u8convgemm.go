@@ -48,7 +48,7 @@ type u8Panel struct {
 
 const (
 	u8BlockBytes = 16 << 10 // rows of a unit: they stay in the nearest cache beside a panel
-	u8MaxTiles   = 32       // in a call of assembly
+	u8CallK      = 16 << 10 // tiles times k of a call of assembly, which bounds its time
 )
 
 func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *u8ConvGemm {
@@ -87,7 +87,7 @@ func (c *u8ConvGemm) block() {
 	if c.source == u8Lines {
 		c.rowBlk = max(c.rowBlk/s.OutW, 1) * s.OutW
 	}
-	c.maxRows = min(c.rowBlk, u8MaxTiles*mr, m)
+	c.maxRows = min(c.rowBlk, max(u8CallK/k, 1)*mr, m)
 	c.mBlocks = (m + c.rowBlk - 1) / c.rowBlk
 	c.nBlocks = 1
 	if c.mBlocks < 4 {
