@@ -49,6 +49,8 @@ func init() {
 		randomOps(),
 		signalOps(),
 		rnnOps(),
+		attentionOps(),
+		rotaryOps(),
 	)
 }
 
