@@ -32,6 +32,7 @@ type importer struct {
 	used   map[string]bool         // names that any node or graph output of the file reads
 	count  int                     // nodes made so far
 	limit  int                     // of count
+	facts  *op.Facts
 }
 
 // scope is where names are looked up: one per graph, body and inlined function.
@@ -293,7 +294,7 @@ func (im *importer) emit(g *graph.Graph, n *graph.Node, infer bool) error {
 	if infer {
 		// Later upgrades look at types. What cannot be inferred stays unknown, and
 		// what is wrong is found, with a better message, when the model is compiled.
-		_, _ = op.InferTypes(&graph.Graph{Nodes: []*graph.Node{n}})
+		_ = im.facts.InferNode(n)
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func decode(data []byte, dir, file string, o ReadOptions) (*graph.Graph, error) 
 	if err == nil {
 		ext := &externalData{dir: dir}
 		defer ext.close()
-		im := &importer{model: m, ext: ext, opts: o, limit: minNodes + len(data)/bytesPerNode}
+		im := &importer{model: m, ext: ext, opts: o, limit: minNodes + len(data)/bytesPerNode, facts: op.NewFacts()}
 		var g *graph.Graph
 		if g, err = im.run(); err == nil {
 			return g, nil
