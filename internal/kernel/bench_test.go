@@ -206,3 +206,19 @@ func BenchmarkPoolF32(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGemmF32 times products as attention has them.
+func BenchmarkGemmF32(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, s := range []GemmShape{{M: 128, N: 128, K: 64, LDA: 64, LDB: 64, LDC: 128, TransB: true}, {M: 128, N: 64, K: 128, LDA: 128, LDB: 64, LDC: 64}} {
+		b.Run(fmt.Sprintf("%dx%dx%d_%v", s.M, s.N, s.K, s.TransB), func(b *testing.B) {
+			op, err := NewGemmF32(cpu.Best(), s)
+			if err != nil {
+				b.Fatal(err)
+			}
+			x, y, dst, scratch := normals(r, s.M*s.K), normals(r, s.K*s.N), make([]float32, s.M*s.N), make([]byte, op.ScratchBytes())
+			best := fastest(b, func() { op.Run(dst, x, y, scratch, 0, op.Units()) })
+			b.ReportMetric(2*float64(s.M*s.N*s.K)/best/1e9, "Gop/s")
+		})
+	}
+}

@@ -80,6 +80,20 @@ func (t *gemmTileF32) pack(dst, w, bias []float32, n, k, col, row int) {
 		if bias != nil {
 			copy(p, bias[j0:j0+cols])
 		}
+		if row == 1 && k > 0 {
+			if cols < t.nr {
+				clear(p[t.nr:])
+			}
+			column := func(j int) []float32 { return w[(j0+j)*col:][:k] }
+			j := 0
+			for ; j+4 <= cols; j += 4 {
+				move4(p[t.nr+j:], column(j), column(j+1), column(j+2), column(j+3), t.nr)
+			}
+			for ; j < cols; j++ {
+				move1(p[t.nr+j:], column(j), t.nr)
+			}
+			continue
+		}
 		for i := range k {
 			to := p[(i+1)*t.nr : (i+2)*t.nr]
 			if col == 1 {

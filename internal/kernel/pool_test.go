@@ -1,10 +1,14 @@
 package kernel
 
 import (
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
 type counter struct {
@@ -81,5 +85,39 @@ func BenchmarkPool(b *testing.B) {
 	c := &counter{seen: make([]atomic.Int32, 8), workers: make([]atomic.Int32, 2)}
 	for b.Loop() {
 		p.Run(8, 1, c)
+	}
+}
+
+// convRun is a convolution as the engine runs it: a scratch per worker.
+type convRun struct {
+	conv     *ConvF32
+	dst, src []float32
+	scratch  [][]byte
+}
+
+func (c *convRun) RunUnits(worker, lo, hi int) {
+	c.conv.Run(c.dst, c.src, nil, c.scratch[worker], lo, hi)
+}
+
+func TestConvF32ThroughPool(t *testing.T) {
+	r := rand.New(rand.NewPCG(101, 102))
+	p := NewPool(3)
+	defer p.Close()
+	for range 60 {
+		s := randomShape(r)
+		conv, err := NewConvF32(cpu.Best(), s, normals(r, s.weightLen()), nil, Act{Kind: ActSiLU}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &convRun{conv: conv, dst: make([]float32, s.outLen()), src: normals(r, s.inLen())}
+		for range p.Threads() {
+			c.scratch = append(c.scratch, make([]byte, conv.ScratchBytes()))
+		}
+		want := make([]float32, s.outLen())
+		conv.Run(want, c.src, nil, c.scratch[0], 0, conv.Units())
+		p.Run(conv.Units(), 1, c)
+		if !slices.Equal(c.dst, want) {
+			t.Fatalf("%s %+v: differs on three threads", conv.Name(), s)
+		}
 	}
 }
