@@ -43,3 +43,21 @@ func BenchmarkMobileNetV2U8(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRowSumsU8 times a pointwise convolution with and without a zero point
+// of the weights.
+func BenchmarkRowSumsU8(b *testing.B) {
+	s := conv(1, 14, 14, 96, 576, 1, 1, 1, 1, 0, 1)
+	for _, zero := range [][]int32{nil, {9}} {
+		op, err := NewConvU8(cpu.Best(), s, make([]int8, s.weightLen()), QuantConv{Mult: []float32{1e-4}, Hi: 255, WeightZero: zero})
+		if err != nil {
+			b.Fatal(err)
+		}
+		src, dst, scratch := alignedBytes(s.inLen()), alignedBytes(s.outLen()), alignedBytes(op.ScratchBytes())
+		b.Run(fmt.Sprint(len(zero)), func(b *testing.B) {
+			for b.Loop() {
+				op.Run(dst, src, nil, scratch, 0, op.Units())
+			}
+		})
+	}
+}

@@ -178,80 +178,91 @@ func (c *u8ConvGemm) rows(out *u8Output, scratch []byte, m, n int, a unsafe.Poin
 	args.setOutput(q.OutZero, q.Lo, q.Hi)
 	if q.WeightZero != nil {
 		sums := int32s(scratch[c.atSum:], n)
-		for r := range sums {
-			sums[r] = 0
-			for _, off := range c.segOff {
-				if seg := unsafe.Add(a, r*aStride+off); c.full.wide {
-					sums[r] += sumOf(unsafe.Slice((*uint16)(seg), c.segLen))
-				} else {
-					sums[r] += sumOf(unsafe.Slice((*uint8)(seg), c.segLen))
-				}
-			}
+		clear(sums)
+		for _, off := range c.segOff {
+			c.full.addRows(sums, unsafe.Add(a, off), aStride, c.segLen)
 		}
 		args.rowSum = unsafe.Pointer(unsafe.SliceData(sums))
 	}
 	rowSum := args.rowSum
-	tile := int32s(scratch[c.atTile:], n*c.full.nr)
+	elem := 4 // bytes of an output value
+	if out.u8 != nil {
+		elem = 1
+	}
 	for i := range panels {
 		p := &panels[i]
-		args.a, args.b, args.rowSum = a, unsafe.Pointer(unsafe.SliceData(p.b)), rowSum
+		args.a, args.rowSum, args.b = a, rowSum, unsafe.Pointer(unsafe.SliceData(p.b))
 		args.start, args.colZero = unsafe.Pointer(unsafe.SliceData(p.start)), unsafe.Pointer(unsafe.SliceData(p.colZero))
 		if out.inZero != q.InZero {
-			dyn := int32s(scratch[c.atDyn:], p.kern.nr)
-			for j := range dyn {
-				dyn[j] = p.bias[j] - int32(out.inZero)*p.colSum[j]
-			}
-			args.start = unsafe.Pointer(unsafe.SliceData(dyn))
+			args.start = p.startFor(out.inZero, int32s(scratch[c.atDyn:], p.kern.nr))
 		}
 		args.cols, args.mask = p.cols, 1<<p.cols-1
 		at := m*s.OutStride + p.col
-		direct := !p.kern.whole || p.cols == p.kern.nr
 		switch {
-		case out.u8 != nil && direct:
-			args.mult = unsafe.Pointer(unsafe.SliceData(p.mult))
-			args.dst, args.dstRow = unsafe.Pointer(&out.u8[at]), s.OutStride
-			p.kern.tiles(&args, n)
 		case out.u8 != nil:
-			args.mult = unsafe.Pointer(unsafe.SliceData(p.mult))
-			args.dst, args.dstRow = unsafe.Pointer(unsafe.SliceData(tile)), p.kern.nr
-			p.kern.tiles(&args, n)
-			narrow := scratch[c.atTile:]
-			for r := range n {
-				copy(out.u8[at+r*s.OutStride:at+r*s.OutStride+p.cols], narrow[r*p.kern.nr:])
-			}
-		case out.i32 != nil && direct:
-			args.mult = nil
-			args.dst, args.dstRow = unsafe.Pointer(&out.i32[at]), 4*s.OutStride
-			p.kern.tiles(&args, n)
+			args.mult, args.dst = unsafe.Pointer(unsafe.SliceData(p.mult)), unsafe.Pointer(&out.u8[at])
+		case out.i32 != nil:
+			args.dst = unsafe.Pointer(&out.i32[at])
 		default:
-			args.mult = nil
-			if out.f32 != nil {
-				fm := float32s(scratch[c.atDyn+4*c.full.nr:], p.kern.nr)
-				fb := float32s(scratch[c.atDyn+8*c.full.nr:], p.kern.nr)
-				clear(fb)
-				for j := range p.cols {
-					fm[j] = channel(out.mult, p.col+j)
-				}
-				if out.bias != nil {
-					copy(fb, out.bias[p.col:p.col+p.cols])
-				}
-				args.floatMult, args.floatBias = unsafe.Pointer(unsafe.SliceData(fm)), unsafe.Pointer(unsafe.SliceData(fb))
-				if direct {
-					args.dst, args.dstRow = unsafe.Pointer(&out.f32[at]), 4*s.OutStride
-					p.kern.tiles(&args, n)
-					continue
-				}
-			}
-			args.dst, args.dstRow = unsafe.Pointer(unsafe.SliceData(tile)), 4*p.kern.nr
+			args.dst = unsafe.Pointer(&out.f32[at])
+			c.setFloat(&args, out, p, scratch)
+		}
+		args.dstRow = elem * s.OutStride
+		if !p.kern.whole || p.cols == p.kern.nr {
 			p.kern.tiles(&args, n)
-			for r := range n {
-				to := at + r*s.OutStride
-				if out.f32 != nil {
-					copy(out.f32[to:to+p.cols], float32s(scratch[c.atTile+4*r*p.kern.nr:], p.cols))
-				} else {
-					copy(out.i32[to:to+p.cols], tile[r*p.kern.nr:])
-				}
+			continue
+		}
+		// A kernel that stores all its columns does so in scratch.
+		pitch := elem * p.kern.nr
+		args.dst, args.dstRow = unsafe.Pointer(&scratch[c.atTile]), pitch
+		p.kern.tiles(&args, n)
+		for r := range n {
+			tile := scratch[c.atTile+r*pitch : c.atTile+(r+1)*pitch]
+			switch to := at + r*s.OutStride; {
+			case out.u8 != nil:
+				copy(out.u8[to:to+p.cols], tile)
+			case out.i32 != nil:
+				copy(out.i32[to:to+p.cols], int32s(tile, p.cols))
+			default:
+				copy(out.f32[to:to+p.cols], float32s(tile, p.cols))
 			}
+		}
+	}
+}
+
+// startFor fills dyn with the start values for another input zero point.
+func (p *u8Panel) startFor(inZero uint8, dyn []int32) unsafe.Pointer {
+	for j := range dyn {
+		dyn[j] = p.bias[j] - int32(inZero)*p.colSum[j]
+	}
+	return unsafe.Pointer(unsafe.SliceData(dyn))
+}
+
+// setFloat puts a panel's multipliers and biases for float output into scratch.
+func (c *u8ConvGemm) setFloat(args *u8GemmArgs, out *u8Output, p *u8Panel, scratch []byte) {
+	mult := float32s(scratch[c.atDyn+4*c.full.nr:], p.kern.nr)
+	bias := float32s(scratch[c.atDyn+8*c.full.nr:], p.kern.nr)
+	clear(bias)
+	for j := range p.cols {
+		mult[j] = channel(out.mult, p.col+j)
+	}
+	if out.bias != nil {
+		copy(bias, out.bias[p.col:p.col+p.cols])
+	}
+	args.floatMult, args.floatBias = unsafe.Pointer(unsafe.SliceData(mult)), unsafe.Pointer(unsafe.SliceData(bias))
+}
+
+// addRows adds the n values of each row to its sum.
+//
+//go:noinline
+func (k *u8Gemm) addRows(sums []int32, a unsafe.Pointer, stride, n int) {
+	if k.asm >= 0 {
+		addRowsAsm(k.wide, unsafe.Pointer(unsafe.SliceData(sums)), a, len(sums), stride, n)
+		return
+	}
+	for r := range sums {
+		for _, v := range unsafe.Slice((*uint8)(unsafe.Add(a, r*stride)), n) {
+			sums[r] += int32(v)
 		}
 	}
 }
@@ -297,14 +308,6 @@ func fill(p []uint8, v uint8) {
 	for n := 1; n < len(p); n *= 2 {
 		copy(p[n:], p[:n])
 	}
-}
-
-func sumOf[T uint8 | uint16](p []T) int32 {
-	var s int32
-	for _, v := range p {
-		s += int32(v)
-	}
-	return s
 }
 
 // int32s views the first n int32 of 4-aligned scratch.
