@@ -91,9 +91,18 @@ var functions = map[string]func(float32) float32{
 	"Erf":        func(x float32) float32 { return float32(math.Erf(float64(x))) },
 }
 
+var minusOne, one = []float32{-1}, []float32{1}
+
 func lowerFunction(l *lowerer, n *graph.Node) string {
 	if !isF32(n.In(0)) {
 		return fmt.Sprintf("%v has no kernel", n.In(0).Type.DType)
+	}
+	level := l.level
+	switch n.Op {
+	case "Neg":
+		return l.elementwise(n, "binary mul", func(dst, src []float32) { kernel.Mul.Apply(level, dst, src, minusOne) })
+	case "Reciprocal":
+		return l.elementwise(n, "binary rdiv", func(dst, src []float32) { kernel.RDiv.Apply(level, dst, src, one) })
 	}
 	f := functions[n.Op]
 	return l.elementwise(n, "map", func(dst, src []float32) {

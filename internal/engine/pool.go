@@ -108,25 +108,48 @@ func wholeWindow(xs []int) *window {
 }
 
 // lowerReduceMean is a global pool where the mean goes over all positions of a tensor
-// with channels, and a mean over rows where it goes over the last dimensions.
+// with channels, and a mean of rows where it goes over the last dimensions.
 func lowerReduceMean(l *lowerer, n *graph.Node) string {
-	x := n.In(0)
+	const none = "a mean over these axes has no kernel"
+	x, axes := n.In(0), n.In(1)
 	xs, _ := x.Type.Static()
-	axes := n.In(1)
-	if !isF32(x) || axes == nil || axes.Const == nil || len(xs) < 3 || len(xs) > 4 {
-		return "a mean over these axes has no kernel"
+	if !isF32(x) || axes == nil || axes.Const == nil || axes.Const.Len() == 0 {
+		return none
 	}
-	spatial := make([]bool, len(xs))
+	reduced := make([]bool, len(xs))
+	first := len(xs)
 	for _, a := range axes.Const.Ints() {
 		if a < 0 {
 			a += int64(len(xs))
 		}
-		spatial[a] = true
+		reduced[a] = true
+		first = min(first, int(a))
 	}
-	for i, s := range spatial {
-		if s != (i >= 2) {
-			return "a mean over these axes has no kernel"
+	for _, r := range reduced[first:] {
+		if !r {
+			return none
 		}
 	}
-	return l.pool(n, wholeWindow(xs), kernel.Pooling{})
+	if first == 2 && (len(xs) == 3 || len(xs) == 4) && !l.first(x).plain() {
+		return l.pool(n, wholeWindow(xs), kernel.Pooling{})
+	}
+	size := 1
+	for _, d := range xs[first:] {
+		size *= d
+	}
+	in := l.plain(x)
+	ys, _ := n.Outputs[0].Type.Static()
+	out := l.make(n.Outputs[0], tensor.Strides(ys), nil)
+	l.add(&step{name: nodeName(n), op: n.Op, kernel: "mean of rows", reads: []*ref{in}, writes: []*ref{out}, units: in.len() / size,
+		run: func(s *Session, _, lo, hi int) {
+			x, y := s.f32(in), s.f32(out)
+			for u := lo; u < hi; u++ {
+				sum := 0.0
+				for _, v := range x[u*size : (u+1)*size] {
+					sum += float64(v)
+				}
+				y[u] = float32(sum / float64(size))
+			}
+		}})
+	return ""
 }
