@@ -51,6 +51,8 @@ func init() {
 		rnnOps(),
 		attentionOps(),
 		rotaryOps(),
+		detectOps(),
+		imageOps(),
 	)
 }
 
