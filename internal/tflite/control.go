@@ -1,0 +1,4 @@
+package tflite
+
+func ifThen(o *operation)    { o.unsupported("control flow") }
+func whileLoop(o *operation) { o.unsupported("control flow") }

@@ -1,0 +1,3 @@
+package tflite
+
+func sequenceLSTM(o *operation) { o.unsupported("recurrent networks") }
