@@ -1,0 +1,294 @@
+// Package dataset opens everything that `--data` takes: image folders, archives of them,
+// idx, npz, npy and csv files, wav folders, raw tensors listed by a csv, and a
+// dataset.yaml that says what cannot be guessed. It turns samples into model inputs by a
+// Preprocess that is inferred where the model tells and listed as candidates where it
+// does not.
+//
+// Everything read is hostile until checked: archives are bounded in members and bytes,
+// paths cannot leave their folder, images are bounded in pixels before they are decoded.
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// Kind tells what samples are before preprocessing.
+type Kind uint8
+
+// Kinds of samples.
+const (
+	Images  Kind = iota + 1
+	Tensors      // numbers in a known shape
+	Raw          // bytes whose type and shape the model's input decides
+	Audio        // mono samples in -1..1
+)
+
+func (k Kind) String() string {
+	return [...]string{"nothing", "images", "tensors", "raw tensors", "audio clips"}[k]
+}
+
+// Options steer Open.
+type Options struct {
+	Spec  string // path of a dataset.yaml; "" uses the one inside the folder, if any
+	Limit int    // use at most so many samples, spread evenly; 0 = all
+}
+
+// Dataset is an indexed set of samples, labelled or not. It is safe for concurrent use.
+type Dataset struct {
+	kind    Kind
+	name    string
+	n       int
+	labels  []int // nil when there are none
+	classes []string
+	load    func(i int) (*sample, error)
+	train   *Dataset
+	spec    *Spec
+	notes   []string
+	close   func() error
+}
+
+// sample is one item as stored; exactly one of img, t, raw, pcm is set.
+type sample struct {
+	img  image.Image
+	t    *tensor.Tensor
+	raw  []byte
+	pcm  []float32
+	rate int
+}
+
+// Len returns the number of samples.
+func (d *Dataset) Len() int { return d.n }
+
+// Kind returns what samples are.
+func (d *Dataset) Kind() Kind { return d.kind }
+
+// HasLabels reports whether every sample has a class.
+func (d *Dataset) HasLabels() bool { return d.labels != nil }
+
+// Label returns the class of sample i as the data numbers it; the model may number
+// classes with an offset (Preprocess.LabelOffset).
+func (d *Dataset) Label(i int) int { return d.labels[i] }
+
+// Classes returns class names where they are known, indexed by label.
+func (d *Dataset) Classes() []string { return d.classes }
+
+// NumClasses returns one more than the largest label, or the number of names if larger.
+func (d *Dataset) NumClasses() int {
+	n := len(d.classes)
+	for _, l := range d.labels {
+		n = max(n, l+1)
+	}
+	return n
+}
+
+// Calibration returns the disjoint training part of the source, nil when it has none.
+func (d *Dataset) Calibration() *Dataset { return d.train }
+
+// Close releases open archives.
+func (d *Dataset) Close() error {
+	if d.train != nil {
+		_ = d.train.Close()
+	}
+	if d.close != nil {
+		return d.close()
+	}
+	return nil
+}
+
+// Describe says in one line what was found and how labels were assigned.
+func (d *Dataset) Describe() string {
+	s := fmt.Sprintf("%s: %d %s", d.name, d.n, d.kind)
+	if d.labels != nil {
+		s += fmt.Sprintf(" in %d classes", d.distinct())
+	} else {
+		s += " without labels"
+	}
+	for _, n := range d.notes {
+		s += "; " + n
+	}
+	return s
+}
+
+func (d *Dataset) distinct() int {
+	seen := map[int]bool{}
+	for _, l := range d.labels {
+		seen[l] = true
+	}
+	return len(seen)
+}
+
+// Subset returns a view of the given samples, in that order.
+func (d *Dataset) Subset(index []int) *Dataset {
+	c := *d
+	c.train, c.close = nil, nil
+	c.n = len(index)
+	c.load = func(i int) (*sample, error) { return d.load(index[i]) }
+	if d.labels != nil {
+		c.labels = make([]int, len(index))
+		for i, k := range index {
+			c.labels[i] = d.labels[k]
+		}
+	}
+	return &c
+}
+
+// Spread returns n indices spread evenly over the samples after a seeded shuffle, in
+// ascending order: a fair, reproducible selection.
+func (d *Dataset) Spread(n int, seed uint64) []int {
+	p := rand.New(rand.NewPCG(seed, 0x5eed)).Perm(d.n)
+	p = p[:min(n, d.n)]
+	slices.Sort(p)
+	return p
+}
+
+// Open reads the index of the data at path; samples are read when asked for.
+func Open(name string, o Options) (*Dataset, error) {
+	d, err := open(name, o)
+	if err != nil {
+		return nil, fmt.Errorf("data %s: %w", name, err)
+	}
+	d.name = filepath.Base(name)
+	if d.n == 0 {
+		return nil, fmt.Errorf("data %s: holds no samples", name)
+	}
+	if o.Limit > 0 && o.Limit < d.n {
+		train, cl := d.train, d.close
+		d = d.Subset(d.Spread(o.Limit, 1))
+		d.train, d.close = train, cl
+	}
+	return d, nil
+}
+
+func open(name string, o Options) (*Dataset, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, err
+	}
+	if info.IsDir() {
+		return openFolder(name, o)
+	}
+	lower := strings.ToLower(name)
+	switch {
+	case hasSuffix(lower, ".yaml", ".yml"):
+		return openSpec(filepath.Dir(name), name)
+	case hasSuffix(lower, ".zip", ".tar", ".tar.gz", ".tgz"):
+		f, err := openArchive(name)
+		if err != nil {
+			return nil, err
+		}
+		return fromFiles(f, o)
+	case hasSuffix(lower, ".npz"):
+		return openNPZ(name)
+	case hasSuffix(lower, ".npy"):
+		return openNPY(name)
+	case hasSuffix(lower, ".csv", ".tsv"):
+		return openCSV(name)
+	case isIDX(lower):
+		return openIDXFile(name)
+	}
+	return nil, errors.New("is of no known kind (want a folder, zip, tar.gz, npz, npy, csv, idx or a dataset.yaml)")
+}
+
+func hasSuffix(s string, list ...string) bool {
+	return slices.ContainsFunc(list, func(x string) bool { return strings.HasSuffix(s, x) })
+}
+
+// Names of the parts that a source may be divided into.
+var (
+	evalParts  = []string{"val", "validation", "test", "eval", "t10k"}
+	trainParts = []string{"train", "training", "calibration", "calib"}
+)
+
+// partOf returns the part that a file or folder name stands for.
+func partOf(name string, parts []string) bool {
+	base := strings.ToLower(path.Base(filepath.ToSlash(name)))
+	for _, ext := range []string{".tar.gz", ".tgz", ".tar", ".zip", ".npz", ".csv"} {
+		base = strings.TrimSuffix(base, ext)
+	}
+	return slices.Contains(parts, base)
+}
+
+func openFolder(dir string, o Options) (*Dataset, error) {
+	if o.Spec != "" {
+		return openSpec(dir, o.Spec)
+	}
+	for _, name := range []string{"dataset.yaml", "dataset.yml"} {
+		if p := filepath.Join(dir, name); fileExists(p) {
+			return openSpec(dir, p)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var eval, train string
+	idx := false
+	for _, e := range entries {
+		idx = idx || isIDX(strings.ToLower(e.Name()))
+		switch {
+		case partOf(e.Name(), evalParts):
+			eval = e.Name()
+		case partOf(e.Name(), trainParts):
+			train = e.Name()
+		}
+	}
+	if idx {
+		return openIDXFolder(dir, entries)
+	}
+	if eval != "" {
+		d, err := open(filepath.Join(dir, eval), Options{})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", eval, err)
+		}
+		d.notes = append(d.notes, "evaluated on "+eval)
+		if train != "" {
+			if d.train, err = open(filepath.Join(dir, train), Options{}); err != nil {
+				return nil, fmt.Errorf("%s: %w", train, err)
+			}
+			d.notes = append(d.notes, "calibrated on "+train)
+			d.adoptClasses()
+		}
+		return d, nil
+	}
+	f, err := openDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return fromFiles(f, o)
+}
+
+// adoptClasses gives both parts one numbering when each has names of its own.
+func (d *Dataset) adoptClasses() {
+	if len(d.classes) == 0 || len(d.train.classes) == 0 || slices.Equal(d.classes, d.train.classes) {
+		return
+	}
+	all := slices.Concat(d.classes, d.train.classes)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	for _, p := range []*Dataset{d, d.train} {
+		for i, l := range p.labels {
+			p.labels[i], _ = slices.BinarySearch(all, p.classes[l])
+		}
+		p.classes = all
+	}
+}
+
+func fileExists(p string) bool {
+	info, err := os.Stat(p)
+	return err == nil && info.Mode().IsRegular()
+}

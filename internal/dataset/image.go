@@ -1,0 +1,85 @@
+package dataset
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/gif"
+	_ "image/jpeg"
+	_ "image/png"
+
+	_ "golang.org/x/image/bmp"
+	"golang.org/x/image/draw"
+	_ "golang.org/x/image/tiff"
+	_ "golang.org/x/image/webp"
+)
+
+// maxPixels bounds an image before its pixels are decoded.
+const maxPixels = 100 << 20
+
+// decodeImage decodes jpeg, png, gif, bmp, tiff and webp. Orientation tags are not
+// applied: training pipelines rarely do.
+func decodeImage(b []byte) (image.Image, error) {
+	c, format, err := image.DecodeConfig(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	if c.Width <= 0 || c.Height <= 0 || c.Width > maxPixels/c.Height {
+		return nil, fmt.Errorf("%s of %dx%d pixels is empty or over the limit of %d pixels", format, c.Width, c.Height, maxPixels)
+	}
+	img, _, err := image.Decode(bytes.NewReader(b))
+	return img, err
+}
+
+// DecodeImage decodes an image file for a single run.
+func DecodeImage(b []byte) (image.Image, error) { return decodeImage(b) }
+
+// fitted brings img to w×h pixels as p says: Resize first scales the shorter side,
+// Crop cuts the centre, Stretch ignores the aspect, Letterbox pads at the right and bottom
+// with the fill value. Scaling is by a triangle filter whose support grows when shrinking
+// (golang.org/x/image/draw BiLinear), as PIL's bilinear resize does.
+func fitted(img image.Image, p *Preprocess) (*image.RGBA, error) {
+	b := img.Bounds()
+	w, h := p.Width, p.Height
+	if w <= 0 || h <= 0 || w > maxPixels/h {
+		return nil, fmt.Errorf("cannot fit an image to %dx%d pixels", w, h)
+	}
+	dst := image.NewRGBA(image.Rect(0, 0, w, h))
+	if b.Dx() == w && b.Dy() == h {
+		draw.Draw(dst, dst.Rect, img, b.Min, draw.Src)
+		return dst, nil
+	}
+	switch p.Fit {
+	case Stretch:
+		draw.BiLinear.Scale(dst, dst.Rect, img, b, draw.Src, nil)
+	case Letterbox:
+		for i := range dst.Pix {
+			dst.Pix[i] = p.Fill
+			if i%4 == 3 {
+				dst.Pix[i] = 255
+			}
+		}
+		sw, sh := w, b.Dy()*w/b.Dx()
+		if sh > h {
+			sw, sh = b.Dx()*h/b.Dy(), h
+		}
+		draw.BiLinear.Scale(dst, image.Rect(0, 0, max(1, sw), max(1, sh)), img, b, draw.Src, nil)
+	case Crop:
+		scaled := img
+		short := min(b.Dx(), b.Dy())
+		if want := max(p.Resize, max(w, h)); p.Resize > 0 && short != p.Resize || b.Dx() < w || b.Dy() < h {
+			sw, sh := max(w, b.Dx()*want/short), max(h, b.Dy()*want/short)
+			if sw > maxPixels/sh {
+				return nil, errors.New("image is too elongated to be scaled")
+			}
+			s := image.NewRGBA(image.Rect(0, 0, sw, sh))
+			draw.BiLinear.Scale(s, s.Rect, img, b, draw.Src, nil)
+			scaled = s
+		}
+		sb := scaled.Bounds()
+		at := image.Pt(sb.Min.X+(sb.Dx()-w)/2, sb.Min.Y+(sb.Dy()-h)/2)
+		draw.Draw(dst, dst.Rect, scaled, at, draw.Src)
+	}
+	return dst, nil
+}

@@ -1,0 +1,393 @@
+package dataset
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// Fit says how an image of another size comes to the model's.
+type Fit string
+
+// Ways to fit an image.
+const (
+	Crop      Fit = "crop"      // scale the shorter side, cut the centre
+	Stretch   Fit = "stretch"   // scale both sides independently
+	Letterbox Fit = "letterbox" // scale to fit inside, fill the rest
+)
+
+// MetaKey is the metadata key under which a model file carries its Preprocess as JSON.
+const MetaKey = "edgewise.preprocess"
+
+// Preprocess turns a sample into the model's input. A stored value v (a pixel 0..255, a
+// tensor element, an audio sample) becomes real = (v/Divide - Mean)/Std; where the
+// model's input is an integer type, real is quantized by QScale and QZero.
+type Preprocess struct {
+	Shape  []int  `json:"shape"` // of the model input, batch 1 included
+	DType  string `json:"dtype"`
+	Layout string `json:"layout,omitempty"` // NCHW or NHWC, for images
+	Width  int    `json:"width,omitempty"`
+	Height int    `json:"height,omitempty"`
+	// Channels is 1 (luma) or 3.
+	Channels int       `json:"channels,omitempty"`
+	Fit      Fit       `json:"fit,omitempty"`
+	Resize   int       `json:"resize,omitempty"` // shorter side before cropping, 0 = as small as covers
+	Fill     uint8     `json:"fill,omitempty"`
+	BGR      bool      `json:"bgr,omitempty"`
+	Divide   float32   `json:"divide"`
+	Mean     []float32 `json:"mean,omitempty"` // one per channel, or one for all
+	Std      []float32 `json:"std,omitempty"`
+	Rate     int       `json:"rate,omitempty"`   // Hz, for audio
+	QScale   float32   `json:"qscale,omitempty"` // integer inputs: q = real/QScale + QZero
+	QZero    int       `json:"qzero,omitempty"`
+	Stored   bool      `json:"stored,omitempty"` // samples already lie on the integer input's grid
+
+	LabelOffset int      `json:"label_offset,omitempty"`
+	Why         []string `json:"why,omitempty"` // where each fact comes from
+}
+
+// scaling is one of the customary ways to bring pixels to numbers.
+type scaling struct {
+	name      string
+	divide    float32
+	mean, std []float32
+}
+
+var scalings = []scaling{
+	{"x/127.5-1", 127.5, []float32{1}, nil},
+	{"x/255", 255, nil, nil},
+	{"raw 0..255", 1, nil, nil},
+	{"ImageNet mean and std", 255, []float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225}},
+}
+
+// String describes the preprocessing in one line.
+func (p Preprocess) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s", p.DType, tensor.FormatShape(p.Shape))
+	if p.Layout != "" {
+		order := "RGB"
+		if p.BGR {
+			order = "BGR"
+		}
+		if p.Channels == 1 {
+			order = "grey"
+		}
+		fmt.Fprintf(&b, " %s %s, %s", p.Layout, order, p.Fit)
+		if p.Resize > 0 {
+			fmt.Fprintf(&b, " after shorter side to %d", p.Resize)
+		}
+	}
+	fmt.Fprintf(&b, ", %s", p.formula())
+	if p.Rate > 0 {
+		fmt.Fprintf(&b, ", %d Hz", p.Rate)
+	}
+	if p.LabelOffset != 0 {
+		fmt.Fprintf(&b, ", model class = label%+d", p.LabelOffset)
+	}
+	return b.String()
+}
+
+func (p Preprocess) formula() string {
+	if p.Stored {
+		return "stored integers as they are"
+	}
+	s := "x"
+	if p.Divide != 1 {
+		s = "x/" + strconv.FormatFloat(float64(p.Divide), 'g', -1, 32)
+	}
+	if len(p.Mean) > 0 || len(p.Std) > 0 {
+		s = "(" + s + " - " + list(p.Mean, "0") + ") / " + list(p.Std, "1")
+	}
+	if p.QScale != 0 {
+		s += fmt.Sprintf(", quantized by scale %g zero %d", p.QScale, p.QZero)
+	}
+	return s
+}
+
+func list(v []float32, def string) string {
+	if len(v) == 0 {
+		return def
+	}
+	s := make([]string, len(v))
+	for i, x := range v {
+		s[i] = strconv.FormatFloat(float64(x), 'g', -1, 32)
+	}
+	return strings.Join(s, " ")
+}
+
+// JSON returns the form that Meta carries under MetaKey.
+func (p Preprocess) JSON() string {
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // plain fields
+	}
+	return string(b)
+}
+
+// Target is what is known of a model for inferring its preprocessing.
+type Target struct {
+	Input   *graph.Value
+	Scale   float32 // quantization of an integer input, or of the QuantizeLinear right after a float one; 0 = none
+	Zero    int
+	Outputs int // number of classes of the model's output; 0 = unknown
+	Meta    map[string]string
+}
+
+// Infer lists the ways in which samples of d may become inputs of the model, the most
+// likely first. One candidate means that the model or a specification tells; several
+// should be tried on labelled samples.
+func Infer(t Target, d *Dataset) ([]Preprocess, error) {
+	shape := inputShape(t.Input.Type.Shape)
+	if shape == nil {
+		return nil, fmt.Errorf("input %s: its rank is not known, so samples cannot be shaped for it", t.Input)
+	}
+	base := Preprocess{Shape: shape, DType: t.Input.Type.DType.String(), Divide: 1}
+	integer := t.Input.Type.DType == tensor.Int8 || t.Input.Type.DType == tensor.Uint8
+	if integer {
+		base.QScale, base.QZero = t.Scale, t.Zero
+	}
+	base.offset(t, d)
+	if s := t.Meta[MetaKey]; s != "" {
+		var p Preprocess
+		if err := json.Unmarshal([]byte(s), &p); err == nil && p.valid() == nil && slices.Equal(p.Shape, shape) {
+			p.Why = []string{"the model file carries it"}
+			p.DType = base.DType
+			return []Preprocess{p}, nil
+		}
+	}
+	var out []Preprocess
+	var err error
+	switch d.kind {
+	case Images:
+		out, err = inferImages(base, t, d, integer)
+	case Audio:
+		out = []Preprocess{base.audio(d)}
+	default:
+		out = []Preprocess{base.arrays(t, d, integer)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if err := out[i].override(d.spec); err != nil {
+			return nil, err
+		}
+		if err := out[i].valid(); err != nil {
+			return nil, err
+		}
+	}
+	if d.spec != nil && d.spec.Preprocess != nil {
+		out = out[:1]
+	}
+	return out, nil
+}
+
+// inputShape replaces unknown sizes: 1 for the batch, 224 for image sides.
+func inputShape(s graph.Shape) []int {
+	if s == nil {
+		return nil
+	}
+	out := make([]int, len(s))
+	for i, d := range s {
+		switch {
+		case i == 0 && len(s) > 1:
+			out[i] = 1
+		case d.Known():
+			out[i] = d.Size
+		case len(s) == 4 && i == 1:
+			out[i] = 3
+		case len(s) == 4:
+			out[i] = 224
+		default:
+			out[i] = 1
+		}
+	}
+	return out
+}
+
+func (p *Preprocess) offset(t Target, d *Dataset) {
+	if t.Outputs <= 1 || d.labels == nil {
+		return
+	}
+	classes := d.NumClasses()
+	switch {
+	case t.Outputs == 1001 && classes > 990 && classes <= 1000, t.Outputs == classes+1 && classes > 2:
+		p.LabelOffset = 1
+		p.Why = append(p.Why, fmt.Sprintf("label offset 1: %d outputs for %d labels, so class 0 is background", t.Outputs, classes))
+	}
+}
+
+func inferImages(base Preprocess, t Target, d *Dataset, integer bool) ([]Preprocess, error) {
+	s := base.Shape
+	p := base
+	channels := func(n int) bool { return n == 1 || n == 3 }
+	switch {
+	case len(s) == 4 && channels(s[1]) && !(channels(s[3]) && s[3] < s[1]):
+		p.Layout, p.Channels, p.Height, p.Width = "NCHW", s[1], s[2], s[3]
+	case len(s) == 4 && channels(s[3]):
+		p.Layout, p.Channels, p.Height, p.Width = "NHWC", s[3], s[1], s[2]
+	case len(s) == 3 && channels(s[0]):
+		p.Layout, p.Channels, p.Height, p.Width = "NCHW", s[0], s[1], s[2]
+	default:
+		return nil, fmt.Errorf("input %s does not look like an image (want N×C×H×W or N×H×W×C with 1 or 3 channels)", t.Input)
+	}
+	p.Why = append(p.Why, p.Layout+" from the input's shape")
+	p.Fit = Crop
+	if first, err := d.load(0); err != nil {
+		return nil, err
+	} else if b := first.img.Bounds(); b.Dx() != p.Width || b.Dy() != p.Height {
+		short := min(b.Dx(), b.Dy())
+		switch want := max(p.Width, p.Height); {
+		case p.Width != p.Height:
+			p.Fit = Stretch
+		case want >= 64 && short > want:
+			p.Resize = int(math.Round(float64(want) / 0.875))
+			p.Why = append(p.Why, "centre crop of 87.5 %, the custom for classifiers")
+		}
+	}
+	set := func(c scaling, why string) Preprocess {
+		q := p
+		q.Divide, q.Mean, q.Std = c.divide, c.mean, c.std
+		if p.Channels == 1 && len(q.Mean) == 3 {
+			q.Mean, q.Std = []float32{0.1307}, []float32{0.3081} // MNIST's own
+		}
+		q.Why = append(slices.Clone(p.Why), why)
+		return q
+	}
+	if m, err := strconv.ParseFloat(t.Meta["tflite.normalization.mean"], 32); err == nil {
+		if sd, err := strconv.ParseFloat(t.Meta["tflite.normalization.std"], 32); err == nil && sd != 0 && !integer {
+			return []Preprocess{set(scaling{"", 1, []float32{float32(m)}, []float32{float32(sd)}}, "mean and std from the file's metadata")}, nil
+		}
+	}
+	if t.Scale > 0 {
+		lo, hi := float64(-t.Zero)*float64(t.Scale), float64(255-t.Zero)*float64(t.Scale)
+		if t.Input.Type.DType == tensor.Int8 {
+			lo, hi = float64(-128-t.Zero)*float64(t.Scale), float64(127-t.Zero)*float64(t.Scale)
+		}
+		near := func(a, b float64) bool { return math.Abs(lo-a) < 0.03*(b-a) && math.Abs(hi-b) < 0.03*(b-a) }
+		why := fmt.Sprintf("the input's quantization covers %.3g..%.3g", lo, hi)
+		switch {
+		case near(-1, 1):
+			return []Preprocess{set(scalings[0], why)}, nil
+		case near(0, 1):
+			return []Preprocess{set(scalings[1], why)}, nil
+		case near(0, 255):
+			return []Preprocess{set(scalings[2], why)}, nil
+		case near(-128, 127):
+			return []Preprocess{set(scaling{"", 1, []float32{128}, nil}, why)}, nil
+		}
+	}
+	if integer && t.Scale <= 0 {
+		p.QScale, p.QZero = 1, 0
+		if t.Input.Type.DType == tensor.Int8 {
+			p.QZero = -128
+		}
+		return []Preprocess{set(scalings[2], "integer input without a scale takes pixels as they are")}, nil
+	}
+	var out []Preprocess
+	for _, c := range scalings {
+		out = append(out, set(c, c.name))
+	}
+	return out, nil
+}
+
+func (p Preprocess) audio(d *Dataset) Preprocess {
+	if first, err := d.load(0); err == nil {
+		p.Rate = first.rate
+	}
+	p.Why = append(p.Why, "samples in -1..1 at the files' own rate, cut or padded with silence to the input's length")
+	return p
+}
+
+func (p Preprocess) arrays(t Target, d *Dataset, integer bool) Preprocess {
+	first, err := d.load(0)
+	if err != nil {
+		return p
+	}
+	stored := integer && (first.raw != nil || first.t != nil && (first.t.DType() == tensor.Int8 || first.t.DType() == tensor.Uint8))
+	switch {
+	case stored:
+		p.Stored = true
+		p.Why = append(p.Why, "samples and input are 8-bit integers")
+	case d.spec != nil && d.spec.Scale != 0:
+		p.Divide, p.Mean = 1/d.spec.Scale, []float32{float32(d.spec.Zero) * d.spec.Scale}
+		p.Why = append(p.Why, "scale and zero from dataset.yaml")
+	default:
+		p.Why = append(p.Why, "values as they are stored")
+	}
+	return p
+}
+
+// override applies what dataset.yaml says.
+func (p *Preprocess) override(s *Spec) error {
+	if s == nil {
+		return nil
+	}
+	if s.LabelOffset != nil {
+		p.LabelOffset = *s.LabelOffset
+	}
+	o := s.Preprocess
+	if o == nil {
+		return nil
+	}
+	p.Why = append(p.Why, "preprocess from dataset.yaml")
+	if o.Layout != "" && o.Layout != p.Layout {
+		return fmt.Errorf("dataset.yaml says layout %s, but the model's input %v is %s", o.Layout, p.Shape, p.Layout)
+	}
+	p.Resize, p.Fill, p.BGR = o.Resize, o.Fill, o.Order == "bgr"
+	if o.Crop > 0 && (o.Crop != p.Width || o.Crop != p.Height) {
+		return fmt.Errorf("dataset.yaml crops to %d, but the model's input is %dx%d", o.Crop, p.Width, p.Height)
+	}
+	if o.Fit != "" {
+		p.Fit = Fit(o.Fit)
+	}
+	p.Divide, p.Mean, p.Std = 1, o.Mean, o.Std
+	if o.Divide != 0 {
+		p.Divide = o.Divide
+	}
+	if o.Rate > 0 {
+		p.Rate = o.Rate
+	}
+	return nil
+}
+
+func (p *Preprocess) valid() error {
+	if _, err := tensor.NumElements(p.Shape); err != nil {
+		return err
+	}
+	d, err := tensor.ParseDType(p.DType)
+	if err != nil {
+		return err
+	}
+	if d.Bits() < 8 || d.IsComplex() {
+		return fmt.Errorf("an input of type %v cannot be fed from files", d)
+	}
+	for _, v := range [][]float32{p.Mean, p.Std} {
+		if len(v) > 1 && len(v) != p.Channels {
+			return fmt.Errorf("%d means or deviations for %d channels", len(v), p.Channels)
+		}
+	}
+	if p.Divide == 0 || slices.Contains(p.Std, 0) {
+		return fmt.Errorf("preprocessing divides by zero")
+	}
+	if p.Layout != "" {
+		if n := p.Width * p.Height * p.Channels; p.Channels != 1 && p.Channels != 3 || n < 1 || n != product(p.Shape) {
+			return fmt.Errorf("an image of %dx%dx%d does not fill the input %v", p.Width, p.Height, p.Channels, p.Shape)
+		}
+	}
+	return nil
+}
+
+func product(s []int) int {
+	n := 1
+	for _, d := range s {
+		n *= d
+	}
+	return n
+}

@@ -1,0 +1,253 @@
+package dataset
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// table is a csv file with or without a header.
+type table struct {
+	name   string
+	header []string // nil when the first row is data
+	rows   [][]string
+}
+
+const maxRows = 10_000_000
+
+func readTable(r io.Reader, name string) (*table, error) {
+	c := csv.NewReader(r)
+	c.FieldsPerRecord = -1
+	c.LazyQuotes = true
+	c.TrimLeadingSpace = true
+	if strings.HasSuffix(strings.ToLower(name), ".tsv") {
+		c.Comma = '\t'
+	}
+	t := &table{name: filepath.Base(name)}
+	width := 0
+	for {
+		row, err := c.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
+		}
+		if len(t.rows) == 0 && t.header == nil && width == 0 {
+			width = len(row)
+			if isHeader(row) {
+				t.header = row
+				continue
+			}
+		}
+		if len(row) != width {
+			return nil, fmt.Errorf("%s: row %d has %d fields, the first has %d", t.name, len(t.rows)+1, len(row), width)
+		}
+		if len(t.rows) == maxRows {
+			return nil, fmt.Errorf("%s: more than %d rows", t.name, maxRows)
+		}
+		t.rows = append(t.rows, row)
+	}
+	if len(t.rows) == 0 {
+		return nil, fmt.Errorf("%s: has no rows", t.name)
+	}
+	return t, nil
+}
+
+// isHeader takes a row for a header when no field is a number or a file name.
+func isHeader(row []string) bool {
+	for _, f := range row {
+		f = strings.TrimSpace(f)
+		if _, err := strconv.ParseFloat(f, 64); err == nil {
+			return false
+		}
+		ext := strings.ToLower(filepath.Ext(f))
+		if slices.Contains(imageExt, ext) || slices.Contains(audioExt, ext) || slices.Contains(rawExt, ext) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *table) title(col int) string {
+	if t.header != nil {
+		return strconv.Quote(t.header[col])
+	}
+	return strconv.Itoa(col + 1)
+}
+
+// column returns the first column with one of the names, -1 when there is none.
+func (t *table) column(names ...string) int {
+	for _, n := range names {
+		for i, h := range t.header {
+			if strings.EqualFold(strings.TrimSpace(h), n) {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// byName resolves a column given by its title or 1-based number.
+func (t *table) byName(name string) (int, error) {
+	if i := t.column(name); i >= 0 {
+		return i, nil
+	}
+	if k, err := strconv.Atoi(name); err == nil && k >= 1 && k <= len(t.rows[0]) {
+		return k - 1, nil
+	}
+	return 0, fmt.Errorf("there is no column %q (columns: %v)", name, t.header)
+}
+
+func (t *table) fileColumn(known map[string]string, want string) (int, error) {
+	if want != "" {
+		return t.byName(want)
+	}
+	best, hits := -1, 0
+	for c := range t.rows[0] {
+		n := 0
+		for _, row := range t.rows {
+			if _, ok := known[strings.TrimSpace(row[c])]; ok {
+				n++
+			}
+		}
+		if n > hits {
+			best, hits = c, n
+		}
+	}
+	if best < 0 {
+		return 0, errNotATable
+	}
+	return best, nil
+}
+
+// labelColumn picks the column of class labels: by its title, else the last column of
+// whole numbers with more than one value, else the last column of few distinct words.
+func (t *table) labelColumn(fileCol int, want string) (int, error) {
+	if want != "" {
+		return t.byName(want)
+	}
+	numeric := func(c int) bool {
+		for _, row := range t.rows {
+			if v, err := strconv.Atoi(strings.TrimSpace(row[c])); err != nil || v < 0 || v >= 1<<20 {
+				return false
+			}
+		}
+		return true
+	}
+	distinct := func(c int) int {
+		seen := map[string]bool{}
+		for _, row := range t.rows {
+			seen[row[c]] = true
+		}
+		return len(seen)
+	}
+	for _, name := range []string{"label", "class_index", "class_id", "index", "target", "y", "class", "category", "digit"} {
+		if c := t.column(name); c >= 0 && c != fileCol {
+			return c, nil
+		}
+	}
+	for c, h := range t.header {
+		h = strings.ToLower(h)
+		if c != fileCol && numeric(c) && (strings.Contains(h, "index") || strings.Contains(h, "label") || strings.Contains(h, "class")) {
+			return c, nil
+		}
+	}
+	best := -1
+	for c := range t.rows[0] {
+		if c != fileCol && numeric(c) && (distinct(c) > 1 || best < 0) {
+			best = c
+		}
+	}
+	if best >= 0 {
+		return best, nil
+	}
+	for c := range t.rows[0] {
+		if k := distinct(c); c != fileCol && k > 1 && 2*k <= len(t.rows) {
+			best = c
+		}
+	}
+	return best, nil
+}
+
+// openCSV reads one sample per row: features in the numeric columns, the class in the
+// label column when there is one.
+func openCSV(name string) (*Dataset, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	t, err := readTable(io.LimitReader(f, maxArchiveBytes), name)
+	if err != nil {
+		return nil, err
+	}
+	return t.features("")
+}
+
+func (t *table) features(labelName string) (*Dataset, error) {
+	label := -1
+	if labelName != "" {
+		c, err := t.byName(labelName)
+		if err != nil {
+			return nil, err
+		}
+		label = c
+	} else if t.header != nil {
+		label = t.column("label", "class", "target", "y", "class_index", "class_id", "category")
+	}
+	d := &Dataset{kind: Tensors, n: len(t.rows)}
+	width := len(t.rows[0])
+	if label >= 0 {
+		class := make([]string, len(t.rows))
+		for i, row := range t.rows {
+			class[i] = strings.TrimSpace(row[label])
+		}
+		d.classes, d.labels = numbered(class)
+		d.notes = append(d.notes, "labels from column "+t.title(label))
+		width--
+	} else {
+		d.notes = append(d.notes, "no label column found (a header with \"label\" or a dataset.yaml names it)")
+	}
+	if width == 0 {
+		return nil, fmt.Errorf("%s: has no feature columns", t.name)
+	}
+	all := tensor.New(tensor.Float32, len(t.rows), width)
+	for i, row := range t.rows {
+		k := 0
+		for c, f := range row {
+			if c == label {
+				continue
+			}
+			v, err := strconv.ParseFloat(strings.TrimSpace(f), 32)
+			if err != nil {
+				return nil, fmt.Errorf("%s: row %d, column %s: %q is not a number", t.name, i+1, t.title(c), f)
+			}
+			all.F32()[i*width+k] = float32(v)
+			k++
+		}
+	}
+	d.load = rowsOf(all)
+	return d, nil
+}
+
+// rowsOf serves the slices of t along its first axis.
+func rowsOf(t *tensor.Tensor) func(i int) (*sample, error) {
+	shape := t.Shape()[1:]
+	size := t.SizeBytes() / max(1, t.Dim(0))
+	return func(i int) (*sample, error) {
+		row, err := tensor.FromBytes(t.DType(), shape, t.Bytes()[i*size:(i+1)*size])
+		if err != nil {
+			return nil, err
+		}
+		return &sample{t: row}, nil
+	}
+}
