@@ -113,7 +113,6 @@ func evalConvTranspose(e *Eval) error {
 		return err
 	}
 	shape, _ := s.Static()
-	out := e.Make(x.DType(), shape)
 	p := &placed{in: x.Shape()[2:], out: shape[2:], kernel: win.kernel, stride: win.stride, dilation: win.dilation, lo: win.lo}
 	g := p.cube()
 	group := int(e.Attrs().Int("group", 1))
@@ -121,7 +120,7 @@ func evalConvTranspose(e *Eval) error {
 	perIn, perOut := cin/group, cout/group
 	src, weights, bias := x.Floats(), w.Floats(), e.bias(2, cout)
 	in, vol, kernel := volume(p.in), volume(p.out), volume(p.kernel)
-	y := make([]float64, out.Len())
+	y := e.scratch(shape...)
 	for n := range x.Dim(0) {
 		for m := range cout {
 			plane := y[(n*cout+m)*vol:][:vol]

@@ -17,6 +17,9 @@ func cumulative(name string, neutral int64, f arithmetic) Def {
 		axis := e.Axis(e.Int(1), x.Rank())
 		exclusive, reverse := e.Attrs().Int("exclusive", 0) != 0, e.Attrs().Int("reverse", 0) != 0
 		out := e.Result(0, x.DType(), x.Shape()...)
+		if x.Len() == 0 {
+			return nil
+		}
 		outer, n, inner := splitAt(x.Shape(), axis)
 		for o := range outer {
 			for k := range inner {

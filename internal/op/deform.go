@@ -48,7 +48,7 @@ func evalDeformConv(e *Eval) error {
 	h, width := c.in[0], c.in[1]
 	perIn, perOut, perOffset := c.cin/c.group, c.cout/c.group, c.cin/groups
 	src, weights, bias := x.Floats(), w.Floats(), e.bias(3, c.cout)
-	y := make([]float64, volume(c.shape))
+	y := e.scratch(c.shape...)
 	for n := range c.batch {
 		for ch := range c.cin {
 			plane := src[(n*c.cin+ch)*h*width:][:h*width]
@@ -149,10 +149,10 @@ func evalCol2Im(e *Eval) error {
 		e.Fail("input %v does not hold %v blocks of %v", x, p.out, block)
 	}
 	channels := x.Dim(1) / taps
-	out := e.Make(x.DType(), append([]int{x.Dim(0), channels}, image...))
+	shape := append([]int{x.Dim(0), channels}, image...)
 	plane, places := volume(image), positions(p.out)
 	strides, tap := tensor.Strides(image), positions(block)
-	acc := make([]float64, out.Len())
+	acc := e.scratch(shape...)
 	for row := range x.Dim(0) * x.Dim(1) {
 		base := row / taps * plane
 		for l, at := range places {
@@ -167,7 +167,7 @@ func evalCol2Im(e *Eval) error {
 			}
 		}
 	}
-	e.store(0, x.DType(), acc, out.Shape()...)
+	e.store(0, x.DType(), acc, shape...)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -18,6 +19,9 @@ func einsumOps() []Def {
 // broadcast dimensions. Inside, those dimensions are labels too: ellipsisLabel - i is
 // the i-th of them from the right.
 const ellipsisLabel = -1
+
+// maxEinsum bounds the products of one evaluation, which would not end otherwise.
+const maxEinsum = 1 << 36
 
 // equation is a parsed Einsum for operands of given ranks.
 type equation struct {
@@ -160,11 +164,15 @@ func einsumMACs(c *Infer) int64 {
 	if err != nil {
 		return 0
 	}
-	n := int64(1)
+	space := make([]int, 0, len(size))
 	for _, d := range size {
-		n *= int64(max(d.Size, 0))
+		space = append(space, max(d.Size, 0))
 	}
-	return n
+	n, err := tensor.NumElements(space)
+	if err != nil {
+		return math.MaxInt64
+	}
+	return int64(n)
 }
 
 // evalEinsum walks the space of all labels, output labels outside, and multiplies one
@@ -200,8 +208,8 @@ func evalEinsum(e *Eval) error {
 	for i, l := range labels {
 		space[i] = size[l]
 	}
-	if _, err := tensor.NumElements(space); err != nil {
-		return err
+	if n, err := tensor.NumElements(space); err != nil || n > maxEinsum {
+		e.Fail("equation %q spans %v: too many products", e.Attrs().String("equation", ""), space)
 	}
 	out := e.Make(e.T(0).DType(), space[:len(q.out)])
 	e.Set(0, out)
@@ -212,6 +220,9 @@ func evalEinsum(e *Eval) error {
 	}
 	exact := out.DType().IsInt()
 	for o := range out.Len() {
+		if err := e.Ctx.Err(); err != nil {
+			return err
+		}
 		sum, isum := 0.0, int64(0)
 		for range inner {
 			f, n := 1.0, int64(1)

@@ -68,6 +68,16 @@ func (e *Eval) scalar(i int, def float64) float64 {
 	return t.Float(0)
 }
 
+// scratch returns n zeros to accumulate in, failing the evaluation when they would take
+// more than MaxEvalBytes.
+func (e *Eval) scratch(shape ...int) []float64 {
+	n, err := tensor.NumElements(shape)
+	if err != nil || n > MaxEvalBytes/8 {
+		e.Fail("%v numbers to accumulate in would be over the limit of %d bytes", shape, int64(MaxEvalBytes))
+	}
+	return make([]float64, n)
+}
+
 // arithmetic is a function of two numbers, given for each way of computing.
 type arithmetic struct {
 	float  func(a, b float64) float64

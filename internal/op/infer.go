@@ -24,6 +24,10 @@ type Facts struct {
 // foldLimit bounds the elements of a tensor that inference computes ahead.
 const foldLimit = 1 << 14
 
+// foldMACs bounds the work of computing one: small tensors can still span a large
+// product.
+const foldMACs = 1 << 24
+
 // Known returns the contents of v if they are a constant or were computed during
 // inference, else nil.
 func (f *Facts) Known(v *graph.Value) *tensor.Tensor {
@@ -178,6 +182,9 @@ func (f *Facts) fold(d *Def, n *graph.Node) {
 		if k, err := tensor.NumElements(s); err != nil || k > foldLimit {
 			return
 		}
+	}
+	if d.MACs != nil && d.MACs(&Infer{Node: n, facts: f}) > foldMACs {
+		return
 	}
 	e := &Eval{Node: n, In: in, Out: make([]Value, len(n.Outputs)), Ctx: context.Background()}
 	if Evaluate(e) != nil {

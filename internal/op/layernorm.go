@@ -93,7 +93,7 @@ func evalLayerNorm(e *Eval) error {
 	size, stats := e.layers(x)
 	eps := attrFloat(e.Attrs(), "epsilon", 1e-5)
 	v := x.Floats()
-	means, invs := make([]float64, volume(stats)), make([]float64, volume(stats))
+	means, invs := e.scratch(stats...), e.scratch(stats...)
 	for r := range means {
 		means[r], invs[r] = standardize(v[r*size:][:size], eps)
 	}
@@ -109,7 +109,7 @@ func evalRMSNorm(e *Eval) error {
 	x := e.float(0)
 	size, stats := e.layers(x)
 	v := x.Floats()
-	invs := make([]float64, volume(stats))
+	invs := e.scratch(stats...)
 	for r := range invs {
 		invs[r] = scaleToUnit(v[r*size:][:size], attrFloat(e.Attrs(), "epsilon", 1e-5))
 	}
@@ -160,7 +160,7 @@ func skipNorm(beta, bias int, rms bool) func(*Eval) error {
 		size := x.Dim(-1)
 		stats := slices.Clone(x.Shape())
 		stats[len(stats)-1] = 1
-		means, invs := make([]float64, volume(stats)), make([]float64, volume(stats))
+		means, invs := e.scratch(stats...), e.scratch(stats...)
 		eps := attrFloat(e.Attrs(), "epsilon", 1e-12)
 		for r := range means {
 			if row := v[r*size:][:size]; rms {

@@ -31,7 +31,11 @@ func newBlocked(a graph.Attrs) (*blocked, error) {
 	case block < 8 || block > math.MaxInt32 || block&(block-1) != 0:
 		return nil, fmt.Errorf("block_size=%d is not a power of two of at least 8", block)
 	}
-	return &blocked{int(k), int(n), int(bits), int(block), int((k + block - 1) / block)}, nil
+	b := &blocked{int(k), int(n), int(bits), int(block), int((k + block - 1) / block)}
+	if _, err := tensor.NumElements([]int{b.n, b.blocks, b.block, b.bits}); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 func inferMatMulNBits(c *Infer) error {

@@ -116,7 +116,7 @@ func evalGroupNorm(e *Eval) error {
 	x := e.float(0)
 	_, channels, _ := e.channels(x, 1, 2)
 	groups := int(e.Attrs().Int("num_groups", 1))
-	if groups < 1 || channels%groups != 0 {
+	if groups < 1 || groups > channels || channels%groups != 0 {
 		e.Fail("num_groups=%d does not divide %d channels", groups, channels)
 	}
 	return e.groupNorm(x, groups, attrFloat(e.Attrs(), "epsilon", 1e-5))
@@ -195,7 +195,7 @@ func evalMeanVariance(e *Eval) error {
 	}
 	g := e.over(x, axes, false, true)
 	index := make([]int, x.Len())
-	sum, square := make([]float64, volume(g.shape)), make([]float64, volume(g.shape))
+	sum, square := e.scratch(g.shape...), e.scratch(g.shape...)
 	v, n := x.Floats(), float64(g.count)
 	for i := range index {
 		index[i] = g.next()

@@ -60,8 +60,8 @@ func inferPool(c *Infer) error {
 	return nil
 }
 
-// maxTaps bounds the cells that the windows of one plane may cover.
-const maxTaps = 1 << 28
+// maxCells bounds the cells that the windows of one plane may cover together.
+const maxCells = 1 << 27
 
 // pool places the window of a pooling node over input 0.
 func (e *Eval) pool(x *tensor.Tensor) (*placed, []int) {
@@ -77,36 +77,58 @@ func (e *Eval) pool(x *tensor.Tensor) (*placed, []int) {
 		e.Fail("%w", err)
 	}
 	shape := append([]int{x.Dim(0), x.Dim(1)}, p.out...)
-	n, err := tensor.NumElements(append(slices.Clone(p.out), p.kernel...))
-	if err != nil || n > maxTaps {
-		e.Fail("windows of shape %v at %v places are too many", p.kernel, p.out)
+	if n, err := tensor.NumElements(p.out); err != nil || n > maxCells {
+		e.Fail("windows at %v places are too many", p.out)
+	}
+	if p.cells() > maxCells {
+		e.Fail("windows of shape %v at %v places are too large", p.kernel, p.out)
 	}
 	return p, shape
+}
+
+// taps returns the taps from, to that lie inside the input in dimension d when the
+// window is at place o, and how many lie inside it or its padding.
+func (p *placed) taps(d, o int) (from, to, padded int) {
+	off := o*p.stride[d] - p.lo[d]
+	from, to = valid(p.kernel[d], p.in[d], p.dilation[d], off)
+	room := p.in[d] + p.hi[d] - off
+	padded = min(p.kernel[d], (room+p.dilation[d]-1)/p.dilation[d])
+	return from, max(from, to), max(padded, 0)
+}
+
+// cells returns how many cells all windows cover together.
+func (p *placed) cells() float64 {
+	n := 1.0
+	for d := range p.in {
+		sum := 0.0
+		for o := range p.out[d] {
+			from, to, _ := p.taps(d, o)
+			sum += float64(to - from)
+		}
+		n *= sum
+	}
+	return n
 }
 
 // windows lists, for every output position of a plane, the flat indices of the input
 // cells that its window covers; padded counts the cells that lie in the plane or in
 // its padding.
 func (p *placed) windows() (cells [][]int, padded []int) {
-	outs, taps := positions(p.out), positions(p.kernel)
 	strides := tensor.Strides(p.in)
-	cells, padded = make([][]int, len(outs)), make([]int, len(outs))
-	for o, at := range outs {
-		for _, tap := range taps {
-			flat, inside, within := 0, true, true
-			for d := range p.in {
-				i := at[d]*p.stride[d] - p.lo[d] + tap[d]*p.dilation[d]
-				inside = inside && i >= 0 && i < p.in[d]
-				within = within && i < p.in[d]+p.hi[d]
-				flat += i * strides[d]
+	for _, at := range positions(p.out) {
+		window, count := []int{0}, 1
+		for d, o := range at {
+			from, to, n := p.taps(d, o)
+			count *= n
+			var next []int
+			for _, base := range window {
+				for k := from; k < to; k++ {
+					next = append(next, base+(o*p.stride[d]-p.lo[d]+k*p.dilation[d])*strides[d])
+				}
 			}
-			if inside {
-				cells[o] = append(cells[o], flat)
-			}
-			if within {
-				padded[o]++
-			}
+			window = next
 		}
+		cells, padded = append(cells, window), append(padded, count)
 	}
 	return cells, padded
 }

@@ -118,6 +118,9 @@ func evalQLinearSoftmax(e *Eval) error {
 		n, inner = n*inner, 1
 	}
 	out := e.Result(0, qy.dtype, x.Shape()...)
+	if x.Len() == 0 {
+		return nil
+	}
 	v := make([]float64, n)
 	for o := range outer {
 		for k := range inner {

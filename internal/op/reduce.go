@@ -49,7 +49,7 @@ func reduce(name string, r reducer) Def {
 				return evalReduceInt(e, out, x, g, exact)
 			}
 		}
-		acc, n := make([]float64, out.Len()), float64(g.count)
+		acc, n := e.scratch(g.shape...), float64(g.count)
 		for i := range acc {
 			acc[i] = r.init
 		}
@@ -130,7 +130,7 @@ func evalReduceInt(e *Eval, out, x *tensor.Tensor, g *reduction, r *intReducer) 
 func evalLogSumExp(e *Eval) error {
 	x, g := e.reduction()
 	out := e.Result(0, x.DType(), g.shape...)
-	peak, sum := make([]float64, out.Len()), make([]float64, out.Len())
+	peak, sum := e.scratch(g.shape...), e.scratch(g.shape...)
 	for i := range peak {
 		peak[i] = math.Inf(-1)
 	}
@@ -268,6 +268,9 @@ func evalArg(better func(order int) bool) func(*Eval) error {
 		outer, n, inner := splitAt(x.Shape(), axis)
 		if n == 0 && len(out) > 0 {
 			e.Fail("axis %d of data %v is empty", axis, x)
+		}
+		if len(out) == 0 {
+			return nil
 		}
 		order := orderOf(x, x)
 		for o := range outer {

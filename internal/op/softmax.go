@@ -36,6 +36,9 @@ func inferAlongAxis(c *Infer) error {
 // eachVector calls f with every vector of x along axis, to be changed in place, and
 // stores the result into out.
 func eachVector(out, x *tensor.Tensor, axis int, f func(v []float64)) {
+	if x.Len() == 0 {
+		return // sizes beside a zero may be of any magnitude
+	}
 	outer, n, inner := splitAt(x.Shape(), axis)
 	v := make([]float64, n)
 	for o := range outer {
