@@ -103,20 +103,12 @@ func u8TapsGo(k *u8Depthwise, a *u8TapArgs) {
 	var acc [64]int32
 	for x := range a.pixels {
 		copy(acc[:n], unsafe.Slice((*int32)(a.start), n))
-		for t, tap := range a.taps[:a.groups*g] {
-			tap = unsafe.Add(tap, x*a.srcStep)
-			w := unsafe.Add(a.w, t/g*n*4)
-			for p := range n {
-				c := k.channelAt(p)
-				if c >= a.cols {
-					continue
-				}
-				v := int32(*(*uint8)(unsafe.Add(tap, c)))
-				if k.wide {
-					acc[p] += v * int32(*(*int16)(unsafe.Add(w, 2*(p*2+t%2))))
-				} else {
-					acc[p] += v * int32(*(*int8)(unsafe.Add(w, p*4+t%4)))
-				}
+		for i := range a.groups {
+			w := unsafe.Add(a.w, i*n*4)
+			if taps := a.taps[i*g : (i+1)*g]; k.lanes == 1 && !k.wide {
+				addTaps((*[16]int32)(acc[:]), taps, x*a.srcStep, (*[64]int8)(w), a.cols)
+			} else {
+				k.addTaps(acc[:n], taps, x*a.srcStep, w, a.cols)
 			}
 		}
 		for p := range n {
@@ -128,6 +120,35 @@ func u8TapsGo(k *u8Depthwise, a *u8TapArgs) {
 			default:
 				r := Requant{*(*float32)(unsafe.Add(a.mult, 4*p)), uint8(a.zero), uint8(a.lo), uint8(a.hi)}
 				*(*uint8)(unsafe.Add(dst, c)) = r.Apply(acc[p])
+			}
+		}
+	}
+}
+
+// addTaps adds a group of four taps to 16 channels, which stand in order.
+func addTaps(acc *[16]int32, taps []unsafe.Pointer, at int, w *[64]int8, cols int) {
+	t0, t1 := unsafe.Slice((*uint8)(unsafe.Add(taps[0], at)), cols), unsafe.Slice((*uint8)(unsafe.Add(taps[1], at)), cols)
+	t2, t3 := unsafe.Slice((*uint8)(unsafe.Add(taps[2], at)), cols), unsafe.Slice((*uint8)(unsafe.Add(taps[3], at)), cols)
+	t1, t2, t3 = t1[:len(t0)], t2[:len(t0)], t3[:len(t0)]
+	for c := range min(len(t0), 16) {
+		v := w[4*c : 4*c+4 : 4*c+4]
+		acc[c] += int32(t0[c])*int32(v[0]) + int32(t1[c])*int32(v[1]) + int32(t2[c])*int32(v[2]) + int32(t3[c])*int32(v[3])
+	}
+}
+
+// addTaps adds a group of taps in the order of any kernel.
+func (k *u8Depthwise) addTaps(acc []int32, taps []unsafe.Pointer, at int, w unsafe.Pointer, cols int) {
+	for t, tap := range taps {
+		for p := range acc {
+			c := k.channelAt(p)
+			if c >= cols {
+				continue
+			}
+			v := int32(*(*uint8)(unsafe.Add(tap, at+c)))
+			if k.wide {
+				acc[p] += v * int32(*(*int16)(unsafe.Add(w, 2*(p*2+t))))
+			} else {
+				acc[p] += v * int32(*(*int8)(unsafe.Add(w, p*4+t)))
 			}
 		}
 	}
