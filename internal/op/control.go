@@ -164,11 +164,15 @@ func inferLoop(c *Infer) error {
 		trips.Size = int(m[0])
 	}
 	for i := range c.Node.Outputs {
+		t := body.Outputs[1+i].Type.Clone()
 		if i < n {
-			c.Set(i, carried[i])
+			// An optional may go in and what it holds come out.
+			if carried[i].Kind != graph.KindOptional || t.Kind == graph.KindTensor {
+				t = carried[i]
+			}
+			c.Set(i, t)
 			continue
 		}
-		t := body.Outputs[1+i].Type.Clone()
 		if t.Kind == graph.KindTensor && t.Shape != nil {
 			t.Shape = slices.Insert(t.Shape, 0, trips)
 		}
