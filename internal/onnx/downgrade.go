@@ -40,6 +40,7 @@ func init() {
 	axes := []downgrade{{18, inputToAttr("axes", 1)}}
 	layout := []downgrade{{14, dropDefault("layout", 0)}}
 	downgrades = map[string][]downgrade{
+		"Attention":          {{24, noInput(6)}},
 		"AveragePool":        {{19, dropOnes("dilations")}},
 		"BatchNormalization": {{14, dropDefault("training_mode", 0)}},
 		"Cast":               {{24, dropString("round_mode", "up")}, {19, dropDefault("saturate", 1)}},
@@ -50,6 +51,7 @@ func init() {
 		"GridSample":         {{20, gridSampleOldMode}},
 		"LSTM":               layout,
 		"LpPool":             {{18, dropOnes("dilations")}, {18, dropDefault("ceil_mode", 0)}},
+		"OptionalHasElement": {{18, wantInput(0)}},
 		"Pad":                {{19, notString("mode", "wrap")}, {18, noInput(3)}},
 		"QuantizeLinear":     {{23, dropDefault("precision", 0)}, {21, dropOutputType(2)}, {21, dropDefault("block_size", 0)}, {19, dropDefault("saturate", 1)}},
 		"RNN":                layout,
@@ -71,68 +73,6 @@ func init() {
 		"Shape":           {{15, dropDefault("start", 0)}, {15, noAttr("end")}},
 		"Split":           {{18, splitEqually}},
 	}
-}
-
-// typeSince returns the opset from which values of type d may flow.
-func typeSince(d tensor.DType) int64 {
-	switch d {
-	case tensor.Float8E4M3FN, tensor.Float8E4M3FNUZ, tensor.Float8E5M2, tensor.Float8E5M2FNUZ:
-		return 19
-	case tensor.Int4, tensor.Uint4:
-		return 21
-	case tensor.Float4E2M1:
-		return 23
-	case tensor.Float8E8M0:
-		return 24
-	case tensor.Int2, tensor.Uint2:
-		return 25
-	}
-	return MinOpset
-}
-
-// smallIntSince lists operators that took 8- and 16-bit integers later than others.
-var smallIntSince = map[string]int64{
-	"Add": 14, "Sub": 14, "Mul": 14, "Div": 14, "Relu": 14, "QuantizeLinear": 21, "DequantizeLinear": 21,
-}
-
-// since returns the least opset that can express n.
-func since(n *graph.Node) (int64, error) {
-	if n.Domain != "" {
-		return MinOpset, nil
-	}
-	v := max(introduced[n.Op], MinOpset)
-	var why error
-	raise := func(to int64, err error) {
-		if to > v {
-			v, why = to, err
-		}
-	}
-	for _, list := range [][]*graph.Value{n.Inputs, n.Outputs} {
-		for _, x := range list {
-			if x == nil {
-				continue
-			}
-			raise(typeSince(x.Type.DType), fmt.Errorf("%v values", x.Type.DType))
-			switch x.Type.DType {
-			case tensor.Int16, tensor.Uint16:
-				raise(smallIntSince[n.Op], fmt.Errorf("%v values", x.Type.DType))
-			case tensor.Int8, tensor.Uint8:
-				if s := smallIntSince[n.Op]; s < 21 {
-					raise(s, fmt.Errorf("%v values", x.Type.DType))
-				}
-			}
-		}
-	}
-	for _, d := range downgrades[n.Op] {
-		if d.below > v {
-			trial := *n
-			trial.Attrs, trial.Inputs, trial.Outputs = n.Attrs.Clone(), slices.Clone(n.Inputs), slices.Clone(n.Outputs)
-			if err := d.apply(&trial); err != nil {
-				raise(d.below, err)
-			}
-		}
-	}
-	return v, why
 }
 
 // LeastOpset returns the least operator set, from MinOpset on, that can express g.
@@ -312,6 +252,15 @@ func noInput(i int) func(*graph.Node) error {
 	return func(n *graph.Node) error {
 		if n.In(i) != nil {
 			return fmt.Errorf("input %s", op.Of(n).InputName(i))
+		}
+		return nil
+	}
+}
+
+func wantInput(i int) func(*graph.Node) error {
+	return func(n *graph.Node) error {
+		if n.In(i) == nil {
+			return fmt.Errorf("an absent input %s", op.Of(n).InputName(i))
 		}
 		return nil
 	}
