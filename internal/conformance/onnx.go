@@ -51,6 +51,9 @@ func RunONNX(t *testing.T, run Executor, ledger *Ledger) {
 			continue // a set of cases need not have every suite
 		}
 		t.Run(suite, func(t *testing.T) {
+			if suite == "light" && testing.Short() {
+				t.Skip("whole networks take too long for -short")
+			}
 			for _, c := range cases {
 				t.Run(c.name, func(t *testing.T) {
 					total[suite]++
@@ -178,7 +181,7 @@ func runSet(run Executor, g *graph.Graph, set dataSet) error {
 		if err != nil {
 			return err
 		}
-		if err := sameValue(got[i], want); err != nil {
+		if err := sameValue(got[i], want, leeway(inputs)); err != nil {
 			if random(g) && sameForm(got[i], want) {
 				continue
 			}
@@ -228,7 +231,7 @@ func kindOf(v op.Value) graph.Type {
 	return graph.Type{}
 }
 
-func sameValue(got, want op.Value) error {
+func sameValue(got, want op.Value, atol float64) error {
 	switch want := want.(type) {
 	case *tensor.Tensor:
 		if o, ok := got.(op.Optional); ok {
@@ -238,14 +241,14 @@ func sameValue(got, want op.Value) error {
 		if !ok {
 			return fmt.Errorf("is a %T, want %v", got, want)
 		}
-		return sameTensor(g, want)
+		return sameTensor(g, want, atol)
 	case op.Sequence:
 		g, ok := got.(op.Sequence)
 		if !ok || len(g.Elems) != len(want.Elems) {
 			return fmt.Errorf("is a %T of %d elements, want a sequence of %d", got, len(g.Elems), len(want.Elems))
 		}
 		for i, e := range want.Elems {
-			if err := sameTensor(g.Elems[i], e); err != nil {
+			if err := sameTensor(g.Elems[i], e, atol); err != nil {
 				return fmt.Errorf("element %d: %w", i, err)
 			}
 		}
@@ -254,13 +257,13 @@ func sameValue(got, want op.Value) error {
 		g, ok := got.(op.Optional)
 		switch {
 		case !ok && want.Value != nil:
-			return sameValue(got, want.Value)
+			return sameValue(got, want.Value, atol)
 		case (g.Value == nil) != (want.Value == nil):
 			return fmt.Errorf("is %v, want %v", got, want)
 		case want.Value == nil:
 			return nil
 		}
-		return sameValue(g.Value, want.Value)
+		return sameValue(g.Value, want.Value, atol)
 	}
 	return fmt.Errorf("the expected value is a %T", want)
 }
@@ -276,25 +279,38 @@ func random(g *graph.Graph) bool {
 	return found
 }
 
+// leeway returns the absolute tolerance for what comes of inputs. The JPEG standard
+// leaves a decoder's inverse transform free by one step per sample (ITU-T T.83), which
+// the conversion to RGB makes two.
+func leeway(inputs []op.Value) float64 {
+	for _, v := range inputs {
+		t, ok := v.(*tensor.Tensor)
+		if ok && t.DType() == tensor.Uint8 && strings.HasPrefix(string(t.Bytes()), "\xff\xd8\xff") {
+			return 2
+		}
+	}
+	return onnxATol
+}
+
 func sameForm(got, want op.Value) bool {
 	a, ok := got.(*tensor.Tensor)
 	b, ok2 := want.(*tensor.Tensor)
 	return ok && ok2 && a.DType() == b.DType() && slices.Equal(a.Shape(), b.Shape())
 }
 
-func sameTensor(got, want *tensor.Tensor) error {
+func sameTensor(got, want *tensor.Tensor, atol float64) error {
 	if got == nil {
 		return fmt.Errorf("is missing, want %v", want)
 	}
 	if got.DType() != want.DType() || !slices.Equal(got.Shape(), want.Shape()) {
 		return fmt.Errorf("is %v, want %v", got, want)
 	}
-	rtol, atol := onnxRTol, onnxATol
+	rtol := onnxRTol
 	switch want.DType() {
 	case tensor.Float16:
-		rtol, atol = 2e-3, 1e-4
+		rtol, atol = 2e-3, max(atol, 1e-4)
 	case tensor.BFloat16:
-		rtol, atol = 1.0/64, 1e-3
+		rtol, atol = 1.0/64, max(atol, 1e-3)
 	}
 	// Where large terms cancel, the expected value itself is rounded to a step of
 	// the largest.
