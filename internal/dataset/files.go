@@ -17,8 +17,8 @@ import (
 // Limits on what is taken from folders and archives.
 const (
 	maxFiles        = 5_000_000
-	maxFileBytes    = 256 << 20 // of one file, unpacked
-	maxArchiveBytes = 4 << 30   // of a tar, unpacked; its members are kept in memory
+	maxFileBytes    = 64 << 20 // of one file, unpacked
+	maxArchiveBytes = 4 << 30  // of a tar, unpacked; its members are kept in memory
 )
 
 // files is a read-only tree: names are slash-separated, relative and sorted.

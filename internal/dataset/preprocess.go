@@ -273,6 +273,14 @@ func inferImages(base Preprocess, t Target, d *Dataset, integer bool) ([]Preproc
 		near := func(a, b float64) bool { return math.Abs(lo-a) < 0.03*(b-a) && math.Abs(hi-b) < 0.03*(b-a) }
 		why := fmt.Sprintf("the input's quantization covers %.3g..%.3g", lo, hi)
 		switch {
+		case integer && (near(-1, 1) || near(0, 1) || near(0, 255) || near(-128, 127)):
+			// Its 256 steps are the 256 pixel values: rounding through real numbers would
+			// only blur them.
+			p.QScale, p.QZero = 1, 0
+			if t.Input.Type.DType == tensor.Int8 {
+				p.QZero = -128
+			}
+			return []Preprocess{set(scalings[2], why+", one step a pixel value")}, nil
 		case near(-1, 1):
 			return []Preprocess{set(scalings[0], why)}, nil
 		case near(0, 1):
