@@ -174,11 +174,8 @@ func evalPRelu(e *Eval) error {
 		},
 		unsigned: func(v, _ uint64) uint64 { return v },
 	}
-	out := e.combine(f, x, slope)
-	if out.Len() != x.Len() || out.Rank() != x.Rank() {
-		e.Fail("slope %v does not broadcast to X %v", slope, x)
-	}
-	e.Set(0, out)
+	e.mustBroadcast(slope, x)
+	e.Set(0, e.combine(f, x, slope))
 	return nil
 }
 
@@ -197,7 +194,11 @@ func biasThen(f func(float64) float64) func(*Eval) error {
 	return func(e *Eval) error {
 		x := e.float(0)
 		if e.Has(1) {
+			e.mustBroadcast(e.T(1), x)
 			x = e.combine(arithmetic{float: addFloat}, x, e.float(1))
+			if x.Rank() != e.T(0).Rank() || x.Len() != e.T(0).Len() {
+				e.Fail("bias %v does not broadcast to %v", e.T(1), e.T(0))
+			}
 		}
 		apply(e.Result(0, x.DType(), x.Shape()...), x, f)
 		return nil

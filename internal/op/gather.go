@@ -318,7 +318,7 @@ func evalCompress(e *Eval) error {
 		shape = slices.Clone(x.Shape())
 	}
 	var keep []int
-	for i, take := range tensor.Data[bool](e.T(1)) {
+	for i, take := range e.bools(1) {
 		if take {
 			if i >= size {
 				return fmt.Errorf("condition selects entry %d of an axis of size %d", i, size)

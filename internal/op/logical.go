@@ -82,9 +82,17 @@ func (e *Eval) sameType(a, b int) {
 	}
 }
 
+// bools returns input i, which must hold truth values.
+func (e *Eval) bools(i int) []bool {
+	if t := e.T(i); t.DType() != tensor.Bool {
+		e.Fail("input %s is %v, want bool", e.inputName(i), t)
+	}
+	return tensor.Data[bool](e.T(i))
+}
+
 func logical(name string, f func(a, b bool) bool) Def {
 	return Def{Name: name, In: "A B", Out: "C", Infer: inferBroadcast(tensor.Bool), Eval: func(e *Eval) error {
-		a, b := tensor.Data[bool](e.T(0)), tensor.Data[bool](e.T(1))
+		a, b := e.bools(0), e.bools(1)
 		e.pairwise(tensor.Bool, func(out *tensor.Tensor, i, ia, ib int) {
 			tensor.Data[bool](out)[i] = f(a[ia], b[ib])
 		})
@@ -93,9 +101,9 @@ func logical(name string, f func(a, b bool) bool) Def {
 }
 
 func evalNot(e *Eval) error {
-	x := e.T(0)
-	out := tensor.Data[bool](e.Result(0, tensor.Bool, x.Shape()...))
-	for i, v := range tensor.Data[bool](x) {
+	x := e.bools(0)
+	out := tensor.Data[bool](e.Result(0, tensor.Bool, e.T(0).Shape()...))
+	for i, v := range x {
 		out[i] = !v
 	}
 	return nil
@@ -213,7 +221,7 @@ func evalWhere(e *Eval) error {
 	}
 	out := e.Result(0, x.DType(), shape...)
 	ic, ix, iy := newBroadcastIndex(cond.Shape(), shape), newBroadcastIndex(x.Shape(), shape), newBroadcastIndex(y.Shape(), shape)
-	take := tensor.Data[bool](cond)
+	take := e.bools(0)
 	for i := range out.Len() {
 		c, a, b := ic.next(), ix.next(), iy.next()
 		if take[c] {

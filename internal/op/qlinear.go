@@ -143,6 +143,9 @@ func evalQGemm(e *Eval) error {
 	if !a.DType().IsInt() || !b.DType().IsInt() {
 		e.Fail("operands %v and %v are not integers", a, b)
 	}
+	if b.Rank() != 2 {
+		e.Fail("input %s must be a matrix, it is %v", e.inputName(3), b)
+	}
 	n := b.Dim(-1)
 	if e.Attrs().Int("transB", 0) != 0 {
 		n = b.Dim(0)

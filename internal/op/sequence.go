@@ -310,6 +310,8 @@ func (e *Eval) stack(in []*tensor.Tensor, axis int64) *tensor.Tensor {
 	return e.concat(parts, int64(a))
 }
 
+var errNoOptionalType = errors.New("an Optional without input needs the attribute type")
+
 func inferOptional(c *Infer) error {
 	if c.Has(0) {
 		c.Set(0, graph.OptionalOf(c.Type(0)))
@@ -317,17 +319,20 @@ func inferOptional(c *Infer) error {
 	}
 	t, ok := c.Attrs()["type"].(graph.Type)
 	if !ok {
-		return errors.New("an Optional without input needs the attribute type")
+		return errNoOptionalType
 	}
 	c.Set(0, graph.OptionalOf(t))
 	return nil
 }
 
 func evalOptional(e *Eval) error {
-	if e.Has(0) {
+	switch _, typed := e.Attrs()["type"].(graph.Type); {
+	case e.Has(0):
 		e.Set(0, Optional{e.In[0]})
-	} else {
+	case typed:
 		e.Set(0, Optional{})
+	default:
+		return errNoOptionalType
 	}
 	return nil
 }

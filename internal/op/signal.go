@@ -60,8 +60,11 @@ type dftPlan struct {
 	inverse, onesided bool
 }
 
-// newDFTPlan resolves the attributes; given is dft_length, -1 when absent, and size the
-// size of the axis.
+// wholeAxis stands for a dft_length that is not given.
+const wholeAxis = math.MinInt64
+
+// newDFTPlan resolves the attributes; given is dft_length, or wholeAxis, and size
+// the size of the axis.
 func newDFTPlan(a graph.Attrs, rank int, axis, given int64, size, lastDim int) (*dftPlan, error) {
 	k, err := ResolveAxis(axis, rank)
 	if err != nil || k == rank-1 {
@@ -71,8 +74,8 @@ func newDFTPlan(a graph.Attrs, rank int, axis, given int64, size, lastDim int) (
 	if p.inverse && p.onesided {
 		p.length, p.parts = 2*(size-1), 1
 	}
-	if given >= 0 {
-		p.length = int(min(given, tensor.MaxElements))
+	if given != wholeAxis {
+		p.length = int(min(max(given, 0), tensor.MaxElements))
 	}
 	if p.length < 1 {
 		return nil, fmt.Errorf("a transform of length %d is not possible", p.length)
@@ -89,7 +92,7 @@ func newDFTPlan(a graph.Attrs, rank int, axis, given int64, size, lastDim int) (
 
 func inferDFT(c *Infer) error {
 	in := c.Shape(0)
-	axis, length := int64(-2), int64(-1)
+	axis, length := int64(-2), int64(wholeAxis)
 	unknown := in == nil
 	if c.Has(2) {
 		v, ok := c.KnownInts(2)
@@ -146,7 +149,7 @@ func evalDFT(e *Eval) error {
 	if x.Rank() < 2 || x.Dim(-1) != 1 && x.Dim(-1) != 2 {
 		return fmt.Errorf("input must end in an axis of 1 or 2 parts, it is %v", x)
 	}
-	axis, length := int64(-2), int64(-1)
+	axis, length := int64(-2), int64(wholeAxis)
 	if e.Has(2) {
 		axis = e.Int(2)
 	}
