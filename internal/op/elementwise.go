@@ -139,6 +139,14 @@ func zipF32(out []float32, a, b *tensor.Tensor, shape []int, f func(a, b float64
 	}
 }
 
+// mustBroadcast fails unless p broadcasts to the shape of x, leaving x as it is.
+func (e *Eval) mustBroadcast(p, x *tensor.Tensor) {
+	full, err := BroadcastShape(p.Shape(), x.Shape())
+	if err != nil || !slices.Equal(full, x.Shape()) {
+		e.Fail("%v does not broadcast to %v", p, x)
+	}
+}
+
 // binaryOp defines an operator on two operands of one type.
 func binaryOp(name string, f arithmetic) Def {
 	return Def{Name: name, In: "A B", Out: "C", Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {

@@ -67,18 +67,18 @@ func TestArithmetic(t *testing.T) {
 
 func TestArithmeticRefuses(t *testing.T) {
 	for want, f := range map[string][]*tensor.Tensor{
-		"Div: division by zero":   {vec[int32](1), vec[int32](0)},
-		"Mod: division by zero":   {vec[uint8](1), vec[uint8](0)},
-		"Add: differ in type":     {vec[int32](1), vec[float32](0)},
-		"Sub: broadcast":          {vec[float32](1, 2), vec[float32](1, 2, 3)},
-		"Mul: want numbers":       {vec(true), vec(true)},
-		"CumSum: out of range":    {vec[float32](1), tensor.Scalar[int64](1)},
-		"MatMul: inner sizes":     {vec[float32](1, 2), vec[float32](1, 2, 3)},
-		"Gemm: is not a matrix":   {vec[float32](1, 2), vec[float32](1, 2, 3)},
-		"SwiGLU: differ":          {vec[float32](1, 2), vec[float32](1)},
-		"PRelu: does not broad":   {vec[float32](-1), vec[float32](1, 2)},
-		"BitCast: cannot view":    {vec[float32](1)},
-		"Clip: want one float32 ": {vec[float32](1), vec[float32](1, 2)},
+		"Div: division by zero":     {vec[int32](1), vec[int32](0)},
+		"Mod: division by zero":     {vec[uint8](1), vec[uint8](0)},
+		"Add: differ in type":       {vec[int32](1), vec[float32](0)},
+		"Sub: broadcast":            {vec[float32](1, 2), vec[float32](1, 2, 3)},
+		"Mul: want numbers":         {vec(true), vec(true)},
+		"CumSum: out of range":      {vec[float32](1), tensor.Scalar[int64](1)},
+		"MatMul: inner sizes":       {vec[float32](1, 2), vec[float32](1, 2, 3)},
+		"Gemm: is not a matrix":     {vec[float32](1, 2), vec[float32](1, 2, 3)},
+		"SwiGLU: differ":            {vec[float32](1, 2), vec[float32](1)},
+		"PRelu: does not broadcast": {vec[float32](-1), vec[float32](1, 2)},
+		"BitCast: cannot view":      {vec[float32](1)},
+		"Clip: want one float32 ":   {vec[float32](1), vec[float32](1, 2)},
 	} {
 		name, msg, _ := strings.Cut(want, ": ")
 		attrs := graph.Attrs{}

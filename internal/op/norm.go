@@ -29,7 +29,7 @@ func (e *Eval) channels(x *tensor.Tensor, params ...int) (batch, channels, plane
 	}
 	batch, channels, plane = x.Dim(0), x.Dim(1), volume(x.Shape()[2:])
 	for _, i := range params {
-		if e.T(i).Len() != channels {
+		if e.T(i).Rank() != 1 || e.T(i).Len() != channels {
 			e.Fail("input %s is %v, want one number for each of %d channels", e.inputName(i), e.T(i), channels)
 		}
 	}

@@ -51,11 +51,21 @@ func (e *Eval) quantizedInput(i int) (*tensor.Tensor, quantized) {
 	return x, q
 }
 
+// quantizedOutput reads the output's scale and zero point at inputs i and i+1; the output
+// has the type of x.
+func (e *Eval) quantizedOutput(i int, x *tensor.Tensor) quantized {
+	q := e.quantized(i, i+1, x.DType())
+	if q.dtype != x.DType() {
+		e.Fail("zero point of the output is %v, want the type of %v", q.dtype, x)
+	}
+	return q
+}
+
 // evalQLinearAdd scales each side to output steps in float32 and adds.
 func evalQLinearAdd(e *Eval) error {
 	a, qa := e.quantizedInput(0)
 	b, qb := e.quantizedInput(3)
-	qc := e.quantized(6, 7, a.DType())
+	qc := e.quantizedOutput(6, a)
 	ma, mb := multiplier(float64(qa.scale), 1, float64(qc.scale)), multiplier(float64(qb.scale), 1, float64(qc.scale))
 	e.pairwise2(a, b, qc.dtype, func(out *tensor.Tensor, i, ia, ib int) {
 		va := float32(float32(a.Int(ia)-qa.zero) * ma)
@@ -68,7 +78,7 @@ func evalQLinearAdd(e *Eval) error {
 func evalQLinearMul(e *Eval) error {
 	a, qa := e.quantizedInput(0)
 	b, qb := e.quantizedInput(3)
-	qc := e.quantized(6, 7, a.DType())
+	qc := e.quantizedOutput(6, a)
 	mult := multiplier(float64(qa.scale), float64(qb.scale), float64(qc.scale))
 	e.pairwise2(a, b, qc.dtype, func(out *tensor.Tensor, i, ia, ib int) {
 		out.SetInt(i, requantize(int32((a.Int(ia)-qa.zero)*(b.Int(ib)-qb.zero)), mult, qc.dtype, qc.zero))
@@ -92,7 +102,7 @@ func (e *Eval) pairwise2(a, b *tensor.Tensor, d tensor.DType, f func(out *tensor
 // table8 applies a function of real numbers to a quantized tensor.
 func (e *Eval) table8(f func(float64) float64) error {
 	x, qx := e.quantizedInput(0)
-	qy := e.quantized(3, 4, x.DType())
+	qy := e.quantizedOutput(3, x)
 	out := e.Result(0, qy.dtype, x.Shape()...)
 	for i := range x.Len() {
 		real := float32(x.Int(i)-qx.zero) * qx.scale
@@ -111,7 +121,7 @@ func evalQLinearLeakyRelu(e *Eval) error {
 // dimensions from axis on.
 func evalQLinearSoftmax(e *Eval) error {
 	x, qx := e.quantizedInput(0)
-	qy := e.quantized(3, 4, x.DType())
+	qy := e.quantizedOutput(3, x)
 	axis := e.Axis(e.Attrs().Int("axis", -1), x.Rank())
 	outer, n, inner := splitAt(x.Shape(), axis)
 	if e.Attrs().Int("opset", 13) < 13 {
@@ -153,7 +163,7 @@ func averaged(sum float64, count int, x, y quantized) int64 {
 func evalQLinearGlobalAveragePool(e *Eval) error {
 	e.refuseChannelsLast()
 	x, qx := e.quantizedInput(0)
-	qy := e.quantized(3, 4, x.DType())
+	qy := e.quantizedOutput(3, x)
 	batch, channels, plane := e.channels(x)
 	shape := slices.Clone(x.Shape())
 	for i := range shape[2:] {
@@ -173,7 +183,7 @@ func evalQLinearGlobalAveragePool(e *Eval) error {
 func evalQLinearAveragePool(e *Eval) error {
 	e.refuseChannelsLast()
 	x, qx := e.quantizedInput(0)
-	qy := e.quantized(3, 4, x.DType())
+	qy := e.quantizedOutput(3, x)
 	p, shape := e.pool(x)
 	cells, padded := p.windows()
 	include := e.Attrs().Int("count_include_pad", 0) != 0
