@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"runtime"
 	"slices"
 	"strings"
 	"unsafe"
@@ -96,8 +97,13 @@ func Make(dtype DType, shape []int) (*Tensor, error) {
 	return t, nil
 }
 
+// loadsAnywhere reports whether the machine loads elements from any address, so that
+// weights inside a file can be used where they lie.
+const loadsAnywhere = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+
 // FromBytes wraps raw little-endian storage without copying. The length must be exact;
-// where the storage is not aligned to the element size it is copied once.
+// where the storage is not aligned to the element size and the machine minds, it is
+// copied once.
 func FromBytes(dtype DType, shape []int, data []byte) (*Tensor, error) {
 	if !dtype.Valid() || dtype == String {
 		return nil, fmt.Errorf("cannot view bytes as %v", dtype)
@@ -109,7 +115,7 @@ func FromBytes(dtype DType, shape []int, data []byte) (*Tensor, error) {
 	if want := dtype.Bytes(n); len(data) != want {
 		return nil, fmt.Errorf("%v%v needs %d bytes, got %d", dtype, shape, want, len(data))
 	}
-	if size := uintptr(dtype.Bits() / 8); size > 1 && len(data) > 0 {
+	if size := uintptr(dtype.Bits() / 8); size > 1 && len(data) > 0 && !loadsAnywhere {
 		align := min(size, 8)
 		if uintptr(unsafe.Pointer(unsafe.SliceData(data)))%align != 0 {
 			c := AlignedBytes(len(data))

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"testing"
 	"unsafe"
@@ -140,4 +141,23 @@ func FuzzReadNPY(f *testing.F) {
 			t.Fatalf("read %v out of %d bytes", x, len(data))
 		}
 	})
+}
+
+// TestFromBytesAtAnyAddress reads elements that do not lie at a multiple of their size.
+func TestFromBytesAtAnyAddress(t *testing.T) {
+	buf := AlignedBytes(64)
+	for i := range buf {
+		buf[i] = byte(i)
+	}
+	for off := range 8 {
+		x, err := FromBytes(Float64, []int{4}, buf[off:off+32])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range Data[float64](x) {
+			if want := math.Float64frombits(binary.LittleEndian.Uint64(buf[off+8*i:])); v != want {
+				t.Errorf("offset %d, element %d: %v, want %v", off, i, v, want)
+			}
+		}
+	}
 }
