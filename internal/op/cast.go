@@ -50,8 +50,8 @@ func evalCast(e *Eval) error {
 func evalCastLike(e *Eval) error { return e.cast(e.T(1).DType()) }
 
 // cast converts input 0 to d by the rules of ONNX Cast. What the standard leaves
-// undefined, a float outside the range of an integer type, goes through int64
-// saturated and keeps the low bits of narrower types.
+// undefined, a float outside the range of an integer type, saturates at 32 and 64 bits;
+// narrower and unsigned types keep the low bits.
 func (e *Eval) cast(d tensor.DType) error {
 	x := e.T(0)
 	if x.DType() == d {
@@ -108,24 +108,27 @@ func (e *Eval) cast(d tensor.DType) error {
 
 // truncate converts a float to an integer toward zero; NaN becomes 0.
 func truncate(v float64, d tensor.DType) int64 {
-	switch {
-	case v != v:
+	if v != v {
 		return 0
+	}
+	lo, hi := d.IntRange()
+	switch {
 	case d == tensor.Uint64 && v >= 1<<63:
 		if v >= 1<<64 {
 			return -1 // all bits set
 		}
 		return int64(uint64(v))
-	case v >= 1<<63:
-		return math.MaxInt64
-	case v < -1<<63:
-		return math.MinInt64
+	case d != tensor.Int32:
+		lo, hi = math.MinInt64, math.MaxInt64
 	}
-	n := int64(v)
-	if d == tensor.Int32 {
-		n = min(max(n, math.MinInt32), math.MaxInt32)
+	// Beyond 2^63 the conversion itself is not defined.
+	switch {
+	case v >= float64(hi):
+		return hi
+	case v <= float64(lo):
+		return lo
 	}
-	return n
+	return int64(v)
 }
 
 // castE8M0 rounds |v| to a power of two between 2^-127 and 2^127, whose exponent plus
