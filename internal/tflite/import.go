@@ -60,6 +60,7 @@ func importModel(data []byte) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.Prune() // dequantized weights that were needed in another order
 	explicitPads(g)
 	if err := g.Verify(); err != nil {
 		return nil, err
@@ -88,12 +89,16 @@ type scope struct {
 	sub    *subgraph
 	stored []*graph.Value // by tensor: the value with the file's element type
 	real   []*graph.Value // by tensor: the number it stands for; differs where quantized
+	params []parameters   // by tensor: scale and zero point as constants
 	made   []bool         // by tensor: an operator or input makes it
 }
 
+type parameters struct{ scale, zero *graph.Value }
+
 func (im *importer) scope(g *graph.Graph, sub *subgraph) *scope {
 	n := len(sub.tensors)
-	s := &scope{importer: im, g: g, sub: sub, stored: make([]*graph.Value, n), real: make([]*graph.Value, n), made: make([]bool, n)}
+	s := &scope{importer: im, g: g, sub: sub, stored: make([]*graph.Value, n), real: make([]*graph.Value, n),
+		params: make([]parameters, n), made: make([]bool, n)}
 	for _, t := range sub.inputs {
 		s.made[t] = true
 	}
@@ -340,6 +345,9 @@ func (s *scope) number(t int) *graph.Value {
 
 // parameters returns scale and zero point as constants, scalars when there is one.
 func (s *scope) parameters(t int, d tensor.DType, q *quantization) (scale, zero *graph.Value) {
+	if p := s.params[t]; p.zero != nil && p.zero.Type.DType == d {
+		return p.scale, p.zero
+	}
 	var shape []int
 	if len(q.scale) > 1 {
 		shape = []int{len(q.scale)}
@@ -355,7 +363,8 @@ func (s *scope) parameters(t int, d tensor.DType, q *quantization) (scale, zero 
 		}
 	}
 	name := s.sub.tensors[t].name
-	return s.g.Constant(name+"/scale", tensor.Of(slices.Clone(q.scale), shape...)), s.g.Constant(name+"/zero", z)
+	s.params[t] = parameters{s.g.Constant(name+"/scale", tensor.Of(slices.Clone(q.scale), shape...)), s.g.Constant(name+"/zero", z)}
+	return s.params[t].scale, s.params[t].zero
 }
 
 // node appends a node with one output and infers its type.
