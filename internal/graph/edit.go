@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -115,10 +116,7 @@ func (g *Graph) clone(outer *Graph, m map[*Value]*Value) *Graph {
 		}
 	}
 	if g.names != nil {
-		c.names = make(map[string]bool, len(g.names))
-		for k := range g.names {
-			c.names[k] = true
-		}
+		c.names = maps.Clone(g.names)
 	}
 	value := func(v *Value) *Value {
 		if v == nil {

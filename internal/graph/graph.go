@@ -43,7 +43,7 @@ type Graph struct {
 	Outer   *Graph            // the enclosing graph of a body, else nil
 
 	nextID int // of the root: IDs handed out so far
-	names  map[string]bool
+	names  map[string]int // those taken, with the last number appended to make one unique
 }
 
 // Value is an edge: what one node makes and others use, a graph input, or a constant.
@@ -68,7 +68,7 @@ type Node struct {
 
 // New returns an empty graph.
 func New(name string) *Graph {
-	return &Graph{Name: name, Meta: map[string]string{}, names: map[string]bool{}}
+	return &Graph{Name: name, Meta: map[string]string{}, names: map[string]int{}}
 }
 
 // NewBody returns an empty body for a control-flow node of g.
@@ -97,16 +97,22 @@ func (g *Graph) NewValue(name string, t Type) *Value {
 func (g *Graph) freshName(name string) string {
 	r := g.Root()
 	if r.names == nil {
-		r.names = map[string]bool{}
+		r.names = map[string]int{}
 	}
 	if name == "" {
 		name = fmt.Sprintf("v%d", r.nextID)
 	}
 	unique := name
-	for i := 1; r.names[unique]; i++ {
-		unique = fmt.Sprintf("%s_%d", name, i)
+	n, taken := r.names[name]
+	for taken {
+		n++
+		unique = fmt.Sprintf("%s_%d", name, n)
+		_, taken = r.names[unique]
 	}
-	r.names[unique] = true
+	r.names[name] = n
+	if unique != name {
+		r.names[unique] = 0
+	}
 	return unique
 }
 
