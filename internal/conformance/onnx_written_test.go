@@ -19,6 +19,9 @@ import (
 // read and written by Edgewise in between. What ONNX Runtime gets right from the original
 // it must get right from the copy.
 func TestONNXRuntimeOnWrittenFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs every case of the suite")
+	}
 	client := witness.Find(t)
 	root := testdata.Path(t, "onnx-backend")
 	written := filepath.Join(t.TempDir(), "written.onnx")

@@ -101,11 +101,12 @@ func nested[T any](f field, parse func([]byte) (*T, error), what string) (*T, er
 }
 
 func appendNested[T any](dst *[]*T, f field, parse func([]byte) (*T, error), what string) error {
-	v, err := nested(f, parse, fmt.Sprintf("%s %d", what, len(*dst)))
-	if err == nil {
-		*dst = append(*dst, v)
+	v, err := nested(f, parse, what)
+	if err != nil {
+		return fmt.Errorf("[%d] %w", len(*dst), err)
 	}
-	return err
+	*dst = append(*dst, v)
+	return nil
 }
 
 func appendString(dst *[]string, f field) error {

@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -220,5 +221,34 @@ func TestWriteIntoNowhere(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// TestBeyondTwoGiB reads a tensor that lies further inside a file than an int32 reaches.
+// The file is a hole but for that tensor.
+func TestBeyondTwoGiB(t *testing.T) {
+	if math.MaxInt == math.MaxInt32 {
+		t.Skip("files of this size cannot be mapped on this machine")
+	}
+	const offset = 3 << 30
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "w.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte{0, 0, 128, 63}, offset)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Skip(err) // no room, or no holes in files
+	}
+	path := filepath.Join(dir, "m.onnx")
+	if err := os.WriteFile(path, file(both(initializer("w", []int64{1}, -1, external("w.bin", fmt.Sprint(offset), "4")), output("w"))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Read(path, ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := g.Outputs[0].Const.F32()[0]; got != 1 {
+		t.Errorf("got %v", got)
 	}
 }

@@ -163,7 +163,11 @@ func (u *upgrader) finish(n *graph.Node) error {
 // returns its output.
 func (u *upgrader) add(opName, suffix string, attrs graph.Attrs, inputs ...*graph.Value) *graph.Value {
 	n := u.g.NewNode(opName, "", "", attrs, inputs, u.base()+suffix)
-	if err := u.im.emit(u.g, n, true); err != nil {
+	err := op.Check(n)
+	if err == nil {
+		err = u.im.emit(u.g, n, true)
+	}
+	if err != nil {
 		u.after = append(u.after, func() error { return err })
 	}
 	return n.Outputs[0]

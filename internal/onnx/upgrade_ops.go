@@ -11,20 +11,25 @@ import (
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
+// maxRank is more dimensions than any real tensor has.
+const maxRank = 64
+
 // alignAt gives b the rank at which its dimensions, counted from axis of a, line up with
 // those of a under today's broadcasting, which aligns at the end.
 func (u *upgrader) alignAt(a, b *graph.Value, axis int64) (*graph.Value, error) {
 	ra, okA := rank(a)
 	rb, okB := rank(b)
 	if okB && (okA || axis < 0) {
-		if axis < 0 {
+		switch {
+		case axis < -maxRank:
+			return nil, fmt.Errorf("axis %d is out of range", axis)
+		case !okA:
+			axis, ra = 0, int(-axis)
+		case axis < 0:
 			axis += int64(ra)
-			if !okA {
-				axis, ra = 0, int(-axis)
-			}
 		}
 		trailing := int64(ra) - axis - int64(rb)
-		if trailing < 0 {
+		if trailing < 0 || axis < 0 || ra > maxRank {
 			return nil, fmt.Errorf("%v does not fit %v at axis %d", b, a, axis)
 		}
 		if trailing == 0 {

@@ -364,3 +364,36 @@ func TestKeepUnknown(t *testing.T) {
 		t.Errorf("got %v", g)
 	}
 }
+
+// TestBatchedScan runs the Scan of opset 8: a running sum over each batch by itself.
+func TestBatchedScan(t *testing.T) {
+	body := both(input("sum_in"), input("next"), node("Add", "sum_in next", "sum_out"), node("Identity", "sum_out", "scan_out"),
+		output("sum_out"), output("scan_out"))
+	var b buffer
+	b.int(1, 3)
+	b.message(8, func(in *buffer) { in.int(2, 8) })
+	b.message(7, both(input("initial"), input("x"), func(g *buffer) {
+		g.message(1, func(n *buffer) {
+			for _, s := range []string{"", "initial", "x"} {
+				n.text(1, s)
+			}
+			n.text(2, "y")
+			n.text(2, "z")
+			n.text(4, "Scan")
+			both(attrInt64("num_scan_inputs", 1), attrGraphField("body", body))(n)
+		})
+	}, output("y"), output("z")))
+	g, err := Decode(b.bytes(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := run(g, []op.Value{f32([]int{2, 1}, 0, 100), seq(2, 3, 1)})
+	if err != nil {
+		t.Fatalf("%v\n%v", err, g)
+	}
+	for i, want := range []*tensor.Tensor{f32([]int{2, 1}, 3, 112), f32([]int{2, 3, 1}, 0, 1, 3, 103, 107, 112)} {
+		if err := sameTensor(want, out[i].(*tensor.Tensor)); err != nil {
+			t.Errorf("output %d: %v: %v", i, err, out[i].(*tensor.Tensor).Floats())
+		}
+	}
+}

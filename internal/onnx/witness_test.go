@@ -10,6 +10,9 @@ import (
 // TestONNXRuntimeTakesWrittenFiles holds every model that ONNX Runtime loads to be loaded
 // by it again after Edgewise has read and written it.
 func TestONNXRuntimeTakesWrittenFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("opens every model of the suite")
+	}
 	client := witness.Find(t)
 	path := filepath.Join(t.TempDir(), "written.onnx")
 	taken := 0
