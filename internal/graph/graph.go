@@ -42,7 +42,7 @@ type Graph struct {
 	Meta    map[string]string // free key/value data that travels with the file
 	Outer   *Graph            // the enclosing graph of a body, else nil
 
-	nextID int // of the root: IDs handed out so far
+	nextID int            // of the root: IDs handed out so far
 	names  map[string]int // those taken, with the last number appended to make one unique
 }
 

@@ -101,9 +101,13 @@ func nested[T any](f field, parse func([]byte) (*T, error), what string) (*T, er
 }
 
 func appendNested[T any](dst *[]*T, f field, parse func([]byte) (*T, error), what string) error {
-	v, err := nested(f, parse, what)
+	var b []byte
+	if err := f.raw(&b); err != nil {
+		return err
+	}
+	v, err := parse(b)
 	if err != nil {
-		return fmt.Errorf("[%d] %w", len(*dst), err)
+		return fmt.Errorf("%s %d: %w", what, len(*dst), err)
 	}
 	*dst = append(*dst, v)
 	return nil
