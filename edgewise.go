@@ -23,13 +23,14 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/tflite"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 )
 
 // ZooPrefix marks a name that Open builds rather than reads, as "zoo:mobilenetv2".
 const ZooPrefix = "zoo:"
 
-// Open reads a model: an ONNX file, or a built-in network by its name behind
+// Open reads a model: an ONNX or TensorFlow Lite file, or a built-in network by its name behind
 // "zoo:". The format is found by looking at the contents, not at the name. Weights of a
 // file stay mapped while the model lives, so the file must not be changed.
 func Open(path string) (*Model, error) {
@@ -66,6 +67,7 @@ type format struct {
 
 // formats are tried in order; those with a plain mark come first.
 var formats = []format{
+	{"TensorFlow Lite", tflite.Sniff, tflite.Read},
 	{"ONNX", onnx.Sniff, func(path string) (*graph.Graph, error) { return onnx.Read(path, onnx.ReadOptions{}) }},
 }
 

@@ -200,6 +200,12 @@ func open(name string, o Options) (*Dataset, error) {
 		return openCSV(name)
 	case isIDX(lower):
 		return openIDXFile(name)
+	case hasSuffix(lower, slices.Concat(imageExt, audioExt, rawExt)...):
+		root, err := os.OpenRoot(filepath.Dir(name))
+		if err != nil {
+			return nil, err
+		}
+		return fromFiles(&dirFiles{root: root, list: []string{filepath.Base(name)}}, o)
 	}
 	return nil, errors.New("is of no known kind (want a folder, zip, tar.gz, npz, npy, csv, idx or a dataset.yaml)")
 }
