@@ -52,7 +52,7 @@ func (l *lowerer) findGroups() {
 
 func (l *lowerer) chain(n *graph.Node) *group {
 	switch {
-	case n.Is("Conv") || n.Is("Gemm") || n.Is("MatMul"):
+	case n.Is("Conv"), n.Is("ConvTranspose"), n.Is("Gemm"), n.Is("MatMul"):
 		return l.floatChain(n)
 	case n.Is("QLinearConv"), n.Is("QLinearMatMul"):
 		return l.quantChain(n)
@@ -88,6 +88,8 @@ func (l *lowerer) floatChain(n *graph.Node) *group {
 	switch n.Op {
 	case "Conv":
 		g.lower, channel = lowerConvGroup, 1
+	case "ConvTranspose":
+		g.lower, channel = lowerTransposedGroup, 1
 	default:
 		g.lower = lowerMatMulGroup
 	}

@@ -126,7 +126,7 @@ func (s *sketch) peer(x *graph.Value) *graph.Value {
 func (s *sketch) grow() {
 	var y *graph.Value
 	n := s.rank - 2
-	switch s.int(0, 9, "operator") {
+	switch s.int(0, 10, "operator") {
 	case 0, 1, 2:
 		y = s.activation(s.conv())
 	case 3:
@@ -177,6 +177,21 @@ func (s *sketch) grow() {
 		}
 		gate = s.g.Add("Sigmoid", "", nil, s.g.Add("Conv", "", nil, gate, s.constant(1, shape...)))
 		y = s.g.Add("Mul", "", nil, x, gate)
+	case 10:
+		x := s.pick("transposed convolution input")
+		c := s.shape(x)[1]
+		group := 1
+		if c%2 == 0 && rapid.Bool().Draw(s.t, "groups of two") {
+			group = 2
+		}
+		k := s.int(1, 3, "kernel")
+		shape := []int{c, s.int(1, 9, "channels per group")}
+		for range n {
+			shape = append(shape, k)
+		}
+		attrs := graph.Attrs{"group": int64(group), "strides": s.repeat(int64(s.int(1, 2, "stride")), n), "dilations": s.repeat(int64(s.int(1, 2, "dilation")), n)}
+		y = s.g.Add("ConvTranspose", "", attrs, x, s.constant(0.3, shape...), s.constant(1, shape[1]*group))
+		y = s.activation(y)
 	}
 	if len(s.shape(y)) == s.rank {
 		s.pool = append(s.pool, y)

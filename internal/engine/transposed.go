@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/kernel"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+func init() {
+	alone := func(l *lowerer, n *graph.Node) string {
+		return lowerTransposedGroup(l, &group{nodes: []*graph.Node{n}})
+	}
+	lowers(alone, "", "ConvTranspose")
+}
+
+// lowerTransposedGroup makes two steps of a transposed convolution and what follows it:
+// a pointwise convolution that computes, for every input position, what each tap of the
+// kernel adds to the output, and a step that gathers for every output position the taps
+// that meet there. No product is computed twice or with an inserted zero.
+func lowerTransposedGroup(l *lowerer, g *group) string {
+	n := g.head()
+	for _, m := range g.nodes {
+		if r := l.unfit(m); r != "" {
+			return r
+		}
+	}
+	x, w, b := n.In(0), n.In(1), n.In(2)
+	switch {
+	case x.Type.DType != tensor.Float32:
+		return fmt.Sprintf("%v has no kernel", x.Type.DType)
+	case w.Const == nil || b != nil && b.Const == nil:
+		return "the weights are not constant"
+	case n.Attrs.Has("output_shape"):
+		return "a given output_shape has no kernel"
+	}
+	xs, _ := x.Type.Static()
+	ys, _ := n.Outputs[0].Type.Static()
+	if a := n.Attrs.String("auto_pad", "NOTSET"); a != "NOTSET" && a != "VALID" && a != "" {
+		return "automatic padding has no kernel"
+	}
+	win, reason := newWindow(n.Attrs, xs, ys, w.Const.Shape()[2:])
+	if reason != "" {
+		return reason
+	}
+	groups := int(n.Attrs.Int("group", 1))
+	taps := win.kernel[0] * win.kernel[1]
+	channels := ys[1]
+	wide := taps * channels
+	in, inPixel := l.channelsLast(x)
+	shape := rowsShape(xs[0]*height(xs)*xs[len(xs)-1], xs[1], wide)
+	shape.InStride, shape.Groups = inPixel, groups
+	conv, err := kernel.NewConvF32(l.level, shape, tapsFirst(w.Const, groups), nil, kernel.Act{}, false)
+	if err != nil {
+		return err.Error()
+	}
+	out, pixel := l.makeChannelsLast(g.out())
+	var res *ref
+	resPixel := 0
+	if g.residual != nil {
+		res, resPixel = l.channelsLast(g.residual)
+	}
+	bias := make([]float32, channels)
+	if b != nil {
+		copy(bias, b.Const.F32())
+	}
+	if g.bias != nil {
+		for i, v := range g.bias.F32() {
+			bias[i] += v
+		}
+	}
+	products := &ref{dtype: tensor.Float32, shape: []int{shape.InW, wide}, strides: []int{wide, 1}, buf: &buffer{name: nodeName(n) + "_taps"}}
+	products.buf.size = products.span()
+	l.plan.weights += len(w.Const.Bytes()) + 4*len(bias)
+	l.addConvF32(&group{nodes: []*graph.Node{n}}, conv, macs(n), products, in, nil)
+	t := &gather{win: *win, batch: xs[0], inH: height(xs), inW: xs[len(xs)-1], outH: height(ys), outW: ys[len(ys)-1], channels: channels,
+		groups: groups, pixel: pixel, resPixel: resPixel, bias: bias, act: g.act, level: l.level}
+	l.note(g)
+	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: "gather taps", reads: []*ref{products}, writes: []*ref{out}, units: t.batch * t.outH}
+	if res != nil {
+		st.reads = append(st.reads, res)
+	}
+	st.run = func(s *Session, _, lo, hi int) {
+		var r []float32
+		if res != nil {
+			r = s.f32(res)
+		}
+		t.run(s.f32(out), s.f32(products), r, lo, hi)
+	}
+	l.add(st)
+	return ""
+}
+
+// tapsFirst returns weights [C, M/group, spatial...] as those of a pointwise convolution
+// with output channels in the order group, tap, channel within the group.
+func tapsFirst(w *tensor.Tensor, groups int) []float32 {
+	c, m := w.Dim(0)/groups, w.Dim(1)
+	taps := w.Len() / (w.Dim(0) * m)
+	src, out := w.F32(), make([]float32, w.Len())
+	for g := range groups {
+		for i := range c {
+			for o := range m {
+				for t := range taps {
+					out[((g*taps+t)*m+o)*c+i] = src[((g*c+i)*m+o)*taps+t]
+				}
+			}
+		}
+	}
+	return out
+}
+
+// gather adds up the taps of a transposed convolution. A unit is one output row.
+type gather struct {
+	win                               window
+	batch, inH, inW, outH, outW       int
+	channels, groups, pixel, resPixel int
+	bias                              []float32
+	act                               kernel.Act
+	level                             cpu.Level
+}
+
+func (t *gather) run(dst, src, res []float32, lo, hi int) {
+	w := &t.win
+	per := t.channels / t.groups
+	taps := w.kernel[0] * w.kernel[1]
+	for u := lo; u < hi; u++ {
+		image, y := u/t.outH, u%t.outH
+		for x := range t.outW {
+			at := u*t.outW + x
+			out := dst[at*t.pixel : at*t.pixel+t.channels]
+			copy(out, t.bias)
+			if res != nil {
+				kernel.Add.Apply(t.level, out, out, res[at*t.resPixel:][:t.channels])
+			}
+			for kh := range w.kernel[0] {
+				iy := y + w.lo[0] - kh*w.dilation[0]
+				if iy < 0 || iy%w.stride[0] != 0 || iy/w.stride[0] >= t.inH {
+					continue
+				}
+				for kw := range w.kernel[1] {
+					ix := x + w.lo[1] - kw*w.dilation[1]
+					if ix < 0 || ix%w.stride[1] != 0 || ix/w.stride[1] >= t.inW {
+						continue
+					}
+					row := src[((image*t.inH+iy/w.stride[0])*t.inW+ix/w.stride[1])*taps*t.channels:]
+					for g := range t.groups {
+						kernel.Add.Apply(t.level, out[g*per:(g+1)*per], out[g*per:(g+1)*per], row[(g*taps+kh*w.kernel[1]+kw)*per:][:per])
+					}
+				}
+			}
+		}
+		if t.act.Kind != kernel.ActNone {
+			for x := range t.outW {
+				at := u*t.outW + x
+				out := dst[at*t.pixel : at*t.pixel+t.channels]
+				t.act.Apply(t.level, out, out)
+			}
+		}
+	}
+}
