@@ -21,7 +21,8 @@ type importer struct {
 	order   []string // keys of refused in order of appearance
 	room    int64    // bytes that constants made here may still take
 	moved   map[permutation]*graph.Value
-	depth   int
+	depth   int // of control flow
+	body    int // operators imported into bodies
 }
 
 // Constants made at import (weights in another order or type) may take unfoldFactor times
@@ -31,8 +32,12 @@ const (
 	unfoldFloor  = 64 << 20
 )
 
-// maxDepth bounds the nesting of control flow.
-const maxDepth = 16
+// Bounds on control flow: how deep it nests, and how many operators its bodies have in all,
+// counting a subgraph as often as it is used.
+const (
+	maxDepth = 4
+	maxBody  = 1 << 18
+)
 
 func importModel(data []byte) (*graph.Graph, error) {
 	if !Sniff(data) {
@@ -116,6 +121,7 @@ type failure struct {
 	unsupported bool
 }
 
+// run imports the first subgraph, whose inputs and outputs are the graph's.
 func (s *scope) run() error {
 	for _, t := range s.sub.inputs {
 		if s.stored[t] != nil {
@@ -134,23 +140,45 @@ func (s *scope) run() error {
 	if err := s.operators(); err != nil {
 		return err
 	}
-	var outs []*graph.Value
 	for _, t := range s.sub.outputs {
-		v, err := s.guard(func() *graph.Value { return s.value(int(t)) })
+		v, err := s.output(int(t))
 		if err != nil {
-			return fmt.Errorf("output %s: %w", s.sub.tensors[t].name, err)
+			return err
 		}
-		if v.Name != s.sub.tensors[t].name && !strings.HasPrefix(v.Name, s.sub.tensors[t].name+"_") {
-			// The file's name must be found among the outputs.
-			n := s.g.NewNode("Identity", "", "", nil, []*graph.Value{v}, s.sub.tensors[t].name)
-			n.Outputs[0].Type = v.Type.Clone()
-			s.g.Nodes = append(s.g.Nodes, n)
-			v = n.Outputs[0]
+		if name := s.sub.tensors[t].name; v.Name != name && !strings.HasPrefix(v.Name, name+"_") {
+			v = s.identity(v, name) // the file's name must be found among the outputs
 		}
-		outs = append(outs, v)
+		s.g.Output(v)
 	}
-	s.g.Output(outs...)
 	return nil
+}
+
+// output returns an output of the subgraph. One that is refused gets a placeholder.
+func (s *scope) output(t int) (v *graph.Value, err error) {
+	x := &s.sub.tensors[t]
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case failure:
+			if r.unsupported {
+				s.refuse("output "+x.name, r.err.Error(), x.name)
+				typ, _ := inputType(x)
+				v = s.g.NewValue("", typ)
+				return
+			}
+			err = fmt.Errorf("output %s: %w", x.name, r.err)
+		default:
+			panic(r)
+		}
+	}()
+	return s.value(t), nil
+}
+
+func (s *scope) identity(v *graph.Value, name string) *graph.Value {
+	n := s.g.NewNode("Identity", "", name, nil, []*graph.Value{v}, name)
+	n.Outputs[0].Type = v.Type.Clone()
+	s.g.Nodes = append(s.g.Nodes, n)
+	return n.Outputs[0]
 }
 
 func (s *scope) operators() error {
@@ -159,6 +187,11 @@ func (s *scope) operators() error {
 		o.name = o.code.name()
 		if len(o.outputs) > 0 {
 			o.base = s.sub.tensors[o.outputs[0]].name
+		}
+		if s.depth > 0 {
+			if s.body++; s.body > maxBody {
+				return errors.New("the bodies of control flow have too many operators")
+			}
 		}
 		if err := o.run(); err != nil {
 			return fmt.Errorf("operator %d (%s, makes %q): %w", i, o.name, o.base, err)
@@ -191,20 +224,6 @@ func typeName(x *tensorInfo) string {
 		return s
 	}
 	return fmt.Sprint("number ", x.rawType)
-}
-
-// guard calls f and returns the failure that it ended with.
-func (s *scope) guard(f func() *graph.Value) (v *graph.Value, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			e, ok := r.(failure)
-			if !ok {
-				panic(r)
-			}
-			err = e.err
-		}
-	}()
-	return f(), nil
 }
 
 func (s *scope) fail(format string, args ...any) {
