@@ -208,7 +208,7 @@ func evalEinsum(e *Eval) error {
 	for i, l := range labels {
 		space[i] = size[l]
 	}
-	if n, err := tensor.NumElements(space); err != nil || n > maxEinsum {
+	if n, err := tensor.NumElements(space); err != nil || int64(n) > maxEinsum {
 		e.Fail("equation %q spans %v: too many products", e.Attrs().String("equation", ""), space)
 	}
 	out := e.Make(e.T(0).DType(), space[:len(q.out)])

@@ -3,6 +3,7 @@ package op
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"math/cmplx"
 	"slices"
 
@@ -39,6 +40,18 @@ func fft(x []complex128, inverse bool) []complex128 {
 	}
 	return out
 }
+
+// checkFFT refuses lengths whose odd part, which is summed by the definition, makes a
+// transform practically endless.
+func checkFFT(n int) error {
+	odd := n >> bits.TrailingZeros(uint(n))
+	if int64(n) > maxTransform/int64(odd) {
+		return fmt.Errorf("a transform of length %d with the odd factor %d is too costly; pad it to a power of two", n, odd)
+	}
+	return nil
+}
+
+const maxTransform = 1 << 34
 
 // dftPlan is the geometry of one DFT.
 type dftPlan struct {
@@ -153,6 +166,9 @@ func evalDFT(e *Eval) error {
 	out := e.Result(0, x.DType(), shape...)
 	if out.Len() == 0 {
 		return nil
+	}
+	if err := checkFFT(p.length); err != nil {
+		return err
 	}
 	if p.length > MaxEvalBytes/64 {
 		return fmt.Errorf("a transform of length %d is over the limit", p.length)

@@ -103,6 +103,9 @@ func evalSTFT(e *Eval) error {
 		bins = n/2 + 1
 	}
 	out := e.Result(0, x.DType(), x.Dim(0), frames, bins, 2)
+	if err := checkFFT(n); err != nil {
+		return err
+	}
 	step := int(min(e.Int(1), int64(samples)))
 	signal := make([]complex128, n)
 	for b := range x.Dim(0) {
