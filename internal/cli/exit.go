@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/tflite"
+	"github.com/edgewise-ml/edgewise/internal/zoo"
+)
+
+// Exit codes.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
+	ExitBound       = 3 // an asked-for bound was not met: accuracy, tolerance
+	ExitUnsupported = 4 // an operator or model form that Edgewise does not know
+	ExitUnreachable = 5 // a peer does not answer
+	ExitInterrupted = 130
+)
+
+// exitError is an error with an exit code and hints of its own.
+type exitError struct {
+	code  int
+	err   error
+	hints []string
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &exitError{code: ExitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// boundf reports a bound that was asked for and not met.
+func boundf(format string, args ...any) error {
+	return &exitError{code: ExitBound, err: fmt.Errorf(format, args...)}
+}
+
+// hinted adds what the user can do.
+func hinted(err error, format string, args ...any) error {
+	return &exitError{err: err, hints: []string{fmt.Sprintf(format, args...)}}
+}
+
+// exitCode returns the code of the outermost error that has one.
+func exitCode(err error) int {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if x, ok := e.(*exitError); ok && x.code != 0 {
+			return x.code
+		}
+	}
+	var o *onnx.UnsupportedError
+	var t *tflite.UnsupportedError
+	if errors.As(err, &o) || errors.As(err, &t) {
+		return ExitUnsupported
+	}
+	return ExitFailed
+}
+
+// report writes an error and its hints, each on lines of its own.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "edgewise: error: %s\n", strings.TrimRight(err.Error(), "\n"))
+	for _, h := range hints(err) {
+		fmt.Fprintf(w, "edgewise: hint: %s\n", h)
+	}
+}
+
+// hints collects what is known to mend an error.
+func hints(err error) []string {
+	var out []string
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if x, ok := e.(*exitError); ok {
+			out = append(out, x.hints...)
+		}
+	}
+	var path *fs.PathError
+	switch {
+	case len(out) > 0:
+	case errors.Is(err, syscall.ENOSPC):
+		out = append(out, "the disk is full: free some space or write elsewhere with -o")
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		out = append(out, "choose a place that you may write to with -o, or change the permissions")
+	case errors.Is(err, fs.ErrNotExist) && errors.As(err, &path):
+		for _, name := range zoo.Names() {
+			if strings.HasPrefix(path.Path, name) {
+				out = append(out, fmt.Sprintf("the built-in network is written %s%s", edgewise.ZooPrefix, path.Path))
+			}
+		}
+	case exitCode(err) == ExitUnsupported:
+		out = append(out, "edgewise inspect shows where the operators are used")
+	}
+	return out
+}
+
+// nearest returns the candidate that is closest to a mistyped word, "" when none is near.
+func nearest(word string, candidates []string) string {
+	best, least := "", len(word)/3+2
+	for _, c := range candidates {
+		d := editDistance(strings.ToLower(word), strings.ToLower(c))
+		if len(word) >= 2 && strings.HasPrefix(c, strings.ToLower(word)) {
+			d = min(d, 1)
+		}
+		if d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// editDistance is Levenshtein's, with neighbouring letters swapped counted once.
+func editDistance(a, b string) int {
+	before, prev, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			d := prev[j-1]
+			if a[i-1] != b[j-1] {
+				d++
+			}
+			d = min(d, prev[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, before[j-2]+1)
+			}
+			row[j] = d
+		}
+		before, prev, row = prev, row, before
+	}
+	return prev[len(b)]
+}

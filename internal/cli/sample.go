@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/dataset"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// readSample reads a picture, a wav or another file that package dataset knows as one
+// sample, prepared the way the model wants it as far as the model tells.
+func (a *app) readSample(m *edgewise.Model, v *graph.Value, file string) (*tensor.Tensor, error) {
+	d, err := dataset.Open(file, dataset.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	if d.Len() != 1 {
+		return nil, usagef("%s holds %d samples; one is wanted here", file, d.Len())
+	}
+	candidates, err := dataset.Infer(target(m.Graph(), v), d)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	a.note("%s: %s", file, candidates[0])
+	if len(candidates) > 1 {
+		a.note("the model does not say how its input is scaled, this is a guess; with --input %s=x.npy you decide", v.Name)
+	}
+	return d.Sample(0, candidates[0])
+}
+
+// target tells package dataset what is known of a model's input.
+func target(g *graph.Graph, v *graph.Value) dataset.Target {
+	t := dataset.Target{Input: v, Meta: g.Meta}
+	for _, n := range g.Nodes {
+		integer := v.Type.DType == tensor.Int8 || v.Type.DType == tensor.Uint8
+		if n.In(0) != v || !(integer && n.Op == "DequantizeLinear" || n.Op == "QuantizeLinear") {
+			continue
+		}
+		if s := n.In(1); s != nil && s.Const != nil && s.Const.Len() == 1 {
+			t.Scale = float32(s.Const.Float(0))
+			if z := n.In(2); z != nil && z.Const != nil && z.Const.Len() == 1 {
+				t.Zero = int(z.Const.Int(0))
+			}
+		}
+	}
+	if len(g.Outputs) > 0 {
+		if s, ok := g.Outputs[0].Type.Static(); ok && len(s) > 0 {
+			t.Outputs = s[len(s)-1]
+		}
+	}
+	return t
+}
+
+// ranked is one class of a classification.
+type ranked struct {
+	Index int     `json:"index"`
+	Label string  `json:"label,omitempty"`
+	Value float64 `json:"value"`
+}
+
+// top returns the k largest elements of the first row of scores, the larger first, equal
+// ones by index.
+func top(t *tensor.Tensor, k int, labels []string) []ranked {
+	n := t.Len()
+	if t.Rank() > 0 {
+		n = t.Dim(-1)
+	}
+	var out []ranked
+	for i := range n {
+		v := t.Float(i)
+		if math.IsNaN(v) {
+			continue
+		}
+		at := len(out)
+		for at > 0 && out[at-1].Value < v {
+			at--
+		}
+		if at >= k {
+			continue
+		}
+		r := ranked{Index: i, Value: v}
+		if i < len(labels) {
+			r.Label = labels[i]
+		}
+		out = append(out, ranked{})
+		copy(out[at+1:], out[at:])
+		out[at] = r
+		out = out[:min(len(out), k)]
+	}
+	return out
+}
+
+// argmax returns the index of the largest element of each row of t along its last axis.
+func argmax(t *tensor.Tensor) []int {
+	n := 1
+	if t.Rank() > 0 {
+		n = t.Dim(-1)
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]int, t.Len()/n)
+	for r := range out {
+		for i := range n {
+			if t.Float(r*n+i) > t.Float(r*n+out[r]) {
+				out[r] = i
+			}
+		}
+	}
+	return out
+}
