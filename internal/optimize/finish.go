@@ -1,0 +1,235 @@
+package optimize
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strconv"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+	"github.com/edgewise-ml/edgewise/internal/dataset"
+	"github.com/edgewise-ml/edgewise/internal/engine"
+	"github.com/edgewise-ml/edgewise/internal/quant"
+)
+
+// Metadata keys of written models, besides those of packages dataset and quant.
+const (
+	MetaLabels  = "edgewise.labels"  // JSON list of class names, by model class
+	MetaVersion = "edgewise.version" // of the tool
+	MetaHow     = "edgewise.how"     // what was done to the model
+	MetaSource  = "edgewise.source"  // the file it was made from
+	MetaProof   = "edgewise.proof"   // JSON: accuracy, samples and metric, before and after
+)
+
+// metadata is what travels with a written model.
+func (j *job) metadata(c *candidate) map[string]string {
+	m := map[string]string{
+		dataset.MetaKey: j.eval.pre.JSON(),
+		MetaVersion:     j.cfg.Version,
+		MetaHow:         c.how,
+		MetaSource:      j.src.graph.Name,
+	}
+	proof, err := json.Marshal(map[string]any{"metric": j.task.metric, "samples": c.score.samples,
+		"accuracy": c.score.accuracy, "original_accuracy": j.original.accuracy})
+	if err == nil {
+		m[MetaProof] = string(proof)
+	}
+	if names := j.classNames(); names != nil {
+		if b, err := json.Marshal(names); err == nil {
+			m[MetaLabels] = string(b)
+		}
+	}
+	return m
+}
+
+// classNames returns the names of the model's classes, nil where the data has none.
+func (j *job) classNames() []string {
+	names := j.split.eval.Classes()
+	if len(names) == 0 || j.task.classes == 0 {
+		return nil
+	}
+	n := max(j.task.classes, 2)
+	out := make([]string, n)
+	for i := range out {
+		if k := i - j.eval.pre.LabelOffset; k >= 0 && k < len(names) {
+			out[i] = names[k]
+		} else {
+			out[i] = strconv.Itoa(i)
+		}
+	}
+	return out
+}
+
+// measure times the original and all points, in turns.
+func (j *job) measure() error {
+	original := &candidate{name: "original", how: "as it was given", graph: j.src.graph, score: j.original, size: j.src.bytes}
+	all := append([]*candidate{original}, j.points...)
+	plans := make([]*engine.Plan, len(all))
+	for i, c := range all {
+		var err error
+		if c.plan, err = j.compile(c.graph); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		plans[i] = c.plan
+	}
+	j.rep.begin("measure latency", rounds)
+	lat, err := measureLatency(j.ctx, plans, j.input, j.rep.done)
+	if err != nil {
+		return err
+	}
+	for i, c := range all {
+		c.latency = lat[i]
+	}
+	j.report.Original = j.point(original, j.src.path)
+	for _, c := range j.points {
+		j.report.Points = append(j.report.Points, j.point(c, pointFile(c.name)))
+	}
+	// The halves of an inference's samples that other load disturbs show in the spread.
+	for _, c := range all {
+		if l := c.latency; l.P95 > 1.5*l.P50 {
+			j.warn("latency of %s is spread out (p50 %.3f ms, p95 %.3f ms): the machine was likely busy with something else", c.name, l.P50, l.P95)
+			break
+		}
+	}
+	return nil
+}
+
+func (j *job) point(c *candidate, file string) Point {
+	p := Point{Name: c.name, How: c.how, File: file, Accuracy: figure(c.score.accuracy), Samples: c.score.samples,
+		Drop: figure(j.drop(c.score)), Agreement: figure(c.score.agreement),
+		P50: figure(c.latency.P50), P95: figure(c.latency.P95), Min: figure(c.latency.Min), Mean: figure(c.latency.Mean), Runs: c.latency.Runs,
+		Size: c.size, Arena: c.plan.ArenaBytes(), Weights: c.plan.WeightBytes(), Origin: Measured, Within: j.within(c.score)}
+	if j.task.classes > 0 {
+		lo, hi := wilson(c.score.accuracy, c.score.samples)
+		p.Interval = []float64{lo, hi}
+	}
+	p.Integers, p.Floats = countLayers(c.quant)
+	return p
+}
+
+// tie is the share of latency below which two points are equally fast.
+const tie = 0.03
+
+// pick chooses the fastest point within the bound, the smallest of equally fast ones; if
+// none holds the bound, the one nearest to it.
+func (j *job) pick() *candidate {
+	var best *candidate
+	for _, c := range j.points {
+		if !j.within(c.score) {
+			continue
+		}
+		switch {
+		case best == nil, c.latency.P50 < (1-tie)*best.latency.P50,
+			c.latency.P50 < (1+tie)*best.latency.P50 && c.size < best.size:
+			best = c
+		}
+	}
+	r := j.report
+	if r.Met = best != nil; r.Met {
+		r.Why = fmt.Sprintf("the fastest of the points that lose at most %g points", j.cfg.MaxDrop)
+	} else {
+		best = j.points[0]
+		for _, c := range j.points[1:] {
+			if c.score.accuracy > best.score.accuracy {
+				best = c
+			}
+		}
+		r.Why = fmt.Sprintf("no point loses at most %g points; this one is nearest", j.cfg.MaxDrop)
+		j.warn("the bound of %g points does not hold for any point; the nearest loses %.2f", j.cfg.MaxDrop, j.drop(best.score))
+	}
+	r.Picked = best.name
+	return best
+}
+
+// describe fills in what the report tells of the picked point and of the circumstances.
+func (j *job) describe(picked *candidate) error {
+	r := j.report
+	r.Tool = Tool{"edgewise", j.cfg.Version, runtime.Version()}
+	info := cpu.Detect()
+	r.Machine = Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: info.Model, Cores: cpu.Cores(), Threads: j.cfg.Threads, ISA: picked.plan.Level().String()}
+	g := j.src.graph
+	r.Model = ModelInfo{Path: j.src.path, Name: g.Name, Judged: g.Outputs[j.task.output].Name, Nodes: len(g.Nodes)}
+	for _, v := range g.Inputs {
+		r.Model.Inputs = append(r.Model.Inputs, v.String())
+	}
+	for _, v := range g.Outputs {
+		r.Model.Outputs = append(r.Model.Outputs, v.String())
+	}
+	for _, v := range g.Constants() {
+		r.Model.Parameters += int64(v.Const.Len())
+	}
+	float := j.points[0]
+	for _, s := range float.plan.Steps() {
+		r.Model.MACs += s.MACs
+	}
+	r.Memory = append(r.Memory, timeline(float))
+	if picked != float {
+		r.Memory = append(r.Memory, timeline(picked))
+	}
+	if j.original.confusion != nil {
+		r.Confusion = &Confusion{Classes: j.classNames(), Original: j.original.confusion, Picked: picked.score.confusion}
+	}
+	if picked.quant == nil {
+		return nil
+	}
+	j.rep.begin("measure layers", 0)
+	if j.pool.len() > j.calN {
+		if err := quant.Measure(j.ctx, picked.float, picked.quant, j.proxy(), j.executor(), nil); err != nil {
+			return err
+		}
+	}
+	r.describeLayers(picked.quant.Layers)
+	return nil
+}
+
+func timeline(c *candidate) Timeline {
+	t := Timeline{Point: c.name, Peak: c.plan.ArenaBytes()}
+	for _, s := range c.plan.Steps() {
+		t.Steps = append(t.Steps, MemoryStep{s.Name, s.Arena})
+	}
+	return t
+}
+
+// times enters what the layers cost in float and in 8 bits.
+func (r *Report) times(layers []quant.Layer, float, ints []layerTime) {
+	r.Layers = r.Layers[:0]
+	for i, y := range layers {
+		l := LayerInfo{Name: y.Node, Op: y.Op, MACs: float[i].macs}
+		switch o := float[i].owner; {
+		case o == i:
+			l.Float = figure(float[i].ms)
+		case o >= 0:
+			l.Fused = layers[o].Node
+		}
+		if ints[i].owner == i && y.Quantized {
+			l.Int8 = figure(ints[i].ms)
+		}
+		r.Layers = append(r.Layers, l)
+	}
+}
+
+// describeLayers enters how the layers of the picked point are stored.
+func (r *Report) describeLayers(layers []quant.Layer) {
+	at := map[string]int{}
+	for i, l := range r.Layers {
+		at[l.Name] = i
+	}
+	for _, y := range layers {
+		i, ok := at[y.Node]
+		if !ok {
+			i = len(r.Layers)
+			r.Layers = append(r.Layers, LayerInfo{Name: y.Node, Op: y.Op})
+		}
+		l := &r.Layers[i]
+		l.Bits, l.Reason = y.Bits, y.Reason
+		if !y.Quantized {
+			continue
+		}
+		l.SQNR, l.Lo, l.Hi = figure(y.SQNR), figure(y.Range.Lo), figure(y.Range.Hi)
+		l.Scale, l.Zero = y.Params.Scale, y.Params.Zero
+		if y.Weights != nil {
+			l.WSQNR, l.Channels = figure(y.Weights.SQNR), y.Weights.PerChannel
+		}
+	}
+}
+

@@ -1,0 +1,311 @@
+// Package optimize is the main job: a trained model goes in, a smaller and faster one
+// comes out, with a report that proves it.
+//
+// Run opens the model and the data, settles how samples become inputs, evaluates the
+// original first, calibrates once, makes candidates (see candidates.go), measures each on
+// the very kernels that deploy, and picks the fastest that keeps the accuracy bound.
+//
+// It writes into the output folder
+//
+//	model.onnx        the picked point: standard QDQ, which other runtimes load unchanged
+//	points/NAME.onnx  every point of the report
+//	report.html       one self-contained page
+//	report.json       the same figures, in the form of Report
+//
+// report.json has `original` and `points[]`, each with `name file accuracy samples
+// latency_ms_p50 latency_ms_p95 size_bytes arena_bytes origin`, and `picked`, the name
+// of a point. Accuracy lies in 0..1 and means what `goal.metric` says; drops are in
+// points, hundredths of it. `layers[]` tells what became of each layer of the picked
+// point, `tried[]` what was accepted and rejected and why.
+package optimize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/edgewise-ml/edgewise/internal/dataset"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/quant"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// Config says what to optimize and how far. Its zero value runs the built-in example.
+type Config struct {
+	Model   string  // path, or "zoo:" and a name; "" is Example
+	Data    string  // what package dataset opens; "" only for Example
+	Spec    string  // path of a dataset.yaml, "" to use the data's own
+	Out     string  // output folder; "" writes nothing
+	MaxDrop float64 // greatest loss of accuracy in points, against the original in the same run
+
+	Threads     int    // of one inference, 0 means 1
+	Seed        uint64 // of every selection of samples
+	Limit       int    // evaluate at most so many samples, 0 = all
+	Calibration int    // samples for calibration, 0 means 200
+
+	Progress Progress // may be nil
+	Command  []string // the command line, for the report
+	Version  string   // of the tool; "" takes that of the build
+}
+
+// Sizes of what serves the cheap comparison of candidates, and the trial of customary
+// preprocessings.
+const (
+	defaultCalibration = 200
+	proxySamples       = 48
+	preprocessTrials   = 96
+)
+
+func (c *Config) proxy() int { return min(proxySamples, max(c.Calibration/4, 1)) }
+
+func (c *Config) fill() error {
+	switch {
+	case c.Limit < 0, c.Calibration < 0, c.Threads < 0:
+		return errors.New("numbers of samples and threads cannot be negative")
+	case math.IsNaN(c.MaxDrop) || math.IsInf(c.MaxDrop, 0):
+		return fmt.Errorf("a drop of %v points means nothing", c.MaxDrop)
+	}
+	if c.Model == "" {
+		c.Model = Example
+	}
+	if c.Calibration == 0 {
+		c.Calibration = defaultCalibration
+	}
+	c.Threads = max(c.Threads, 1)
+	if c.Version == "" {
+		c.Version = "devel"
+		if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
+			c.Version = b.Main.Version
+		}
+	}
+	return nil
+}
+
+// Result is the outcome of a run.
+type Result struct {
+	Report *Report
+	Graph  *graph.Graph // of the picked point
+	Out    string       // folder that was written, "" if none
+}
+
+// job is a run going on.
+type job struct {
+	ctx  context.Context
+	cfg  Config
+	src  *source
+	task *task
+	rep  reporter
+
+	split split
+	eval  *feed
+	pool  *feed
+	calN  int // the first calN samples of the pool calibrate, the rest is the proxy
+
+	prep     *graph.Graph // the original, simplified, every node named
+	cal      *quant.Calibration
+	original *score
+	points   []*candidate
+	input    *tensor.Tensor // the sample that latency is measured on
+
+	report *Report
+}
+
+// Run optimizes. It returns a result also when no point holds the bound; Report.Met
+// tells. Files appear whole, and only when everything is done.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	start := time.Now()
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	j := &job{ctx: ctx, cfg: cfg, rep: reporter{to: cfg.Progress}, report: &Report{
+		Format: ReportFormat, Created: start.UTC().Truncate(time.Second), Command: cfg.Command, Seed: cfg.Seed,
+		Goal: Goal{MaxDrop: cfg.MaxDrop}, Tried: []Trial{}, Layers: []LayerInfo{}, Warnings: []string{},
+	}}
+	if err := j.open(); err != nil {
+		return nil, err
+	}
+	if err := j.evaluateOriginal(); err != nil {
+		return nil, fmt.Errorf("original model: %w", err)
+	}
+	if err := j.makeCandidates(); err != nil {
+		return nil, err
+	}
+	st, err := j.writeModels()
+	if err != nil {
+		return nil, err
+	}
+	if st != nil {
+		defer st.discard()
+	}
+	if err := j.measure(); err != nil {
+		return nil, err
+	}
+	picked := j.pick()
+	if err := j.describe(picked); err != nil {
+		return nil, err
+	}
+	j.report.Seconds = math.Round(time.Since(start).Seconds()*10) / 10
+	if st != nil {
+		if err := j.finish(st, picked); err != nil {
+			return nil, err
+		}
+	}
+	return &Result{Report: j.report, Graph: picked.graph, Out: cfg.Out}, nil
+}
+
+func (j *job) warn(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	j.report.Warnings = append(j.report.Warnings, s)
+	j.rep.note("warning: " + s)
+}
+
+// open reads model and data and settles what is measured and how.
+func (j *job) open() error {
+	var err error
+	j.rep.begin("open", 0)
+	if j.src, err = openModel(j.cfg.Model); err != nil {
+		return err
+	}
+	if j.cfg.Out != "" {
+		if err := prepareOutput(j.cfg.Out, 4*j.src.bytes); err != nil {
+			return err
+		}
+	}
+	d, err := openData(&j.cfg)
+	if err != nil {
+		return err
+	}
+	j.rep.note("data: " + d.Describe())
+	if j.task, err = newTask(j.src.graph, d); err != nil {
+		return err
+	}
+	if d.HasLabels() && j.task.metric != metricTop1 {
+		j.warn("the data has %d classes, but no output of the model has as many scores: %s takes the place of accuracy", d.NumClasses(), j.task.metric)
+	}
+	j.split = divide(d, &j.cfg)
+	j.rep.note(j.split.note)
+	if !j.split.disjoint {
+		j.warn("%s", j.split.note)
+	}
+	pre, err := j.choosePreprocess()
+	if err != nil {
+		return err
+	}
+	j.rep.note("preprocessing: " + pre.String())
+	j.eval = newFeed(j.split.eval, pre, j.task.input.Name)
+	j.pool = newFeed(j.split.pool, pre, j.task.input.Name)
+	j.calN = max(j.pool.len()-j.cfg.proxy(), (j.pool.len()+1)/2)
+	if j.input, err = j.eval.get(0); err != nil {
+		return err
+	}
+	j.report.Data = DataInfo{Path: j.cfg.Data, Description: d.Describe(), Labelled: d.HasLabels(), Classes: d.NumClasses(),
+		Evaluation: j.eval.len(), Calibration: j.calN, Proxy: j.pool.len() - j.calN, Disjoint: j.split.disjoint, Note: j.split.note}
+	return nil
+}
+
+// choosePreprocess takes what the model or the data tell. Where they do not, it tries the
+// customary ways on labelled samples with the original model.
+func (j *job) choosePreprocess() (dataset.Preprocess, error) {
+	cands, err := dataset.Infer(j.task.target, j.split.eval)
+	if err != nil {
+		return dataset.Preprocess{}, err
+	}
+	if len(cands) == 0 {
+		return dataset.Preprocess{}, fmt.Errorf("no way is known to bring %s into the input %v", j.split.eval.Describe(), j.task.input)
+	}
+	best := 0
+	var trials []PreTrial
+	switch {
+	case len(cands) == 1:
+	case j.task.metric != metricTop1:
+		j.warn("the model does not tell its preprocessing and there are no labels to find it by: %s is a guess", cands[0])
+	default:
+		// Preferably on the samples that are not evaluated.
+		d := j.split.pool
+		if n := min(preprocessTrials, j.split.eval.Len()); d.Len() < n || !d.HasLabels() {
+			d = j.split.eval.Subset(j.split.eval.Spread(n, j.cfg.Seed))
+		} else {
+			d = d.Subset(d.Spread(n, j.cfg.Seed))
+		}
+		j.rep.begin("preprocessing", len(cands))
+		for i, p := range cands {
+			s, err := evaluate(j.ctx, j.task, j.src.graph, nil, newFeed(d, p, j.task.input.Name), nil, nil)
+			if err != nil {
+				return p, fmt.Errorf("original model: %w", err)
+			}
+			trials = append(trials, PreTrial{p.String(), s.accuracy, s.samples})
+			if s.accuracy > trials[best].Accuracy {
+				best = i
+			}
+			j.rep.done(i + 1)
+		}
+		j.rep.note(fmt.Sprintf("preprocessing: of %d customary ways the original model decided best with this one: %.1f %% of %d samples", len(cands), 100*trials[best].Accuracy, trials[best].Samples))
+	}
+	p := cands[best]
+	if trials != nil {
+		p.Why = append(p.Why, fmt.Sprintf("best of %d customary ways on %d labelled samples", len(cands), trials[best].Samples))
+	}
+	j.report.Preprocess = PreInfo{Text: p.String(), Why: p.Why, Spec: p, Tried: trials}
+	return p, nil
+}
+
+// evaluateOriginal finds the accuracy that drops are counted from.
+func (j *job) evaluateOriginal() error {
+	j.rep.begin("evaluate original", j.eval.len())
+	s, err := evaluate(j.ctx, j.task, j.src.graph, nil, j.eval, nil, j.rep.done)
+	if err != nil {
+		return err
+	}
+	j.original = s
+	g := &j.report.Goal
+	g.Metric = j.task.metric
+	if g.Metric != metricTop1 {
+		return nil
+	}
+	g.Chance = chance(j.eval)
+	lo, _ := wilson(s.accuracy, s.samples)
+	j.rep.note(fmt.Sprintf("original: %.2f %% of %d samples (always naming the most frequent class: %.2f %%)", 100*s.accuracy, s.samples, 100*g.Chance))
+	if g.ChanceLevel = lo <= g.Chance; g.ChanceLevel {
+		j.warn("THE ORIGINAL MODEL IS NO BETTER THAN CHANCE: %.2f %% of %d samples, against %.2f %% for always naming the most frequent class. Preprocessing, label order or label offset are likely wrong, and then no figure here means anything; state them in a dataset.yaml",
+			100*s.accuracy, s.samples, 100*g.Chance)
+	}
+	return nil
+}
+
+// within reports whether a score holds the bound.
+func (j *job) within(s *score) bool { return j.drop(s) <= j.cfg.MaxDrop+1e-9 }
+
+// drop returns the loss of accuracy in points.
+func (j *job) drop(s *score) float64 { return 100 * (j.original.accuracy - s.accuracy) }
+
+// finish stages the picked model and the reports, and gives everything its name.
+func (j *job) finish(st *stage, picked *candidate) error {
+	if err := j.writeModel(st, "model.onnx", picked); err != nil {
+		return err
+	}
+	page, err := j.report.HTML()
+	if err != nil {
+		return err
+	}
+	if err := st.write("report.html", page); err != nil {
+		return err
+	}
+	data, err := j.report.JSON()
+	if err != nil {
+		return err
+	}
+	if err := st.write("report.json", data); err != nil {
+		return err
+	}
+	if err := j.ctx.Err(); err != nil {
+		return err
+	}
+	return st.commit()
+}
+
+// pointFile is where a point's model is written.
+func pointFile(name string) string { return filepath.ToSlash(filepath.Join("points", name+".onnx")) }
