@@ -18,9 +18,11 @@ type group struct {
 	bias     *tensor.Tensor // added per output channel
 	residual *graph.Value   // added, of the output's shape
 	act      kernel.Act
-	clip     *graph.Node // 8-bit bounds right after the head
-	add      *graph.Node // QLinearAdd
-	addClip  *graph.Node // 8-bit bounds after it
+	clip     *graph.Node    // 8-bit bounds right after the head
+	add      *graph.Node    // QLinearAdd
+	addClip  *graph.Node    // 8-bit bounds after it
+	scale    *graph.Value   // of the input of an integer product, known at run time
+	scales   *tensor.Tensor // of its weights, per channel
 	rules    []string
 }
 
@@ -58,6 +60,8 @@ func (l *lowerer) chain(n *graph.Node) *group {
 		return l.quantChain(n)
 	case n.Domain == graph.DomainMicrosoft && (n.Op == "QGemm" || n.Op == "QLinearAdd" || n.Op == "QLinearMul"):
 		return l.quantChain(n)
+	case n.Is("ConvInteger"), n.Is("MatMulInteger"):
+		return l.integerChain(n)
 	case n.Is("DequantizeLinear"):
 		return l.tableChain(n)
 	}
