@@ -92,10 +92,10 @@ func TestOperatorsOfNetworks(t *testing.T) {
 	w := witness.Find(t)
 	networks := []string{
 		"models/kws_dscnn_int8.tflite", "models/resnet8_cifar10_int8.tflite", "models/mobilenet_v1_0.25_224_quant.tflite",
-		"edgetpu/movenet_single_pose_lightning_ptq.tflite",
 	}
 	if !testing.Short() {
-		networks = append(networks, "models/mobilenet_v2_1.0_224_quant.tflite", "edgetpu/deeplabv3_mnv2_dm05_pascal_quant.tflite")
+		networks = append(networks, "edgetpu/movenet_single_pose_lightning_ptq.tflite",
+			"models/mobilenet_v2_1.0_224_quant.tflite", "edgetpu/deeplabv3_mnv2_dm05_pascal_quant.tflite")
 	}
 	for _, name := range networks {
 		t.Run(filepath.Base(name), func(t *testing.T) {
