@@ -74,6 +74,9 @@ func RunONNX(t *testing.T, run Executor, ledger *Ledger) {
 			}
 		})
 	}
+	if len(total) == 0 {
+		t.Errorf("%s holds no case", root)
+	}
 	for _, suite := range onnxSuites {
 		if n := total[suite]; n > 0 {
 			t.Logf("%-18s %4d of %4d pass (%.1f %%), %d refused, %d fail", suite, passed[suite], n,
