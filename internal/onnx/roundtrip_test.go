@@ -230,7 +230,7 @@ func TestBeyondTwoGiB(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 {
 		t.Skip("files of this size cannot be mapped on this machine")
 	}
-	const offset = 3 << 30
+	const offset int64 = 3 << 30
 	dir := t.TempDir()
 	f, err := os.Create(filepath.Join(dir, "w.bin"))
 	if err != nil {
