@@ -3,10 +3,12 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -250,5 +252,30 @@ func TestBeyondTwoGiB(t *testing.T) {
 	}
 	if got := g.Outputs[0].Const.F32()[0]; got != 1 {
 		t.Errorf("got %v", got)
+	}
+}
+
+// halfWay fails after some bytes, as a full disk does.
+type halfWay struct{}
+
+func (halfWay) WriteTo(w io.Writer) (int64, error) {
+	n, _ := w.Write(make([]byte, 3<<20))
+	return int64(n), errors.New("no space left on device")
+}
+
+func TestNothingHalfWritten(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.onnx")
+	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(path, halfWay{}); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("got %v", err)
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "old" {
+		t.Errorf("the file now holds %q, %v", data, err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
 	}
 }
