@@ -54,9 +54,10 @@ type SearchResult struct {
 
 // Search returns layers to floating point until the accuracy is within MaxDrop of the
 // float graph's. Layers go in the order of the noise that each is known to cause per
-// time that its return costs, in groups that double as long as the bound is not met, so
-// that many layers need few evaluations. Then it tries to win time back: accepted layers,
-// the most expensive first, return to integers where the bound still holds without them.
+// time that its return costs, in groups that double, so that many layers need few
+// evaluations; a group that gains nothing stays, since its layers may do so only together
+// with others. Once the bound holds, time is won back: layers, the most expensive first,
+// return to integers, in groups that are halved where the bound would be missed.
 //
 // It always returns the best it has seen: the bound met with least time lost, else the
 // highest accuracy. Every step is recorded.
@@ -155,7 +156,7 @@ func (s *search) order() []LayerSensitivity {
 // forward moves groups of layers to float until the bound holds.
 func (s *search) forward(ctx context.Context) error {
 	todo := s.order()
-	for size := 1; len(todo) > 0 && s.left() && !s.res.Met; {
+	for size := 1; len(todo) > 0 && s.left() && !s.res.Met; size *= 2 {
 		size = min(size, len(todo))
 		var names []string
 		keep := maps.Clone(s.keep)
@@ -168,22 +169,14 @@ func (s *search) forward(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		gain := a - s.accuracy
 		t := s.last()
-		switch {
-		case a > s.accuracy || s.res.Met:
-			t.Accepted, t.Reason = true, fmt.Sprintf("gains %.2f points", a-s.accuracy)
-			s.keep, s.accuracy = keep, a
-			s.moved = append(s.moved, names...)
-			size *= 2
-		case size == 1 && len(todo) > 0:
-			// One layer may gain nothing alone and much with the next: it is dropped,
-			// the following are tried together.
-			t.Reason = fmt.Sprintf("gains nothing (%.2f points)", a-s.accuracy)
-			size = 2
-		default:
-			t.Reason = fmt.Sprintf("gains nothing (%.2f points)", a-s.accuracy)
-			size *= 2
+		t.Accepted = gain > 0 || s.res.Met
+		if t.Reason = fmt.Sprintf("gains %.2f points", gain); !t.Accepted {
+			t.Reason = fmt.Sprintf("gains nothing so far (%+.2f points)", gain)
 		}
+		s.keep, s.accuracy = keep, max(a, s.accuracy)
+		s.moved = append(s.moved, names...)
 	}
 	return nil
 }
@@ -192,27 +185,43 @@ func (s *search) forward(ctx context.Context) error {
 func (s *search) backward(ctx context.Context) error {
 	s.keep = maps.Clone(s.res.Keep)
 	cost := func(name string) time.Duration { return s.cfg.TimeLost[name] }
-	slices.SortStableFunc(s.moved, func(a, b string) int { return cmp.Compare(cost(b), cost(a)) })
-	for _, name := range s.moved {
-		if !s.left() {
-			return nil
-		}
-		if _, ok := s.keep[name]; !ok || len(s.moved) == 1 || cost(name) < 0 {
-			continue
-		}
-		keep := maps.Clone(s.keep)
-		delete(keep, name)
-		a, err := s.try(ctx, []string{name}, false, keep)
-		if err != nil {
-			return err
-		}
-		t := s.last()
-		if a < s.cfg.Float-s.cfg.MaxDrop {
-			t.Reason = fmt.Sprintf("the bound is missed without it (%.2f points)", a-s.cfg.Float)
-			continue
-		}
-		t.Accepted, t.Reason = true, "the bound holds without it"
-		s.keep = keep
+	names := slices.DeleteFunc(slices.Clone(s.moved), func(n string) bool { return cost(n) < 0 })
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(cost(b), cost(a)) })
+	if len(names) < len(s.moved) {
+		return s.remove(ctx, names)
 	}
+	return s.halves(ctx, names) // without any of them the bound was missed
+}
+
+func (s *search) halves(ctx context.Context, names []string) error {
+	if len(names) < 2 {
+		return nil
+	}
+	if err := s.remove(ctx, names[:len(names)/2]); err != nil {
+		return err
+	}
+	return s.remove(ctx, names[len(names)/2:])
+}
+
+// remove returns the layers to integers together, or in parts where that misses the bound.
+func (s *search) remove(ctx context.Context, names []string) error {
+	if len(names) == 0 || !s.left() {
+		return nil
+	}
+	keep := maps.Clone(s.keep)
+	for _, name := range names {
+		delete(keep, name)
+	}
+	a, err := s.try(ctx, names, false, keep)
+	if err != nil {
+		return err
+	}
+	t := s.last()
+	if a < s.cfg.Float-s.cfg.MaxDrop {
+		t.Reason = fmt.Sprintf("the bound is missed (%+.2f points)", a-s.cfg.Float)
+		return s.halves(ctx, names)
+	}
+	t.Accepted, t.Reason = true, "the bound holds"
+	s.keep = keep
 	return nil
 }

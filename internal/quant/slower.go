@@ -46,7 +46,7 @@ func CompareTimes(g *graph.Graph, float, integer *engine.Plan, floatTimes, integ
 		d    time.Duration
 	}
 	attribute := func(p *engine.Plan, steps []engine.StepTime) (out []timed, rest time.Duration) {
-		chain := chains(p.Graph())
+		chain := chains(p.Graph(), steps)
 		for _, s := range steps {
 			first := -1
 			for _, name := range chain(s.Name, s.Op) {
@@ -95,11 +95,15 @@ func CompareTimes(g *graph.Graph, float, integer *engine.Plan, floatTimes, integ
 
 // chains returns a function from a step to the names of the nodes it computes. A step
 // bears the name of its last node and the operators of all; the way leads upwards from
-// there.
-func chains(g *graph.Graph) func(step, ops string) []string {
+// there, past nodes that have steps of their own.
+func chains(g *graph.Graph, steps []engine.StepTime) func(step, ops string) []string {
 	byName := map[string]*graph.Node{}
 	for _, n := range g.Nodes {
 		byName[nodeName(n)] = n
+	}
+	own := map[string]bool{}
+	for _, s := range steps {
+		own[s.Name] = true
 	}
 	return func(step, ops string) []string {
 		n := byName[step]
@@ -114,7 +118,7 @@ func chains(g *graph.Graph) func(step, ops string) []string {
 		for i := len(parts) - 2; i >= 0 && n != nil; i-- {
 			var up *graph.Node
 			for _, v := range n.Inputs {
-				if v != nil && v.Def != nil && v.Def.Op == parts[i] {
+				if v != nil && v.Def != nil && v.Def.Op == parts[i] && !own[nodeName(v.Def)] {
 					up = v.Def
 					break
 				}
