@@ -8,6 +8,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
+	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -22,6 +23,7 @@ func init() {
 		lowers(lowerBinary, "", name)
 	}
 	lowers(lowerPRelu, "", "PRelu")
+	lowers(lowerPow, "", "Pow")
 }
 
 // unitElements is how many elements an elementwise step computes as one unit.
@@ -127,13 +129,86 @@ func lowerBinary(l *lowerer, n *graph.Node) string {
 }
 
 func lowerPRelu(l *lowerer, n *graph.Node) string {
-	slope := n.In(1)
-	if !isF32(n.Inputs...) || slope.Const == nil || slope.Const.Len() != 1 {
-		return "a slope per element or channel has no kernel"
+	x, slope := n.In(0), n.In(1)
+	if !isF32(n.Inputs...) || slope.Const == nil {
+		return "a computed slope has no kernel"
 	}
-	a := kernel.Act{Kind: kernel.ActLeakyRelu, Alpha: slope.Const.F32()[0]}
+	xs, _ := x.Type.Static()
+	if s, err := op.BroadcastShape(slope.Const.Shape(), xs); err != nil || !slices.Equal(s, xs) {
+		return "the slope does not broadcast to the input"
+	}
+	gentle := true
+	for _, v := range slope.Const.F32() {
+		gentle = gentle && v <= 1
+	}
+	in := l.dense(x)
+	out := l.make(n.Outputs[0], in.strides, nil)
+	rs := l.first(slope)
+	p := newPair(in, rs, out)
+	k := prelu{l.level, gentle}
+	l.add(&step{name: nodeName(n), op: n.Op, kernel: "prelu f32", reads: []*ref{in, rs}, writes: []*ref{out}, units: p.units,
+		run: func(s *Session, _, lo, hi int) { runPair(p, k, s.f32(out), s.f32(in), s.f32(rs), lo, hi) }})
+	return ""
+}
+
+// prelu needs its input twice, so it never works in place. With no slope above 1 it is
+// max(x, slope·x).
+type prelu struct {
+	level  cpu.Level
+	gentle bool
+}
+
+func (k prelu) apply(y, x, slope []float32) {
+	kernel.Mul.Apply(k.level, y, x, slope)
+	k.choose(y, x)
+}
+
+func (k prelu) reverse(y, slope, x []float32) {
+	kernel.Mul.Apply(k.level, y, slope, x)
+	for i := range y {
+		if x[0] >= 0 {
+			y[i] = x[0]
+		}
+	}
+}
+
+// choose puts x where it is not negative over the products in y.
+func (k prelu) choose(y, x []float32) {
+	if k.gentle {
+		kernel.Max.Apply(k.level, y, y, x)
+		return
+	}
+	// By the sign bit: a branch here would be guessed wrong half of the time.
+	for i, v := range x[:len(y)] {
+		b := math.Float32bits(v)
+		negative := uint32(int32(b) >> 31)
+		y[i] = math.Float32frombits(math.Float32bits(y[i])&negative | b&^negative)
+	}
+}
+
+// lowerPow covers constant exponents.
+func lowerPow(l *lowerer, n *graph.Node) string {
+	x, e := n.In(0), n.In(1)
+	if !isF32(x) || e.Const == nil || e.Const.Len() != 1 || e.Const.Rank() > len(x.Type.Shape) || !e.Const.DType().IsFloat() {
+		return "only a constant exponent has a kernel"
+	}
 	level := l.level
-	return l.elementwise(n, "act "+a.Kind.String(), func(dst, src []float32) { a.Apply(level, dst, src) })
+	switch y := e.Const.Float(0); y {
+	case 2:
+		return l.elementwise(n, "binary mul", func(dst, src []float32) { kernel.Mul.Apply(level, dst, src, src) })
+	case 0.5:
+		return l.elementwise(n, "map", func(dst, src []float32) {
+			for i, v := range src {
+				dst[i] = float32(math.Sqrt(float64(v)))
+			}
+		})
+	default:
+		return l.elementwise(n, "map", func(dst, src []float32) {
+			for i, v := range src {
+				dst[i] = float32(math.Pow(float64(v), y))
+			}
+		})
+	}
 }
 
 // pair is how two operands meet under broadcasting: nested loops over the result in its

@@ -94,7 +94,13 @@ func (s *sketch) conv() *graph.Value {
 }
 
 func (s *sketch) activation(x *graph.Value) *graph.Value {
-	switch s.int(0, 5, "activation") {
+	switch s.int(0, 6, "activation") {
+	case 6:
+		slope := []int{s.shape(x)[1]}
+		for range s.rank - 2 {
+			slope = append(slope, 1)
+		}
+		return s.g.Add("PRelu", "", nil, x, s.constant(float32(s.int(1, 3, "slope")), slope...))
 	case 0:
 		return s.g.Add("Relu", "", nil, x)
 	case 1:

@@ -75,7 +75,7 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 	products.buf.size = products.span()
 	l.plan.weights += len(w.Const.Bytes()) + 4*len(bias)
 	l.addConvF32(&group{nodes: []*graph.Node{n}}, conv, macs(n), products, in, nil)
-	t := &gather{win: *win, batch: xs[0], inH: height(xs), inW: xs[len(xs)-1], outH: height(ys), outW: ys[len(ys)-1], channels: channels,
+	t := &gather{taps: taps, kernelW: win.kernel[1], rows: win.meeting(0, height(xs), height(ys)), cols: win.meeting(1, xs[len(xs)-1], ys[len(ys)-1]), batch: xs[0], inH: height(xs), inW: xs[len(xs)-1], outH: height(ys), outW: ys[len(ys)-1], channels: channels,
 		groups: groups, pixel: pixel, resPixel: resPixel, bias: bias, act: g.act, level: l.level}
 	l.note(g)
 	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: "gather taps", reads: []*ref{products}, writes: []*ref{out}, units: t.batch * t.outH}
@@ -113,18 +113,37 @@ func tapsFirst(w *tensor.Tensor, groups int) []float32 {
 
 // gather adds up the taps of a transposed convolution. A unit is one output row.
 type gather struct {
-	win                               window
 	batch, inH, inW, outH, outW       int
 	channels, groups, pixel, resPixel int
+	taps, kernelW                     int
+	rows, cols                        [][]tapAt // that meet at each output row and column
 	bias                              []float32
 	act                               kernel.Act
 	level                             cpu.Level
 }
 
+// tapAt is a position of the kernel along one axis and the input position it comes from.
+type tapAt struct{ tap, from int }
+
+// meeting lists the taps for every output position of axis i.
+func (w *window) meeting(i, in, out int) [][]tapAt {
+	all := make([][]tapAt, out)
+	for y := range all {
+		for k := range w.kernel[i] {
+			at := y + w.lo[i] - k*w.dilation[i]
+			if at >= 0 && at%w.stride[i] == 0 && at/w.stride[i] < in {
+				all[y] = append(all[y], tapAt{k, at / w.stride[i]})
+			}
+		}
+	}
+	return all
+}
+
+// shortRow is the number of channels below which a kernel call costs more than it saves.
+const shortRow = 16
+
 func (t *gather) run(dst, src, res []float32, lo, hi int) {
-	w := &t.win
-	per := t.channels / t.groups
-	taps := w.kernel[0] * w.kernel[1]
+	wide := t.taps * t.channels
 	for u := lo; u < hi; u++ {
 		image, y := u/t.outH, u%t.outH
 		for x := range t.outW {
@@ -134,29 +153,39 @@ func (t *gather) run(dst, src, res []float32, lo, hi int) {
 			if res != nil {
 				kernel.Add.Apply(t.level, out, out, res[at*t.resPixel:][:t.channels])
 			}
-			for kh := range w.kernel[0] {
-				iy := y + w.lo[0] - kh*w.dilation[0]
-				if iy < 0 || iy%w.stride[0] != 0 || iy/w.stride[0] >= t.inH {
-					continue
-				}
-				for kw := range w.kernel[1] {
-					ix := x + w.lo[1] - kw*w.dilation[1]
-					if ix < 0 || ix%w.stride[1] != 0 || ix/w.stride[1] >= t.inW {
-						continue
-					}
-					row := src[((image*t.inH+iy/w.stride[0])*t.inW+ix/w.stride[1])*taps*t.channels:]
-					for g := range t.groups {
-						kernel.Add.Apply(t.level, out[g*per:(g+1)*per], out[g*per:(g+1)*per], row[(g*taps+kh*w.kernel[1]+kw)*per:][:per])
-					}
+			for _, r := range t.rows[y] {
+				for _, c := range t.cols[x] {
+					row := src[((image*t.inH+r.from)*t.inW+c.from)*wide:][:wide]
+					t.add(out, row, r.tap*t.kernelW+c.tap)
 				}
 			}
 		}
-		if t.act.Kind != kernel.ActNone {
-			for x := range t.outW {
-				at := u*t.outW + x
-				out := dst[at*t.pixel : at*t.pixel+t.channels]
-				t.act.Apply(t.level, out, out)
-			}
+		if t.act.Kind == kernel.ActNone {
+			continue
+		}
+		row := dst[u*t.outW*t.pixel:]
+		if t.pixel == t.channels {
+			t.act.Apply(t.level, row[:t.outW*t.pixel], row[:t.outW*t.pixel])
+			continue
+		}
+		for x := range t.outW {
+			out := row[x*t.pixel:][:t.channels]
+			t.act.Apply(t.level, out, out)
+		}
+	}
+}
+
+// add adds one tap's products to the channels of an output position.
+func (t *gather) add(out, row []float32, tap int) {
+	per := t.channels / t.groups
+	for g := range t.groups {
+		d, v := out[g*per:(g+1)*per], row[(g*t.taps+tap)*per:][:per]
+		if per >= shortRow {
+			kernel.Add.Apply(t.level, d, d, v)
+			continue
+		}
+		for i, x := range v {
+			d[i] += x
 		}
 	}
 }
