@@ -120,7 +120,7 @@ zoo:mobilenetv2.`,
 	})
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.run(), a.bench(), a.compare(), a.convert(), a.version())
+	root.AddCommand(a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.doctor(), a.version())
 	return root
 }
 

@@ -108,6 +108,15 @@ func inputNames(m *edgewise.Model) string {
 // the file, with unknown sizes taken as 1, which is said.
 func (a *app) boundShapes(m *edgewise.Model, given map[string][]int) (map[string][]int, error) {
 	out := map[string][]int{}
+	symbols := map[string]int{}
+	for _, v := range m.Graph().Inputs {
+		if s := given[v.Name]; len(s) == len(v.Type.Shape) {
+			for i, d := range v.Type.Shape {
+				symbols[d.Sym] = s[i]
+			}
+		}
+	}
+	delete(symbols, "")
 	for _, v := range m.Graph().Inputs {
 		if v.Type.Kind != graph.KindTensor {
 			return nil, fmt.Errorf("input %s is no tensor, so it cannot be filled from here", v)
@@ -125,7 +134,9 @@ func (a *app) boundShapes(m *edgewise.Model, given map[string][]int) (map[string
 		shape := make([]int, len(v.Type.Shape))
 		guessed := false
 		for i, d := range v.Type.Shape {
-			if shape[i] = d.Size; !d.Known() {
+			if n, ok := symbols[d.Sym]; ok && !d.Known() {
+				shape[i] = n
+			} else if shape[i] = d.Size; !d.Known() {
 				shape[i], guessed = 1, guessed || i > 0
 			}
 		}
