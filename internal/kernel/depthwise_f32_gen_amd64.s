@@ -37,14 +37,14 @@ noresidual:
 pixels8:
 	CMPQ CX, $8
 	JLT pixels4
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
-	VMOVAPS Z31, Z4
-	VMOVAPS Z31, Z5
-	VMOVAPS Z31, Z6
-	VMOVAPS Z31, Z7
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -96,6 +96,14 @@ row1:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
+	VADDPS Z31, Z4, Z4
+	VADDPS Z31, Z5, Z5
+	VADDPS Z31, Z6, Z6
+	VADDPS Z31, Z7, Z7
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -167,10 +175,10 @@ bounds3:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels2
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -205,6 +213,10 @@ row6:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row6
 summed7:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -247,8 +259,8 @@ bounds8:
 pixels2:
 	CMPQ CX, $2
 	JLT pixels1
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -274,6 +286,8 @@ row11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row11
 summed12:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, R8
@@ -301,7 +315,7 @@ bounds13:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Z31, Z0
+	VPXORD Z0, Z0, Z0
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -323,6 +337,7 @@ row16:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row16
 summed17:
+	VADDPS Z31, Z0, Z0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -381,14 +396,14 @@ noresidual:
 pixels8:
 	CMPQ CX, $8
 	JLT pixels4
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
-	VMOVAPS Z31, Z4
-	VMOVAPS Z31, Z5
-	VMOVAPS Z31, Z6
-	VMOVAPS Z31, Z7
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -449,6 +464,14 @@ row1:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
+	VADDPS Z31, Z4, Z4
+	VADDPS Z31, Z5, Z5
+	VADDPS Z31, Z6, Z6
+	VADDPS Z31, Z7, Z7
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -520,10 +543,10 @@ bounds3:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels2
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -562,6 +585,10 @@ row6:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row6
 summed7:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -604,8 +631,8 @@ bounds8:
 pixels2:
 	CMPQ CX, $2
 	JLT pixels1
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -633,6 +660,8 @@ row11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row11
 summed12:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, R8
@@ -660,7 +689,7 @@ bounds13:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Z31, Z0
+	VPXORD Z0, Z0, Z0
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -682,6 +711,7 @@ row16:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row16
 summed17:
+	VADDPS Z31, Z0, Z0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -740,14 +770,14 @@ noresidual:
 pixels8:
 	CMPQ CX, $8
 	JLT pixels4
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
-	VMOVAPS Z31, Z4
-	VMOVAPS Z31, Z5
-	VMOVAPS Z31, Z6
-	VMOVAPS Z31, Z7
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -819,6 +849,14 @@ row1:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
+	VADDPS Z31, Z4, Z4
+	VADDPS Z31, Z5, Z5
+	VADDPS Z31, Z6, Z6
+	VADDPS Z31, Z7, Z7
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -890,10 +928,10 @@ bounds3:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels2
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -940,6 +978,10 @@ row6:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row6
 summed7:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -982,8 +1024,8 @@ bounds8:
 pixels2:
 	CMPQ CX, $2
 	JLT pixels1
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1018,6 +1060,8 @@ row11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row11
 summed12:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, R8
@@ -1045,7 +1089,7 @@ bounds13:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Z31, Z0
+	VPXORD Z0, Z0, Z0
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1074,6 +1118,7 @@ row16:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row16
 summed17:
+	VADDPS Z31, Z0, Z0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -1132,14 +1177,14 @@ noresidual:
 pixels8:
 	CMPQ CX, $8
 	JLT pixels4
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
-	VMOVAPS Z31, Z4
-	VMOVAPS Z31, Z5
-	VMOVAPS Z31, Z6
-	VMOVAPS Z31, Z7
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1220,6 +1265,14 @@ row1:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
+	VADDPS Z31, Z4, Z4
+	VADDPS Z31, Z5, Z5
+	VADDPS Z31, Z6, Z6
+	VADDPS Z31, Z7, Z7
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -1291,10 +1344,10 @@ bounds3:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels2
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1345,6 +1398,10 @@ row6:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row6
 summed7:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -1387,8 +1444,8 @@ bounds8:
 pixels2:
 	CMPQ CX, $2
 	JLT pixels1
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1424,6 +1481,8 @@ row11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row11
 summed12:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, R8
@@ -1451,7 +1510,7 @@ bounds13:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Z31, Z0
+	VPXORD Z0, Z0, Z0
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1480,6 +1539,7 @@ row16:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row16
 summed17:
+	VADDPS Z31, Z0, Z0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -1538,10 +1598,10 @@ noresidual:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels1
-	VMOVAPS Z31, Z0
-	VMOVAPS Z31, Z1
-	VMOVAPS Z31, Z2
-	VMOVAPS Z31, Z3
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1580,6 +1640,10 @@ tapdone4:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Z31, Z0, Z0
+	VADDPS Z31, Z1, Z1
+	VADDPS Z31, Z2, Z2
+	VADDPS Z31, Z3, Z3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -1622,7 +1686,7 @@ bounds5:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Z31, Z0
+	VPXORD Z0, Z0, Z0
 	LEAQ 64(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1652,6 +1716,7 @@ tapdone11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row8
 summed9:
+	VADDPS Z31, Z0, Z0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -1883,10 +1948,10 @@ noresidual:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels2
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
-	VMOVAPS Y15, Y2
-	VMOVAPS Y15, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -1921,6 +1986,10 @@ row1:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
+	VADDPS Y15, Y2, Y2
+	VADDPS Y15, Y3, Y3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -1976,8 +2045,8 @@ end5:
 pixels2:
 	CMPQ CX, $2
 	JLT pixels1
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2003,6 +2072,8 @@ row6:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row6
 summed7:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, R8
@@ -2039,7 +2110,7 @@ end10:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Y15, Y0
+	VPXOR Y0, Y0, Y0
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2061,6 +2132,7 @@ row11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row11
 summed12:
+	VADDPS Y15, Y0, Y0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -2129,10 +2201,10 @@ noresidual:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels2
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
-	VMOVAPS Y15, Y2
-	VMOVAPS Y15, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2171,6 +2243,10 @@ row1:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
+	VADDPS Y15, Y2, Y2
+	VADDPS Y15, Y3, Y3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -2226,8 +2302,8 @@ end5:
 pixels2:
 	CMPQ CX, $2
 	JLT pixels1
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2255,6 +2331,8 @@ row6:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row6
 summed7:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, R8
@@ -2291,7 +2369,7 @@ end10:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Y15, Y0
+	VPXOR Y0, Y0, Y0
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2313,6 +2391,7 @@ row11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row11
 summed12:
+	VADDPS Y15, Y0, Y0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -2381,10 +2460,10 @@ noresidual:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels2
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
-	VMOVAPS Y15, Y2
-	VMOVAPS Y15, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2431,6 +2510,10 @@ row1:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
+	VADDPS Y15, Y2, Y2
+	VADDPS Y15, Y3, Y3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -2486,8 +2569,8 @@ end5:
 pixels2:
 	CMPQ CX, $2
 	JLT pixels1
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2522,6 +2605,8 @@ row6:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row6
 summed7:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, R8
@@ -2558,7 +2643,7 @@ end10:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Y15, Y0
+	VPXOR Y0, Y0, Y0
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2587,6 +2672,7 @@ row11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row11
 summed12:
+	VADDPS Y15, Y0, Y0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -2655,10 +2741,10 @@ noresidual:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels2
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
-	VMOVAPS Y15, Y2
-	VMOVAPS Y15, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2709,6 +2795,10 @@ row1:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
+	VADDPS Y15, Y2, Y2
+	VADDPS Y15, Y3, Y3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -2764,8 +2854,8 @@ end5:
 pixels2:
 	CMPQ CX, $2
 	JLT pixels1
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2801,6 +2891,8 @@ row6:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row6
 summed7:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, R8
@@ -2837,7 +2929,7 @@ end10:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Y15, Y0
+	VPXOR Y0, Y0, Y0
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2866,6 +2958,7 @@ row11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row11
 summed12:
+	VADDPS Y15, Y0, Y0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10
@@ -2934,10 +3027,10 @@ noresidual:
 pixels4:
 	CMPQ CX, $4
 	JLT pixels1
-	VMOVAPS Y15, Y0
-	VMOVAPS Y15, Y1
-	VMOVAPS Y15, Y2
-	VMOVAPS Y15, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -2976,6 +3069,10 @@ tapdone4:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row1
 summed2:
+	VADDPS Y15, Y0, Y0
+	VADDPS Y15, Y1, Y1
+	VADDPS Y15, Y2, Y2
+	VADDPS Y15, Y3, Y3
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, DX
 	ADDQ DX, DX
@@ -3031,7 +3128,7 @@ end7:
 pixels1:
 	CMPQ CX, $1
 	JLT blockdone
-	VMOVAPS Y15, Y0
+	VPXOR Y0, Y0, Y0
 	LEAQ 32(R14), SI
 	ADDQ depthwiseF32_wSkip(DI), SI
 	MOVQ R8, DX
@@ -3061,6 +3158,7 @@ tapdone11:
 	ADDQ depthwiseF32_wRow(DI), SI
 	JMP row8
 summed9:
+	VADDPS Y15, Y0, Y0
 	MOVQ depthwiseF32_pixStep(DI), DX
 	ADDQ DX, R8
 	TESTQ R10, R10

@@ -133,7 +133,11 @@ func (d depthwiseF32) emit(a *asm) {
 func (d depthwiseF32) body(a *asm, p int) {
 	v := d.vec
 	for i := range p {
-		a.ins("VMOVAPS %s, %s", d.bias(), v.r(i))
+		if d.kernel == anyMaximum {
+			a.ins("VMOVAPS %s, %s", d.bias(), v.r(i))
+		} else {
+			a.ins("VPXOR%s %s, %s, %s", map[vector]string{zmm: "D", ymm: ""}[v], v.r(i), v.r(i), v.r(i))
+		}
 	}
 	a.ins("LEAQ %d(R14), SI", v.bytes())
 	a.ins("ADDQ depthwiseF32_wSkip(DI), SI")
@@ -152,6 +156,13 @@ func (d depthwiseF32) body(a *asm, p int) {
 	a.ins("ADDQ depthwiseF32_wRow(DI), SI")
 	a.ins("JMP %s", row)
 	a.at(summed)
+	// The bias comes last: a sum that started from a large one would lose the low
+	// bits of every product.
+	for i := range p {
+		if d.kernel != anyMaximum {
+			a.ins("VADDPS %s, %s, %s", d.bias(), v.r(i), v.r(i))
+		}
+	}
 	a.ins("MOVQ depthwiseF32_pixStep(DI), DX")
 	for shift := p; shift > 1; shift /= 2 {
 		a.ins("ADDQ DX, DX")

@@ -110,18 +110,11 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 	b := func(i int) string { return v.r(v.regs - 2 + i) }
 	x := func(row int) string { return v.r(v.regs - 4 + row%2) }
 
-	for i := range vecs {
-		a.ins("VMOVUPS %d(R14), %s", i*v.bytes(), b(i))
-	}
 	for set := range sets {
 		for row := range rows {
 			for i := range vecs {
-				if set == 0 {
-					a.ins("VMOVAPS %s, %s", b(i), sum(set, row, i))
-				} else {
-					s := sum(set, row, i)
-					a.ins("VPXOR%s %s, %s, %s", map[string]string{"Z": "D", "Y": ""}[v.reg], s, s, s)
-				}
+				s := sum(set, row, i)
+				a.ins("VPXOR%s %s, %s, %s", map[string]string{"Z": "D", "Y": ""}[v.reg], s, s, s)
 			}
 		}
 	}
@@ -188,6 +181,14 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 					a.ins("VADDPS %s, %s, %s", sum(set+n/2, row, i), sum(set, row, i), sum(set, row, i))
 				}
 			}
+		}
+	}
+	// The bias comes last: a sum that started from a large one would lose the low
+	// bits of every product.
+	for i := range vecs {
+		a.ins("VMOVUPS %d(R14), %s", i*v.bytes(), b(i))
+		for row := range rows {
+			a.ins("VADDPS %s, %s, %s", b(i), sum(0, row, i), sum(0, row, i))
 		}
 	}
 	g.store(a, rows, vecs, func(row, i int) string { return sum(0, row, i) })
