@@ -11,7 +11,6 @@ import (
 func init() {
 	lowers(lowerPool, "", "MaxPool", "AveragePool")
 	lowers(lowerGlobalPool, "", "GlobalAveragePool", "GlobalMaxPool")
-	lowers(lowerReduceMean, "", "ReduceMean")
 }
 
 // lowerPool is a pool of float32, or a maximum of bytes.
@@ -105,51 +104,4 @@ func lowerGlobalPool(l *lowerer, n *graph.Node) string {
 
 func wholeWindow(xs []int) *window {
 	return &window{kernel: [2]int{height(xs), xs[len(xs)-1]}, stride: [2]int{1, 1}, dilation: [2]int{1, 1}}
-}
-
-// lowerReduceMean is a global pool where the mean goes over all positions of a tensor
-// with channels, and a mean of rows where it goes over the last dimensions.
-func lowerReduceMean(l *lowerer, n *graph.Node) string {
-	const none = "a mean over these axes has no kernel"
-	x, axes := n.In(0), n.In(1)
-	xs, _ := x.Type.Static()
-	if !isF32(x) || axes == nil || axes.Const == nil || axes.Const.Len() == 0 {
-		return none
-	}
-	reduced := make([]bool, len(xs))
-	first := len(xs)
-	for _, a := range axes.Const.Ints() {
-		if a < 0 {
-			a += int64(len(xs))
-		}
-		reduced[a] = true
-		first = min(first, int(a))
-	}
-	for _, r := range reduced[first:] {
-		if !r {
-			return none
-		}
-	}
-	if first == 2 && (len(xs) == 3 || len(xs) == 4) && !l.first(x).plain() {
-		return l.pool(n, wholeWindow(xs), kernel.Pooling{})
-	}
-	size := 1
-	for _, d := range xs[first:] {
-		size *= d
-	}
-	in := l.plain(x)
-	ys, _ := n.Outputs[0].Type.Static()
-	out := l.make(n.Outputs[0], tensor.Strides(ys), nil)
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "mean of rows", reads: []*ref{in}, writes: []*ref{out}, units: in.len() / size,
-		run: func(s *Session, _, lo, hi int) {
-			x, y := s.f32(in), s.f32(out)
-			for u := lo; u < hi; u++ {
-				sum := 0.0
-				for _, v := range x[u*size : (u+1)*size] {
-					sum += float64(v)
-				}
-				y[u] = float32(sum / float64(size))
-			}
-		}})
-	return ""
 }

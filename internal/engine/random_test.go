@@ -132,7 +132,7 @@ func (s *sketch) peer(x *graph.Value) *graph.Value {
 func (s *sketch) grow() {
 	var y *graph.Value
 	n := s.rank - 2
-	switch s.int(0, 10, "operator") {
+	switch s.int(0, 11, "operator") {
 	case 0, 1, 2:
 		y = s.activation(s.conv())
 	case 3:
@@ -183,6 +183,21 @@ func (s *sketch) grow() {
 		}
 		gate = s.g.Add("Sigmoid", "", nil, s.g.Add("Conv", "", nil, gate, s.constant(1, shape...)))
 		y = s.g.Add("Mul", "", nil, x, gate)
+	case 11:
+		x := s.pick("reduced input")
+		var axes []int64
+		for i := range s.rank {
+			if rapid.Bool().Draw(s.t, "reduced") {
+				axes = append(axes, int64(i))
+			}
+		}
+		if len(axes) == 0 {
+			return
+		}
+		y = s.g.Add([]string{"ReduceMean", "ReduceSum", "ReduceMax"}[s.int(0, 2, "reduction")], "", graph.Attrs{"keepdims": int64(1)}, x, s.g.Ints("", axes...))
+		if rapid.Bool().Draw(s.t, "centred") {
+			y = s.g.Add("Sub", "", nil, x, y)
+		}
 	case 10:
 		x := s.pick("transposed convolution input")
 		c := s.shape(x)[1]
