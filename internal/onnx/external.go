@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/edgewise-ml/edgewise/internal/mapfile"
 )
 
 // externalData opens the files that hold tensors outside the model file. They must lie
@@ -88,7 +90,7 @@ func (e *externalData) open(location string) ([]byte, error) {
 		return nil, fmt.Errorf("%q: %w", location, err)
 	}
 	defer f.Close()
-	data, err := contents(f)
+	data, err := mapfile.Contents(f)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", location, err)
 	}

@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/mapfile"
 	"github.com/edgewise-ml/edgewise/internal/op"
 )
 
@@ -85,7 +86,7 @@ func Read(path string, o ReadOptions) (*graph.Graph, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := contents(f)
+	data, err := mapfile.Contents(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

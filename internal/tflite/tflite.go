@@ -34,6 +34,7 @@ import (
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/mapfile"
 )
 
 // UnsupportedError names everything in a model that has no form here, all at once.
@@ -84,7 +85,7 @@ func Read(path string) (*graph.Graph, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := contents(f)
+	data, err := mapfile.Contents(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package tflite
+package mapfile
 
 import (
 	"os"

@@ -1,0 +1,40 @@
+// Package mapfile gives readers the bytes of a model file without copying them: large
+// files are mapped, so weights are paged in when they are used and shared between
+// processes.
+package mapfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+)
+
+// mapFloor is the size from which files are mapped instead of read.
+const mapFloor = 1 << 20
+
+// Contents returns the bytes of a regular file. They must not be written to. A mapping
+// lives as long as the process, because any tensor may refer to it; whoever replaces a
+// model file should rename a new one over it, as Edgewise does, and not write into it.
+func Contents(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	size := info.Size()
+	if size > math.MaxInt {
+		return nil, fmt.Errorf("%d bytes are too many for this machine", size)
+	}
+	if size >= mapFloor {
+		if data, err := mapFile(f, int(size)); err == nil {
+			return data, nil
+		}
+	}
+	data := make([]byte, size)
+	_, err = io.ReadFull(f, data)
+	return data, err
+}
