@@ -35,9 +35,9 @@ type candidate struct {
 type biasMode uint8
 
 const (
-	biasPlain    biasMode = iota
-	biasFast              // corrected in one pass
-	biasLayerwise         // corrected layer by layer
+	biasPlain     biasMode = iota
+	biasFast               // corrected in one pass
+	biasLayerwise          // corrected layer by layer
 )
 
 // makeCandidates fills points: the simplified float model, static int8 in its best form,
@@ -101,7 +101,17 @@ func (j *job) proxy() quant.Samples       { return j.pool.samples(j.calN, j.pool
 func (j *job) calibrate(g *graph.Graph, what string) (*quant.Calibration, error) {
 	j.rep.begin(what, j.calN)
 	return quant.Calibrate(j.ctx, g, j.calibration(), quant.CalibrationConfig{Executor: j.executor()},
-		func(_ string, done, _ int) { j.rep.done(done) })
+		j.progress())
+}
+
+// progress passes on what package quant reports of a stage that has begun.
+func (j *job) progress() quant.Progress {
+	return func(_ string, done, total int) {
+		if total > 0 {
+			j.rep.total = total
+		}
+		j.rep.done(done)
+	}
 }
 
 // quantized makes a static candidate and its SQNR on the proxy samples.
@@ -293,7 +303,7 @@ func (j *job) correctBias(c *candidate) error {
 	}
 	j.rep.begin("correct biases", 0)
 	r, _, err := quant.CorrectBias(j.ctx, c.float, c.quant, j.calibration(), quant.BiasConfig{Sequential: c.bias == biasLayerwise, Executor: j.executor()},
-		func(_ string, done, total int) { j.rep.total = max(total, 0); j.rep.done(done) })
+		j.progress())
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (j *job) measure() error {
 	}
 	// The halves of an inference's samples that other load disturbs show in the spread.
 	for _, c := range all {
-		if l := c.latency; l.P95 > 1.5*l.P50 {
+		if l := c.latency; l.P95 > 2*l.P50 {
 			j.warn("latency of %s is spread out (p50 %.3f ms, p95 %.3f ms): the machine was likely busy with something else", c.name, l.P50, l.P95)
 			break
 		}
@@ -107,26 +107,31 @@ func (j *job) point(c *candidate, file string) Point {
 	return p
 }
 
-// tie is the share of latency below which two points are equally fast.
-const tie = 0.03
+// tie is the share of latency below which two points count as equally fast.
+const tie = 0.05
 
-// pick chooses the fastest point within the bound, the smallest of equally fast ones; if
-// none holds the bound, the one nearest to it.
+// pick chooses the fastest point within the bound, the smallest of those that are as
+// fast; if none holds the bound, the one nearest to it. Why the others were not picked is
+// noted.
 func (j *job) pick() *candidate {
 	var best *candidate
 	for _, c := range j.points {
-		if !j.within(c.score) {
-			continue
-		}
-		switch {
-		case best == nil, c.latency.P50 < (1-tie)*best.latency.P50,
-			c.latency.P50 < (1+tie)*best.latency.P50 && c.size < best.size:
+		if j.within(c.score) && (best == nil || c.latency.P50 < best.latency.P50) {
 			best = c
 		}
 	}
 	r := j.report
 	if r.Met = best != nil; r.Met {
+		fastest := best.latency.P50
+		for _, c := range j.points {
+			if j.within(c.score) && c.latency.P50 <= (1+tie)*fastest && c.size < best.size {
+				best = c
+			}
+		}
 		r.Why = fmt.Sprintf("the fastest of the points that lose at most %g points", j.cfg.MaxDrop)
+		if best.latency.P50 > fastest {
+			r.Why = fmt.Sprintf("the smallest of the points that lose at most %g points and are about as fast as the fastest (%.3f ms)", j.cfg.MaxDrop, fastest)
+		}
 	} else {
 		best = j.points[0]
 		for _, c := range j.points[1:] {
@@ -138,7 +143,23 @@ func (j *job) pick() *candidate {
 		j.warn("the bound of %g points does not hold for any point; the nearest loses %.2f", j.cfg.MaxDrop, j.drop(best.score))
 	}
 	r.Picked = best.name
+	for _, c := range j.points {
+		if c != best {
+			j.tried("point "+c.name, c, false, "%s", j.whyNot(c, best))
+		}
+	}
 	return best
+}
+
+// whyNot tells why c was not picked.
+func (j *job) whyNot(c, best *candidate) string {
+	switch {
+	case !j.within(c.score):
+		return fmt.Sprintf("loses %.2f points, of which %g are allowed", j.drop(c.score), j.cfg.MaxDrop)
+	case c.latency.P50 > best.latency.P50:
+		return fmt.Sprintf("slower: %.3f ms against %.3f ms", c.latency.P50, best.latency.P50)
+	}
+	return fmt.Sprintf("about as fast, and larger: %s against %s", sizeText(c.size), sizeText(best.size))
 }
 
 // describe fills in what the report tells of the picked point and of the circumstances.
@@ -170,6 +191,9 @@ func (j *job) describe(picked *candidate) error {
 		r.Confusion = &Confusion{Classes: j.classNames(), Original: j.original.confusion, Picked: picked.score.confusion}
 	}
 	if picked.quant == nil {
+		for i := range r.Layers {
+			r.Layers[i].Reason = "the float form was picked; " + noted(r.Tried, "point int8")
+		}
 		return nil
 	}
 	j.rep.begin("measure layers", 0)
@@ -188,24 +212,6 @@ func timeline(c *candidate) Timeline {
 		t.Steps = append(t.Steps, MemoryStep{s.Name, s.Arena})
 	}
 	return t
-}
-
-// times enters what the layers cost in float and in 8 bits.
-func (r *Report) times(layers []quant.Layer, float, ints []layerTime) {
-	r.Layers = r.Layers[:0]
-	for i, y := range layers {
-		l := LayerInfo{Name: y.Node, Op: y.Op, MACs: float[i].macs}
-		switch o := float[i].owner; {
-		case o == i:
-			l.Float = figure(float[i].ms)
-		case o >= 0:
-			l.Fused = layers[o].Node
-		}
-		if ints[i].owner == i && y.Quantized {
-			l.Int8 = figure(ints[i].ms)
-		}
-		r.Layers = append(r.Layers, l)
-	}
 }
 
 // describeLayers enters how the layers of the picked point are stored.
@@ -233,3 +239,12 @@ func (r *Report) describeLayers(layers []quant.Layer) {
 	}
 }
 
+// noted returns what was noted of the trial of that name.
+func noted(tried []Trial, name string) string {
+	for _, t := range tried {
+		if t.Name == name {
+			return name + ": " + t.Why
+		}
+	}
+	return ""
+}

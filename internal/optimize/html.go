@@ -1,4 +1,169 @@
 package optimize
 
-// HTML returns report.html.
-func (r *Report) HTML() ([]byte, error) { return []byte("<!doctype html>"), nil }
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"reflect"
+	"strings"
+)
+
+//go:embed report.html.tmpl
+var pageSource string
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{
+	"percent": percent,
+	"points":  points,
+	"millis":  millis,
+	"bytes":   func(n int64) string { return sizeText(n) },
+	"arena":   func(n int) string { return sizeText(int64(n)) },
+	"short":   shortMetric,
+	"command": shellQuoted,
+	"db":      decibels,
+	"count":   func(n any) string { return thousands(reflect.ValueOf(n).Int()) },
+	"range3":  func(v *float64) string { return fmt.Sprintf("%.3g", *v) },
+	"machine": func(m Machine) string { return machineText(&m) },
+	"pct1":    func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
+}).Parse(pageSource))
+
+// view is what the page shows: the report with pictures.
+type view struct {
+	*Report
+	Best      *Point
+	Cards     []card
+	Scatter   template.HTML
+	Bars      template.HTML
+	SQNR      template.HTML
+	Timelines template.HTML
+	Matrices  []matrix
+	Kept      []LayerInfo
+	Raw       template.JS
+}
+
+// card is one before-and-after figure.
+type card struct {
+	Title, Before, After, Change, Note string
+	Good                               bool
+}
+
+// matrix is a confusion table with shades.
+type matrix struct {
+	Title   string
+	Classes []string
+	Rows    []matrixRow
+}
+
+type matrixRow struct {
+	Class string
+	Cells []matrixCell
+	Right string // share of the row that is right
+}
+
+type matrixCell struct {
+	N        int
+	Opacity  string
+	Diagonal bool
+}
+
+// HTML returns report.html: one page that needs nothing else.
+func (r *Report) HTML() ([]byte, error) {
+	v := view{Report: r, Best: r.Point(r.Picked), Kept: r.KeptFloat()}
+	if v.Best == nil {
+		return nil, fmt.Errorf("report: there is no point %q", r.Picked)
+	}
+	v.Cards = r.cards(v.Best)
+	v.Scatter = scatter(r)
+	v.Bars = timeBars(r)
+	v.SQNR = sqnrBars(r)
+	v.Timelines = memorySteps(r)
+	if c := r.Confusion; c != nil && c.Picked != nil {
+		v.Matrices = []matrix{shade("original", c.Classes, c.Original), shade(r.Picked, c.Classes, c.Picked)}
+	}
+	raw, err := json.Marshal(r) // escapes <, > and &, so it can stand in a script element
+	if err != nil {
+		return nil, err
+	}
+	v.Raw = template.JS(raw)
+	var b bytes.Buffer
+	if err := page.Execute(&b, v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func (r *Report) cards(p *Point) []card {
+	o := &r.Original
+	note := fmt.Sprintf("%s samples, %s", thousands(int64(p.Samples)), p.Origin)
+	runs := fmt.Sprintf("p50 of %s runs, %s", thousands(int64(p.Runs)), p.Origin)
+	return []card{
+		{shortMetric(r.Goal.Metric), percent(o.Accuracy), percent(p.Accuracy), dropText(p.Drop), note, p.Within},
+		{"latency", millis(o.P50) + " ms", millis(p.P50) + " ms", ratioOf(o.P50, p.P50, "faster", "slower"), runs, less(p.P50, o.P50)},
+		{"activation memory", sizeText(int64(o.Arena)), sizeText(int64(p.Arena)), ratio(float64(o.Arena), float64(p.Arena), "less", "more"), "peak of one inference, " + p.Origin, p.Arena <= o.Arena},
+		{"file", sizeText(o.Size), sizeText(p.Size), ratio(float64(o.Size), float64(p.Size), "smaller", "larger"), p.Origin, p.Size <= o.Size},
+	}
+}
+
+func less(a, b *float64) bool { return a != nil && b != nil && *a <= *b }
+
+// shade colours each cell by its share of the row.
+func shade(title string, names []string, counts [][]int) matrix {
+	m := matrix{Title: title, Classes: names}
+	if len(names) != len(counts) {
+		m.Classes = make([]string, len(counts))
+		for i := range m.Classes {
+			m.Classes[i] = fmt.Sprint(i)
+		}
+	}
+	for i, row := range counts {
+		total := 0
+		for _, n := range row {
+			total += n
+		}
+		x := matrixRow{Class: m.Classes[i], Right: "–"}
+		if total > 0 {
+			x.Right = fmt.Sprintf("%.1f %%", 100*float64(row[i])/float64(total))
+		}
+		for k, n := range row {
+			o := 0.0
+			if total > 0 {
+				o = float64(n) / float64(total)
+			}
+			if n > 0 && k != i {
+				o = min(1, 0.12+2*o) // errors are rare; let them be seen
+			}
+			x.Cells = append(x.Cells, matrixCell{n, fmt.Sprintf("%.2f", o), k == i})
+		}
+		m.Rows = append(m.Rows, x)
+	}
+	return m
+}
+
+func decibels(v *float64) string {
+	if v == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f", *v)
+}
+
+// thousands groups digits by thin spaces.
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "\u202f" + s[i:]
+	}
+	return s
+}
+
+// shellQuoted writes a command as one would type it.
+func shellQuoted(args []string) string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$`|&;<>()*?[]#~!{}") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		out[i] = a
+	}
+	return strings.Join(out, " ")
+}

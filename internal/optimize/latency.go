@@ -24,7 +24,7 @@ type Latency struct {
 const (
 	rounds     = 20
 	turn       = 25 * time.Millisecond
-	leastTurn  = 3   // runs of a slow model in one turn
+	leastTurn  = 3 // runs of a slow model in one turn
 	longestRun = 4 * time.Second
 	warmUps    = 2 // at the start of a turn, for the caches
 )
@@ -116,8 +116,8 @@ func percentile(sorted []float64, p float64) float64 {
 	return sorted[min(max(i, 0), len(sorted)-1)]
 }
 
-// stepTimes returns the least time of each step of a plan over some runs, in ms.
-func stepTimes(ctx context.Context, plans []*engine.Plan, x *tensor.Tensor, runs int) ([][]float64, error) {
+// stepTimes profiles plans in turns; each step has its least time.
+func stepTimes(ctx context.Context, plans []*engine.Plan, x *tensor.Tensor, runs int) ([][]engine.StepTime, error) {
 	sessions := make([]*engine.Session, len(plans))
 	for i, p := range plans {
 		s, err := p.NewSession()
@@ -127,7 +127,7 @@ func stepTimes(ctx context.Context, plans []*engine.Plan, x *tensor.Tensor, runs
 		defer s.Close()
 		sessions[i] = s
 	}
-	out := make([][]float64, len(plans))
+	out := make([][]engine.StepTime, len(plans))
 	for range runs {
 		for i, s := range sessions {
 			steps, err := s.Profile(ctx, []op.Value{x})
@@ -135,13 +135,11 @@ func stepTimes(ctx context.Context, plans []*engine.Plan, x *tensor.Tensor, runs
 				return nil, fmt.Errorf("profile: %w", err)
 			}
 			if out[i] == nil {
-				out[i] = make([]float64, len(steps))
-				for j := range out[i] {
-					out[i][j] = math.Inf(1)
-				}
+				out[i] = steps
+				continue
 			}
-			for j, st := range steps {
-				out[i][j] = min(out[i][j], float64(st.Duration)/1e6)
+			for k := range steps {
+				out[i][k].Duration = min(out[i][k].Duration, steps[k].Duration)
 			}
 		}
 	}

@@ -1,148 +1,175 @@
 package optimize
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 )
 
-// profileRuns is how often steps are timed; the least time counts.
-const profileRuns = 15
-
-// layerTime is what a layer costs, together with the layers that are fused into it.
-type layerTime struct {
-	ms    float64
-	macs  int64
-	owner int // layer whose step computes this one; its own index where it has a step
-}
-
-// timeLayers attributes the steps of a plan to layers. A step is named after the node that
-// it ends with, or after the head of an island; layers without a step of their own are
-// fused into the next one that has one. Steps that convert between forms belong to none.
-func timeLayers(layers []quant.Layer, g *graph.Graph, steps []engine.StepInfo, ms []float64) []layerTime {
-	index := map[string]int{}
-	ends := map[string]string{} // value → node that makes it
-	for _, n := range g.Nodes {
-		for _, v := range n.Outputs {
-			if v != nil {
-				ends[v.Name] = n.Name
-			}
-		}
-	}
-	for i, y := range layers {
-		index[y.Node] = i
-		index[ends[y.Output]] = i
-	}
-	out := make([]layerTime, len(layers))
-	for i := range out {
-		out[i].owner = -1
-	}
-	for k, s := range steps {
-		if i, ok := index[s.Name]; ok {
-			out[i].ms += ms[k]
-			out[i].macs += s.MACs
-			out[i].owner = i
-		}
-	}
-	next := -1
-	for i := len(out) - 1; i >= 0; i-- {
-		if out[i].owner == i {
-			next = i
-		} else {
-			out[i].owner = next
-		}
-	}
-	return out
-}
-
-// profile returns the times of the layers in float and in 8 bits.
-func (j *job) profile(c *candidate) (float, ints []layerTime, err error) {
-	a, err := j.compile(j.prep)
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err := j.compile(c.graph)
-	if err != nil {
-		return nil, nil, err
-	}
-	ms, err := stepTimes(j.ctx, []*engine.Plan{a, b}, j.input, profileRuns)
-	if err != nil {
-		return nil, nil, err
-	}
-	return timeLayers(c.quant.Layers, j.prep, a.Steps(), ms[0]), timeLayers(c.quant.Layers, j.prep, b.Steps(), ms[1]), nil
-}
+const (
+	profileRuns  = 15   // steps are timed so often; the least time counts
+	sensitive    = 16   // samples for the sensitivity of layers
+	searchTrials = 24   // evaluations that mixed precision may take
+	slowerShare  = 0.05 // by which a layer must be slower in 8 bits to count as such
+	fasterShare  = 0.99 // of the whole model's time, for a trade to be kept
+)
 
 func (j *job) compile(g *graph.Graph) (*engine.Plan, error) {
 	return compile(g, j.task.input.Name, j.eval.pre.Shape, j.cfg.Threads)
 }
 
-// Measured times of a layer count as different from so much on.
-const (
-	slowerShare = 1.05
-	slowerMs    = 0.002
-	fasterShare = 0.99 // of the whole model, for a trade to be kept
-)
-
-// slower returns the layers that are measured slower in 8 bits than in float, with the
-// reason for the report. Layers that one step computes go together.
-func slower(layers []quant.Layer, float, ints []layerTime) map[string]string {
-	keep := map[string]string{}
-	for i, y := range layers {
-		o := float[i].owner
-		if !y.Quantized || o < 0 || ints[i].owner != o {
-			continue
+// profile times the layers of c in 8 bits against those of the float model. convert is
+// the time of one conversion between the two.
+func (j *job) profile(c *candidate) (times []quant.NodeTime, convert time.Duration, err error) {
+	j.rep.begin("time layers", 0)
+	var plans []*engine.Plan
+	for _, g := range []*graph.Graph{j.prep, c.graph} {
+		p, err := j.compile(g)
+		if err != nil {
+			return nil, 0, err
 		}
-		if f, q := float[o].ms, ints[o].ms; q > f*slowerShare && q > f+slowerMs {
-			keep[y.Node] = fmt.Sprintf("measured slower in 8 bits: %.3f ms against %.3f ms", q, f)
+		plans = append(plans, p)
+	}
+	steps, err := stepTimes(j.ctx, plans, j.input, profileRuns)
+	if err != nil {
+		return nil, 0, err
+	}
+	times, border := quant.CompareTimes(j.prep, plans[0], plans[1], steps[0], steps[1])
+	conversions := 0
+	for _, s := range steps[1] {
+		if strings.Contains(s.Op, "QuantizeLinear") || strings.Contains(s.Op, "DequantizeLinear") {
+			conversions++
 		}
 	}
-	return keep
+	return times, border / time.Duration(max(conversions, 1)), nil
 }
 
-// mixed returns further points made from best: layers that 8 bits make slower back in
-// float, and layers that cost accuracy, until the bound holds.
+// mixed returns further points made from best, the int8 form of the whole model: layers
+// that cost accuracy back in float until the bound holds, and layers that 8 bits make
+// slower back in float.
 func (j *job) mixed(best *candidate) ([]*candidate, error) {
-	j.rep.begin("time layers", 0)
-	float, ints, err := j.profile(best)
+	times, convert, err := j.profile(best)
 	if err != nil {
 		return nil, err
 	}
-	j.report.times(best.quant.Layers, float, ints)
-	keep := slower(best.quant.Layers, float, ints)
-	if len(keep) == 0 {
-		j.tried("layers that are slower in 8 bits back to float", nil, false, "no layer is measured slower in 8 bits")
+	j.report.times(best.quant.Layers, times)
+	var out []*candidate
+	base := best
+	if !j.within(best.score) {
+		c, err := j.search(best, times)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			out, base = append(out, c), c
+		}
+	}
+	c, err := j.unslow(base, quant.Slower(base.quant, times, slowerShare, convert))
+	if c != nil {
+		out = append(out, c)
+	}
+	return out, err
+}
+
+// search gives layers back to float by accuracy gained against time lost, until the bound
+// holds. It returns nil where that leads nowhere.
+func (j *job) search(best *candidate, times []quant.NodeTime) (*candidate, error) {
+	lost := map[string]time.Duration{}
+	for _, t := range times {
+		for _, name := range t.Nodes {
+			lost[name] = t.Lost()
+		}
+	}
+	n := min(j.pool.len(), sensitive)
+	j.rep.begin("sensitivity of layers", 0)
+	sens, err := quant.Sensitivity(j.ctx, best.float, best.cal, best.cfg, j.pool.samples(j.pool.len()-n, j.pool.len()), j.executor(), j.progress())
+	if err != nil {
+		return nil, err
+	}
+	made := map[*quant.Result]*candidate{}
+	res, err := quant.Search(j.ctx, quant.SearchConfig{
+		Build: func(_ context.Context, keep map[string]string) (*quant.Result, error) {
+			c, err := j.keeping(best, "int8-mixed", keep)
+			if err != nil {
+				return nil, err
+			}
+			made[c.quant] = c
+			return c.quant, nil
+		},
+		Evaluate: func(_ context.Context, r *quant.Result) (float64, error) {
+			c := made[r]
+			if len(c.cfg.Keep) == len(best.cfg.Keep) {
+				c.score = best.score
+			} else if err := j.judge(c); err != nil {
+				return 0, err
+			}
+			return 100 * c.score.accuracy, nil
+		},
+		Float: 100 * j.original.accuracy, MaxDrop: j.cfg.MaxDrop + 1e-9,
+		Sensitivity: sens, TimeLost: lost, MaxTrials: searchTrials,
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range res.Trials[1:] {
+		what := fmt.Sprintf("mixed precision: %s back to %s", list(t.Changed), map[bool]string{true: "float", false: "8 bits"}[t.ToFloat])
+		j.report.Tried = append(j.report.Tried, Trial{Name: what, Accepted: t.Accepted, Why: t.Reason,
+			Accuracy: figure(t.Accuracy / 100), Samples: j.original.samples})
+	}
+	c := made[res.Best]
+	if integers, _ := countLayers(c.quant); integers == 0 || !j.better(c, best) {
+		j.tried("mixed precision", nil, false, "no mixture is better than 8 bits throughout and keeps any layer in 8 bits")
 		return nil, nil
 	}
-	c, err := j.keeping(best, "int8-fast", keep)
-	if err != nil || c == nil {
-		return nil, err
+	return c, nil
+}
+
+// unslow puts layers that are slower in 8 bits back to float, and keeps that where the
+// whole model is then measured faster.
+func (j *job) unslow(base *candidate, keep map[string]string) (*candidate, error) {
+	const name = "layers that are slower in 8 bits back to float"
+	if len(keep) == 0 {
+		j.tried(name, nil, false, "no layer is measured slower by enough to pay for the conversions")
+		return nil, nil
 	}
-	a, err := j.compile(best.graph)
+	c, err := j.keeping(base, "int8-fast", keep)
 	if err != nil {
 		return nil, err
 	}
-	b, err := j.compile(c.graph)
+	what := fmt.Sprintf("%d %s", len(keep), name)
+	if integers, _ := countLayers(c.quant); integers == 0 {
+		j.tried(what, nil, false, "no layer in 8 bits would be left")
+		return nil, nil
+	}
+	var plans []*engine.Plan
+	for _, g := range []*graph.Graph{base.graph, c.graph} {
+		p, err := j.compile(g)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, p)
+	}
+	lat, err := measureLatency(j.ctx, plans, j.input, nil)
 	if err != nil {
 		return nil, err
 	}
-	lat, err := measureLatency(j.ctx, []*engine.Plan{a, b}, j.input, nil)
-	if err != nil {
-		return nil, err
-	}
-	c.latency = lat[1]
-	name := fmt.Sprintf("%d layers that are slower in 8 bits back to float", len(keep))
-	if lat[1].P50 >= fasterShare*lat[0].P50 {
-		j.tried(name, c, false, "converting at their borders costs more: %.3f ms against %.3f ms for the whole model", lat[1].P50, lat[0].P50)
+	if c.latency = lat[1]; lat[1].P50 >= fasterShare*lat[0].P50 {
+		j.tried(what, c, false, "the whole model takes %.3f ms, against %.3f ms", lat[1].P50, lat[0].P50)
 		return nil, nil
 	}
 	if err := j.judge(c); err != nil {
 		return nil, err
 	}
-	j.tried(name, c, true, "%.3f ms against %.3f ms for the whole model", lat[1].P50, lat[0].P50)
-	return []*candidate{c}, nil
+	j.tried(what, c, true, "the whole model takes %.3f ms, against %.3f ms", lat[1].P50, lat[0].P50)
+	return c, nil
 }
 
 // keeping makes best again with further layers in float.
@@ -153,24 +180,100 @@ func (j *job) keeping(best *candidate, name string, keep map[string]string) (*ca
 		cfg.Keep = map[string]string{}
 	}
 	maps.Copy(cfg.Keep, keep)
-	c, err := j.quantized(best.float, best.cal, cfg, name, fmt.Sprintf("%s, %d layers kept in float", best.how, len(cfg.Keep)))
+	r, err := quant.Quantize(best.float, best.cal, cfg)
 	if err != nil {
 		return nil, err
 	}
-	if integers, _ := countLayers(c.quant); integers == 0 {
-		return nil, nil
+	c := &candidate{name: name, how: fmt.Sprintf("%s, %d layers kept in float", best.how, len(cfg.Keep)),
+		float: best.float, graph: r.Graph, quant: r, cfg: cfg, cal: best.cal, bias: best.bias}
+	if err := j.correctBias(c); err != nil {
+		return nil, err
 	}
-	if best.bias != biasPlain {
-		c.bias = best.bias
-		if err := j.correctBias(c); err != nil {
-			return nil, err
-		}
-		if err := j.proxySQNR(c); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
+	return c, j.proxySQNR(c)
 }
 
-// withoutRanges adds the modes that need no calibration.
-func (j *job) withoutRanges() error { return nil }
+// withoutRanges adds the modes that need no calibration: dynamic ranges, and weights
+// alone.
+func (j *job) withoutRanges() error {
+	var convs, products int64 // weights
+	for _, n := range j.prep.Nodes {
+		if w := n.In(1); w != nil && w.Const != nil {
+			switch n.Op {
+			case "Conv":
+				convs += int64(w.Const.Len())
+			case "Gemm", "MatMul":
+				products += int64(w.Const.Len())
+			}
+		}
+	}
+	if convs+products == 0 {
+		return nil
+	}
+	all := convs > products
+	how := "8-bit products with ranges found while running, weights per channel"
+	if all {
+		how += ", convolutions too"
+	}
+	dynamic, err := quant.Dynamic(j.prep, quant.DynamicConfig{Convolutions: all})
+	if err != nil {
+		return err
+	}
+	weights, err := quant.WeightOnly(j.prep, quant.WeightOnlyConfig{})
+	if err != nil {
+		return err
+	}
+	for _, c := range []*candidate{
+		{name: "int8-dynamic", how: how, float: j.prep, graph: dynamic.Graph, quant: dynamic},
+		{name: "int8-weights", how: "weights stored in 8 bits per channel, arithmetic in float", float: j.prep, graph: weights.Graph, quant: weights},
+	} {
+		if err := j.proxySQNR(c); err != nil {
+			return err
+		}
+		if err := j.judge(c); err != nil {
+			return err
+		}
+		j.points = append(j.points, c)
+	}
+	return nil
+}
+
+// times enters what the layers cost in float and in 8 bits. Where one step computes
+// several layers, the last one has the time of all.
+func (r *Report) times(layers []quant.Layer, times []quant.NodeTime) {
+	group := map[string]int{}
+	for i, t := range times {
+		for _, n := range t.Nodes {
+			group[n] = i
+		}
+	}
+	last := map[int]int{}
+	for i, y := range layers {
+		if g, ok := group[y.Node]; ok {
+			last[g] = i
+		}
+	}
+	r.Layers = r.Layers[:0]
+	for i, y := range layers {
+		l := LayerInfo{Name: y.Node, Op: y.Op, Bits: 32}
+		if g, ok := group[y.Node]; ok && last[g] == i {
+			l.Float = figure(ms(times[g].Float))
+			if y.Quantized {
+				l.Int8 = figure(ms(times[g].Integer))
+			}
+		} else if ok {
+			l.Fused = layers[last[g]].Node
+		}
+		r.Layers = append(r.Layers, l)
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d) / 1e6 }
+
+// list names a few of many.
+func list(names []string) string {
+	names = slices.SortedFunc(slices.Values(names), cmp.Compare[string])
+	if len(names) > 3 {
+		return fmt.Sprintf("%s and %d more layers", strings.Join(names[:3], ", "), len(names)-3)
+	}
+	return strings.Join(names, ", ")
+}

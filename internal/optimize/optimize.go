@@ -26,6 +26,7 @@ import (
 	"math"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/dataset"
@@ -58,6 +59,7 @@ const (
 	defaultCalibration = 200
 	proxySamples       = 48
 	preprocessTrials   = 96
+	preprocessMost     = 1500
 )
 
 func (c *Config) proxy() int { return min(proxySamples, max(c.Calibration/4, 1)) }
@@ -224,26 +226,10 @@ func (j *job) choosePreprocess() (dataset.Preprocess, error) {
 	case j.task.metric != metricTop1:
 		j.warn("the model does not tell its preprocessing and there are no labels to find it by: %s is a guess", cands[0])
 	default:
-		// Preferably on the samples that are not evaluated.
-		d := j.split.pool
-		if n := min(preprocessTrials, j.split.eval.Len()); d.Len() < n || !d.HasLabels() {
-			d = j.split.eval.Subset(j.split.eval.Spread(n, j.cfg.Seed))
-		} else {
-			d = d.Subset(d.Spread(n, j.cfg.Seed))
+		if trials, best, err = j.tryPreprocess(cands); err != nil {
+			return dataset.Preprocess{}, err
 		}
-		j.rep.begin("preprocessing", len(cands))
-		for i, p := range cands {
-			s, err := evaluate(j.ctx, j.task, j.src.graph, nil, newFeed(d, p, j.task.input.Name), nil, nil)
-			if err != nil {
-				return p, fmt.Errorf("original model: %w", err)
-			}
-			trials = append(trials, PreTrial{p.String(), s.accuracy, s.samples})
-			if s.accuracy > trials[best].Accuracy {
-				best = i
-			}
-			j.rep.done(i + 1)
-		}
-		j.rep.note(fmt.Sprintf("preprocessing: of %d customary ways the original model decided best with this one: %.1f %% of %d samples", len(cands), 100*trials[best].Accuracy, trials[best].Samples))
+		j.rep.note(fmt.Sprintf("preprocessing: of %d customary ways the original model decided best with this one: %.1f %% of %d labelled samples", len(cands), 100*trials[best].Accuracy, trials[best].Samples))
 	}
 	p := cands[best]
 	if trials != nil {
@@ -251,6 +237,47 @@ func (j *job) choosePreprocess() (dataset.Preprocess, error) {
 	}
 	j.report.Preprocess = PreInfo{Text: p.String(), Why: p.Why, Spec: p, Tried: trials}
 	return p, nil
+}
+
+// tryPreprocess evaluates the original model with each candidate on labelled samples, those
+// of the training part where there is one. The ways that are not clearly worse than the
+// best are tried on more and more samples.
+func (j *job) tryPreprocess(cands []dataset.Preprocess) (trials []PreTrial, best int, err error) {
+	d := j.split.train
+	if d == nil || !d.HasLabels() {
+		d = j.split.eval
+	}
+	trials = make([]PreTrial, len(cands))
+	left := make([]int, len(cands))
+	for i := range left {
+		left[i] = i
+	}
+	for n := preprocessTrials; ; n *= 4 {
+		sub := d.Subset(d.Spread(n, j.cfg.Seed))
+		j.rep.begin("preprocessing", len(left))
+		for k, i := range left {
+			s, err := evaluate(j.ctx, j.task, j.src.graph, nil, newFeed(sub, cands[i], j.task.input.Name), nil, nil)
+			if err != nil {
+				return nil, 0, fmt.Errorf("original model: %w", err)
+			}
+			trials[i] = PreTrial{cands[i].String(), s.accuracy, s.samples}
+			j.rep.done(k + 1)
+		}
+		best = left[0]
+		for _, i := range left {
+			if trials[i].Accuracy > trials[best].Accuracy {
+				best = i
+			}
+		}
+		lo, _ := wilson(trials[best].Accuracy, sub.Len())
+		left = slices.DeleteFunc(left, func(i int) bool {
+			_, hi := wilson(trials[i].Accuracy, sub.Len())
+			return i != best && hi < lo
+		})
+		if len(left) == 1 || n >= preprocessMost || sub.Len() == d.Len() {
+			return trials, best, nil
+		}
+	}
 }
 
 // evaluateOriginal finds the accuracy that drops are counted from.

@@ -151,7 +151,6 @@ type LayerInfo struct {
 	Zero     int      `json:"zero_point"`
 	Float    *float64 `json:"float_ms"`
 	Int8     *float64 `json:"int8_ms"`
-	MACs     int64    `json:"macs"`
 	Channels bool     `json:"per_channel"`
 }
 

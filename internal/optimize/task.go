@@ -202,6 +202,7 @@ func decide(scores *tensor.Tensor) int {
 // split is which samples serve what.
 type split struct {
 	eval, pool *dataset.Dataset // pool: for calibration and the proxy
+	train      *dataset.Dataset // the data's own training part, nil where it has none
 	disjoint   bool
 	note       string
 }
@@ -217,9 +218,9 @@ func divide(d *dataset.Dataset, cfg *Config) split {
 	want := cfg.Calibration + cfg.proxy()
 	switch train := d.Calibration(); {
 	case train != nil:
-		return split{d, train.Subset(train.Spread(want, cfg.Seed)), true, "calibrated on the data's own training part"}
+		return split{d, train.Subset(train.Spread(want, cfg.Seed)), train, true, "calibrated on the data's own training part"}
 	case d.Len() < poolLeast:
-		return split{d, d, false, fmt.Sprintf("%d samples are too few to set some apart: ranges were calibrated on the evaluation samples themselves", d.Len())}
+		return split{d, d, nil, false, fmt.Sprintf("%d samples are too few to set some apart: ranges were calibrated on the evaluation samples themselves", d.Len())}
 	}
 	pool := d.Spread(min(want, max(d.Len()/poolShare, poolLeast/3)), cfg.Seed)
 	var rest []int
@@ -228,5 +229,5 @@ func divide(d *dataset.Dataset, cfg *Config) split {
 			rest = append(rest, i)
 		}
 	}
-	return split{d.Subset(rest), d.Subset(pool), true, fmt.Sprintf("%d of %d samples were set apart for calibration and are not evaluated", len(pool), d.Len())}
+	return split{d.Subset(rest), d.Subset(pool), nil, true, fmt.Sprintf("%d of %d samples were set apart for calibration and are not evaluated", len(pool), d.Len())}
 }
