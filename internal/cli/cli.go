@@ -36,7 +36,7 @@ func Main() int {
 
 // Run executes one command line and returns its exit code.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	a := &app{out: bufio.NewWriterSize(stdout, 1<<16), err: stderr, args: args}
+	a := &app{out: bufio.NewWriterSize(stdout, 1<<16), err: stderr, args: args, terminal: isTerminal(stdout)}
 	a.progress = newProgress(stderr)
 	root := a.root()
 	root.SetArgs(args)
@@ -62,6 +62,7 @@ type app struct {
 	err      io.Writer
 	args     []string
 	progress *progress
+	terminal bool // stdout is one
 
 	json    bool
 	quiet   bool
@@ -120,7 +121,7 @@ zoo:mobilenetv2.`,
 	})
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.doctor(), a.version())
+	root.AddCommand(a.optimize(), a.quantize(), a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.doctor(), a.version())
 	return root
 }
 

@@ -64,9 +64,16 @@ func exitCode(err error) int {
 	return ExitFailed
 }
 
+// hintMark begins the hint within the messages of other packages.
+const hintMark = "hint: "
+
 // report writes an error and its hints, each on lines of its own.
 func report(w io.Writer, err error) {
-	fmt.Fprintf(w, "edgewise: error: %s\n", strings.TrimRight(err.Error(), "\n"))
+	message, hint, _ := strings.Cut(err.Error(), hintMark)
+	fmt.Fprintf(w, "edgewise: error: %s\n", strings.TrimRight(message, "\n ;,("))
+	if hint != "" {
+		fmt.Fprintf(w, "edgewise: hint: %s\n", strings.TrimSpace(hint))
+	}
 	for _, h := range hints(err) {
 		fmt.Fprintf(w, "edgewise: hint: %s\n", h)
 	}
@@ -81,6 +88,8 @@ func hints(err error) []string {
 		}
 	}
 	var path *fs.PathError
+	var unknown *onnx.UnsupportedError
+	named := errors.As(err, &unknown)
 	switch {
 	case len(out) > 0:
 	case errors.Is(err, syscall.ENOSPC):
@@ -93,8 +102,8 @@ func hints(err error) []string {
 				out = append(out, fmt.Sprintf("the built-in network is written %s%s", edgewise.ZooPrefix, path.Path))
 			}
 		}
-	case exitCode(err) == ExitUnsupported:
-		out = append(out, "edgewise inspect shows where the operators are used")
+	case named:
+		out = append(out, "edgewise inspect shows the model all the same; other operators would have to be put in their place")
 	}
 	return out
 }

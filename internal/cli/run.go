@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/optimize"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -198,10 +200,12 @@ func modelLabels(m *edgewise.Model, file string) ([]string, error) {
 		return strings.Split(strings.TrimRight(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n"), "\n"), nil
 	}
 	g := m.Graph()
-	for _, key := range []string{"edgewise.labels", "tflite.labels", "labels"} {
-		if s := g.Meta[key]; s != "" {
-			return strings.Split(strings.TrimRight(s, "\n"), "\n"), nil
-		}
+	var names []string
+	if json.Unmarshal([]byte(g.Meta[optimize.MetaLabels]), &names) == nil && len(names) > 0 {
+		return names, nil
+	}
+	if s := g.Meta["tflite.labels"]; s != "" {
+		return strings.Split(strings.TrimRight(s, "\n"), "\n"), nil
 	}
 	if len(g.Inputs) == 1 && g.Inputs[0].Name == "ecg" && g.Name == "heartbeat" {
 		_, _, names := zoo.HeartbeatData(1)
