@@ -173,6 +173,24 @@ func TestChannelsLastTransposesCancel(t *testing.T) {
 	}
 }
 
+func TestTransposesSinkPastTailsOfNetworks(t *testing.T) {
+	n := newNet()
+	x := n.Input("x", graph.TensorType(tensor.Float32, 1, 6, 5, 3))
+	y := n.toNHWC(n.Add("Conv", "", graph.Attrs{}, n.toNCHW(x), n.weights(4, 3, 1, 1)))
+	n.Output(n.Add("ArgMax", "class", graph.Attrs{"axis": int64(3), "keepdims": int64(0)}, y))
+	n.Output(n.Add("ArgMin", "row", graph.Attrs{"axis": int64(1), "keepdims": int64(1)}, y))
+	pooled := n.toNHWC(n.Add("GlobalAveragePool", "", nil, n.toNCHW(y)))
+	n.Output(n.Add("Squeeze", "features", nil, pooled, n.Ints("", 1, 2)))
+	tiled := n.Add("Tile", "", nil, pooled, n.Ints("", 1, 6, 5, 1))
+	n.Output(n.Add("Relu", "tiled", nil, n.Add("Conv", "", graph.Attrs{}, n.toNCHW(tiled), n.weights(2, 4, 1, 1))))
+	same(t, n.Graph, 1e-5, simplify)
+	// The one at the input, and that of row, whose axes are the output's; class has no
+	// channels left, and its spatial axes are in order.
+	if c := countOps(n.Graph); c["Transpose"] != 2 {
+		t.Errorf("%d transposes are left, want two\n%s", c["Transpose"], n)
+	}
+}
+
 func TestFoldingIntoWeights(t *testing.T) {
 	n := newNet()
 	x := n.Input("x", graph.TensorType(tensor.Float32, 2, 3, 6, 6))

@@ -145,7 +145,11 @@ func sinkTransposes(c *Context, n *graph.Node) (*Patch, error) {
 		return c.sinkResize(n, perm)
 	case "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceL1", "ReduceProd", "ReduceSumSquare":
 		return c.sinkReduce(n, perm)
-	case "Reshape", "Flatten":
+	case "ArgMax", "ArgMin":
+		return c.sinkArg(n, perm)
+	case "Tile":
+		return c.sinkTile(n, perm)
+	case "Reshape", "Flatten", "Squeeze", "Unsqueeze":
 		return c.skipIdleTranspose(n)
 	}
 	return nil, nil
@@ -356,28 +360,55 @@ func (c *Context) sinkReduce(n *graph.Node, perm []int) (*Patch, error) {
 		reduced[perm[r]] = true
 	}
 	slices.Sort(axes)
-	after := perm
-	if n.Attrs.Int("keepdims", 1) == 0 {
-		// The axes that stay keep their order on both sides; number them anew.
-		rank := make([]int, len(perm))
-		k := 0
-		for a := range perm {
-			rank[a] = k
-			if !reduced[a] {
-				k++
-			}
-		}
-		after = nil
-		for _, a := range perm {
-			if !reduced[a] {
-				after = append(after, rank[a])
-			}
-		}
-	}
-	return c.sunk(n, after, func(m *graph.Node) { m.Inputs[1] = c.Graph.Ints("", axes...) }), nil
+	return c.sunk(n, permAfter(n, perm, reduced), func(m *graph.Node) { m.Inputs[1] = c.Graph.Ints("", axes...) }), nil
 }
 
-// skipIdleTranspose drops a transpose before a reshape when it moves only axes of size
+// permAfter is what is left of perm behind a reduction. The axes that stay keep their
+// order on both sides; without keepdims they are numbered anew.
+func permAfter(n *graph.Node, perm []int, reduced []bool) []int {
+	if n.Attrs.Int("keepdims", 1) != 0 {
+		return perm
+	}
+	rank := make([]int, len(perm))
+	k := 0
+	for a := range perm {
+		rank[a] = k
+		if !reduced[a] {
+			k++
+		}
+	}
+	after := []int{}
+	for _, a := range perm {
+		if !reduced[a] {
+			after = append(after, rank[a])
+		}
+	}
+	return after
+}
+
+func (c *Context) sinkArg(n *graph.Node, perm []int) (*Patch, error) {
+	axis, err := op.ResolveAxis(n.Attrs.Int("axis", 0), len(perm))
+	if err != nil {
+		return nil, nil
+	}
+	reduced := make([]bool, len(perm))
+	reduced[perm[axis]] = true
+	return c.sunk(n, permAfter(n, perm, reduced), func(m *graph.Node) { m.Attrs["axis"] = int64(perm[axis]) }), nil
+}
+
+func (c *Context) sinkTile(n *graph.Node, perm []int) (*Patch, error) {
+	t := c.Known(n.In(1))
+	if t == nil || t.Len() != len(perm) {
+		return nil, nil
+	}
+	repeats := make([]int64, len(perm))
+	for i, a := range perm {
+		repeats[a] = t.Int(i)
+	}
+	return c.sunk(n, perm, func(m *graph.Node) { m.Inputs[1] = c.Graph.Ints("", repeats...) }), nil
+}
+
+// skipIdleTranspose drops a transpose before a reshape of any kind when it moves only axes of size
 // 1, so that the elements keep their order.
 func (c *Context) skipIdleTranspose(n *graph.Node) (*Patch, error) {
 	perm, x := transposeOf(n.Inputs[0])
