@@ -95,12 +95,24 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	for _, v := range c.Outputs {
 		p.outputs = append(p.outputs, portOf(v))
 	}
-	l := newLowerer(p, c, o.Disable)
-	if err := l.lower(); err != nil {
+	if err := p.build(o.Disable); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", g.Name, err)
 	}
-	p.place()
 	return p, nil
+}
+
+// build lowers and plans. What inference let pass and a lowering trips over becomes an
+// error here: graphs come from files.
+func (p *Plan) build(disable []string) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the graph cannot be lowered: %v", r)
+		}
+	}()
+	if err := newLowerer(p, p.graph, disable).lower(); err != nil {
+		return err
+	}
+	return p.place()
 }
 
 func portOf(v *graph.Value) Port {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -88,5 +89,16 @@ func TestRunIntoChecksTensors(t *testing.T) {
 	s.Close()
 	if s.RunInto(context.Background(), []*tensor.Tensor{in}, []*tensor.Tensor{out}) == nil {
 		t.Error("a closed session ran")
+	}
+}
+
+func TestHugeTensorsAreRefused(t *testing.T) {
+	g := graph.New("huge")
+	x := g.Input("x", graph.TensorType(tensor.Float32, 1<<20, 1))
+	y := g.Input("y", graph.TensorType(tensor.Float32, 1, 1<<20))
+	z := g.Add("Add", "outer", nil, x, y)
+	g.Output(g.Add("ReduceMean", "mean", nil, z, g.Ints("axes", 0, 1)))
+	if _, err := Compile(g, Options{}); err == nil || !strings.Contains(err.Error(), "over the limit") {
+		t.Errorf("an intermediate tensor of terabytes: %v", err)
 	}
 }

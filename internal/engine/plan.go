@@ -2,8 +2,12 @@ package engine
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
+	"math"
 	"slices"
 
+	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -13,8 +17,10 @@ import (
 // the buffers alive at the same time that are placed already. Of the gaps that do not
 // raise the peak it takes the one whose memory was used last before, which is likely
 // still in cache. The outcome depends on nothing but the program.
-func (p *Plan) place() {
-	p.lifetimes()
+func (p *Plan) place() error {
+	if err := p.lifetimes(); err != nil {
+		return err
+	}
 	p.shareInPlace()
 	var todo []*buffer
 	for _, b := range p.buffers {
@@ -28,7 +34,9 @@ func (p *Plan) place() {
 	peak := 0
 	var placed []*buffer // by offset
 	for _, b := range todo {
-		b.offset = findGap(placed, b, peak)
+		if b.offset = findGap(placed, b, peak); b.offset > math.MaxInt-b.size {
+			return errors.New("working memory is beyond what this machine can address")
+		}
 		peak = max(peak, b.offset+b.size)
 		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *buffer) int { return cmp.Compare(x.offset, y.offset) })
 		placed = slices.Insert(placed, at, b)
@@ -43,12 +51,23 @@ func (p *Plan) place() {
 		st.divide()
 	}
 	p.arenaBytes = peak + p.threads*p.scratch
+	if int64(p.arenaBytes) > maxArena {
+		return fmt.Errorf("working memory of %d bytes is over the limit of %d", p.arenaBytes, int64(maxArena))
+	}
+	return nil
 }
+
+// Limits on memory: a few numbers in a hostile model must not be able to ask for all
+// there is.
+const (
+	maxBuffer = op.MaxEvalBytes
+	maxArena  = 4 * op.MaxEvalBytes
+)
 
 func align(n int) int { return (n + tensor.Alignment - 1) &^ (tensor.Alignment - 1) }
 
 // lifetimes notes the first and last step that touches each buffer, and rounds sizes.
-func (p *Plan) lifetimes() {
+func (p *Plan) lifetimes() error {
 	seen := map[*buffer]bool{}
 	touch := func(i int, r *ref) {
 		if r == nil {
@@ -76,6 +95,12 @@ func (p *Plan) lifetimes() {
 			touch(i, r)
 		}
 	}
+	for _, b := range p.buffers {
+		if b.place != inConst && int64(b.size) > maxBuffer {
+			return fmt.Errorf("value %s of %d bytes is over the limit of %d", b.name, b.size, int64(maxBuffer))
+		}
+	}
+	return nil
 }
 
 // shareInPlace lets a step that allows it write over an input that nobody needs
