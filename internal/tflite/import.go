@@ -23,6 +23,10 @@ type importer struct {
 	moved   map[permutation]*graph.Value
 	depth   int // of control flow
 	body    int // operators imported into bodies
+
+	// refusedValues stand for what refused inputs and operators give, so that the import
+	// can go on and find everything else that is refused.
+	refusedValues map[*graph.Value]bool
 }
 
 // Constants made at import (weights in another order or type) may take unfoldFactor times
@@ -48,7 +52,7 @@ func importModel(data []byte) (*graph.Graph, error) {
 		return nil, err
 	}
 	im := &importer{model: m, facts: op.NewFacts(), refused: map[string]*UnsupportedOp{},
-		room: unfoldFactor*int64(len(data)) + unfoldFloor, moved: map[permutation]*graph.Value{}}
+		room: unfoldFactor*int64(len(data)) + unfoldFloor, moved: map[permutation]*graph.Value{}, refusedValues: map[*graph.Value]bool{}}
 	g := graph.New(m.subgraphs[0].name)
 	if g.Name == "" {
 		g.Name = "main"
@@ -136,6 +140,7 @@ func (s *scope) run() error {
 			s.refuse("input of type "+typeName(x), "", x.name)
 		}
 		s.stored[t] = s.g.Input(x.name, typ)
+		s.refusedValues[s.stored[t]] = x.dtype == tensor.Invalid || x.dtype == tensor.Int4
 	}
 	if err := s.operators(); err != nil {
 		return err

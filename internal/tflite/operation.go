@@ -27,14 +27,16 @@ func (o *operation) run() (err error) {
 			return
 		}
 		f, ok := r.(failure)
-		if !ok {
+		switch {
+		case !ok:
 			panic(r)
-		}
-		if !f.unsupported {
+		case o.follows(): // the operator before is what is refused
+		case f.unsupported:
+			o.refuse(o.name, f.err.Error(), o.base)
+		default:
 			err = f.err
 			return
 		}
-		o.refuse(o.name, f.err.Error(), o.base)
 		o.placeholders()
 	}()
 	h := handlers[o.code.builtin]
@@ -67,8 +69,20 @@ func (o *operation) placeholders() {
 		if o.stored[t] == nil {
 			typ, _ := inputType(&o.sub.tensors[t])
 			o.stored[t] = o.g.NewValue("", typ)
+			o.refusedValues[o.stored[t]] = true
 		}
 	}
+}
+
+// follows reports whether an input comes from a refused operator, so that nothing can be
+// said about this one.
+func (o *operation) follows() bool {
+	for _, t := range o.inputs {
+		if t >= 0 && o.refusedValues[o.stored[t]] {
+			return true
+		}
+	}
+	return false
 }
 
 // count fails unless the operator has between lo and hi inputs.
@@ -231,6 +245,9 @@ func (o *operation) vec(v ...int64) *graph.Value {
 
 // scalar returns a constant of type d and rank 0.
 func (o *operation) scalar(d tensor.DType, x float64) *graph.Value {
+	if !d.IsFloat() && !d.IsInt() {
+		o.unsupported("elements of type %v", d)
+	}
 	t := tensor.New(d)
 	if d.IsFloat() {
 		t.SetFloat(0, x)

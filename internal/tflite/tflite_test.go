@@ -146,6 +146,18 @@ func TestUnsupportedIsNamed(t *testing.T) {
 	}
 }
 
+// TestRefusalDoesNotSpread feeds strings to an operator: the input is what is refused, once.
+func TestRefusalDoesNotSpread(t *testing.T) {
+	for code := range handlers {
+		n := net{op: code, options: msg{}, tensors: []msg{tens("x", 5, 0, 1), tens("y", f32, 0, 1)}, inputs: []int32{0}}
+		_, err := Decode(n.bytes())
+		var u *UnsupportedError
+		if !errors.As(err, &u) || len(u.Ops) != 1 || u.Ops[0].Name != "input of type string" {
+			t.Errorf("%s: got %v", builtinNames[code], err)
+		}
+	}
+}
+
 // TestStateIsRefused reads a real model with resource variables.
 func TestStateIsRefused(t *testing.T) {
 	path := testdata.Path(t, "models", "wakeword_alexa_int8.tflite")
