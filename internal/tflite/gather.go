@@ -96,6 +96,9 @@ func dynamicUpdateSlice(o *operation) {
 	}
 	r := len(have)
 	shape[r] = r
+	if k, err := tensor.NumElements(shape); err != nil || k > 1<<26 {
+		o.unsupported("a block of %v", u.Type)
+	}
 	o.take(8 * n * r)
 	grid := tensor.New(tensor.Int64, shape...)
 	for i := range n {

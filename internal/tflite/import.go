@@ -19,7 +19,7 @@ type importer struct {
 	facts   *op.Facts
 	refused map[string]*UnsupportedOp
 	order   []string // keys of refused in order of appearance
-	room    int64    // bytes that constants made here may still take
+	room    int64    // bytes that what is made here may still take
 	moved   map[permutation]*graph.Value
 	depth   int // of control flow
 	body    int // operators imported into bodies
@@ -29,11 +29,12 @@ type importer struct {
 	refusedValues map[*graph.Value]bool
 }
 
-// Constants made at import (weights in another order or type) may take unfoldFactor times
-// the file: one small constant, named by many operators, must not fill the memory.
+// What the import makes (nodes, weights in another order or type) may take unfoldFactor
+// times the file: a small constant named by many operators must not fill the memory.
 const (
 	unfoldFactor = 8
 	unfoldFloor  = 64 << 20
+	nodeBytes    = 512 // what a node costs, roughly
 )
 
 // Bounds on control flow: how deep it nests, and how many operators its bodies have in all,
@@ -305,10 +306,10 @@ func (s *scope) constant(x *tensorInfo) *tensor.Tensor {
 	return t
 }
 
-// take charges n bytes of new constants.
+// take charges n bytes of memory.
 func (im *importer) take(n int) {
 	if im.room -= int64(n); im.room < 0 {
-		panic(failure{err: errors.New("the file's constants unfold to far more than its size")})
+		panic(failure{err: errors.New("the file unfolds to far more than its size")})
 	}
 }
 
@@ -411,6 +412,14 @@ func (s *scope) nodes(name, output string, outputs int, attrs graph.Attrs, in ..
 	if err := s.facts.InferNode(n); err != nil {
 		s.fail("%w", err)
 	}
+	// What the graph grows by is charged too, and what inference computed ahead.
+	size := nodeBytes
+	for _, v := range n.Outputs {
+		if t := s.facts.Known(v); t != nil {
+			size += t.SizeBytes()
+		}
+	}
+	s.take(size)
 	s.g.Nodes = append(s.g.Nodes, n)
 	return n.Outputs
 }

@@ -259,6 +259,23 @@ func TestSharedVectorsAreBounded(t *testing.T) {
 	}
 }
 
+// TestUnfoldingIsBounded names one weight tensor in many operators, each of which needs it
+// in another type.
+func TestUnfoldingIsBounded(t *testing.T) {
+	const elements, uses = 1 << 20, 1 << 8
+	n := net{op: 6, tensors: []msg{tens("w", 1, 1, elements)}, buffers: [][]byte{make([]byte, 2*elements)}}
+	var ops []msg
+	for i := range int32(uses) {
+		n.tensors = append(n.tensors, tens("y", f32, 0, elements))
+		ops = append(ops, msg{1: []int32{0}, 2: []int32{1 + i}})
+	}
+	data := build(msg{0: 3, 1: []msg{{0: uint8(6)}}, 4: []msg{{}, {0: n.buffers[0]}},
+		2: []msg{{0: n.tensors, 2: []int32{1}, 3: ops}}})
+	if _, err := Decode(data); err == nil || !strings.Contains(err.Error(), "unfolds") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTruncatedFilesAreErrors(t *testing.T) {
 	data := conv().bytes()
 	for n := range data {
