@@ -39,6 +39,10 @@ type quantized struct {
 	zero  uint8
 }
 
+// multiplier is the factor from a product of integers to output steps, with the
+// roundings of package op.
+func multiplier(x, w, y float64) float32 { return float32(float32(x)*float32(w)) / float32(y) }
+
 // perTensor reads constant parameters of an 8-bit tensor of type d from inputs i, i+1.
 func perTensor(n *graph.Node, i int, d tensor.DType) (quantized, string) {
 	s, z := n.In(i), n.In(i+1)
@@ -204,7 +208,7 @@ func readQuantLinear(n *graph.Node, channels int) (q quantLinear, reason string)
 	q.outScale, q.quant.OutZero = out.scale, out.zero
 	alpha := float64(n.Attrs.Float("alpha", 1))
 	for _, s := range q.scales {
-		q.quant.Mult = append(q.quant.Mult, float32(alpha*q.in.scale*s/out.scale))
+		q.quant.Mult = append(q.quant.Mult, multiplier(alpha*q.in.scale, s, out.scale))
 	}
 	return q, ""
 }
@@ -311,7 +315,7 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 		mult := make([]float32, len(q.scales))
 		alpha := float64(n.Attrs.Float("alpha", 1))
 		for i, sc := range q.scales {
-			mult[i] = float32(alpha * q.in.scale * sc)
+			mult[i] = multiplier(alpha*q.in.scale, sc, 1)
 		}
 		zero := q.in.zero
 		st.run = func(s *Session, worker, lo, hi int) {
@@ -382,7 +386,7 @@ func lowerQuantPair(l *lowerer, g *group) string {
 		if swap {
 			qa, qb = qb, qa
 		}
-		k, err := kernel.NewMulU8(l.level, kernel.QuantMul{AZero: qa.zero, BZero: qb.zero, Mult: float32(float64(n.In(1).Const.F32()[0]) * float64(n.In(4).Const.F32()[0]) / qc.scale),
+		k, err := kernel.NewMulU8(l.level, kernel.QuantMul{AZero: qa.zero, BZero: qb.zero, Mult: multiplier(qa.scale, qb.scale, qc.scale),
 			OutZero: qc.zero, Lo: lo, Hi: hi})
 		return k, errText(err)
 	}

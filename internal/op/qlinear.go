@@ -25,8 +25,10 @@ func qlinearOps() []Def {
 	}
 }
 
-// multiplier returns the float32 factor from an accumulator to output steps.
-func multiplier(x, w, y float64) float32 { return float32(x * w / y) }
+// multiplier returns the factor from an accumulator to output steps, x·w/y with a
+// float32 rounding after each operation. ONNX Runtime does the same; a factor that is
+// closer to the quotient turns other ties, and deep networks amplify each of them.
+func multiplier(x, w, y float64) float32 { return float32(float32(x)*float32(w)) / float32(y) }
 
 // requantize turns an int32 accumulator into an integer of type d: the product with the
 // multiplier in float32, clamped to the range that zero leaves, rounded half to even.
