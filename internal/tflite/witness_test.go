@@ -95,7 +95,7 @@ func TestOperatorsOfNetworks(t *testing.T) {
 	}
 	if !testing.Short() {
 		networks = append(networks, "edgetpu/movenet_single_pose_lightning_ptq.tflite",
-			"models/mobilenet_v2_1.0_224_quant.tflite", "edgetpu/deeplabv3_mnv2_dm05_pascal_quant.tflite")
+			"models/mobilenet_v2_1.0_224_quant.tflite")
 	}
 	for _, name := range networks {
 		t.Run(filepath.Base(name), func(t *testing.T) {
