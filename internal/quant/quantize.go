@@ -282,6 +282,7 @@ func (q *quantizer) assign() {
 			q.joinOperands(s)
 		}
 	}
+	q.narrow()
 	for r := range seen {
 		if r.parent == nil {
 			r.params = paramsOf(r.range_, q.cfg.Activation)

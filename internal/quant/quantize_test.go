@@ -3,11 +3,13 @@ package quant
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
+	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
 	"github.com/edgewise-ml/edgewise/internal/witness"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -153,6 +155,91 @@ func TestRuntimeAgrees(t *testing.T) {
 		t.Logf("%s: %d of %d equal decisions, at most %.0f steps apart", name, same, len(eval), worst)
 		if same*100 < 99*len(eval) {
 			t.Errorf("%s: only %d of %d equal decisions", name, same, len(eval))
+		}
+	}
+}
+
+// A pre-activation that reaches far into the flat tail of its activation gets a range
+// that spends no steps there.
+func TestFlatTailsAreCut(t *testing.T) {
+	for name, want := range map[string]Range{"Sigmoid": {-6.9, 6.9}, "HardSwish": {-3, 30}, "Swish": {-5.3, 30}, "Tanh": {-3.5, 3.5}, "Elu": {-3.5, 30}, "Relu": {0, 30}} {
+		g := graph.New(name)
+		x := g.Input("x", graph.TensorType(tensor.Float32, 1, 8))
+		eye := tensor.New(tensor.Float32, 8, 8)
+		for i := range 8 {
+			eye.F32()[i*9] = 1
+		}
+		h := g.Add("Gemm", "fc", nil, x, g.Constant("w", eye))
+		y := g.Add(name, "f", nil, h)
+		g.Output(g.Add("Gemm", "scores", nil, y, g.Constant("w2", eye)))
+		if name == "Relu" {
+			g.Output(h)
+		}
+		g, err := Prepare(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := sample{"x": tensor.Of([]float32{-80, -20, -3, -1, 0, 1, 5, 30}, 1, 8)}
+		r := quantize(t, g, calibrate(t, g, []sample{s}), Config{})
+		var got Range
+		for _, y := range r.Layers {
+			if y.Node == "fc" {
+				got = y.Range
+			}
+		}
+		if name == "Relu" {
+			want = Range{-80, 30} // the value is a result too
+		}
+		if math.Abs(got.Lo-want.Lo) > 0.6 || math.Abs(got.Hi-want.Hi) > 0.6 {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+		a, b := run(t, Engine(1), g, []sample{s})[0][0], run(t, Engine(1), r.Graph, []sample{s})[0][0]
+		for i, v := range a.F32() {
+			if math.Abs(float64(v-b.F32()[i])) > 0.3 {
+				t.Errorf("%s: %v becomes %v", name, v, b.F32()[i])
+			}
+		}
+	}
+}
+
+// Any set of layers may stay float: the rest is quantized around them, nothing more is
+// lost than with everything in integers, and with all of them nothing is.
+func TestAnyLayersMayStayFloat(t *testing.T) {
+	g, cal, eval, _ := heartbeat(t, 30, 20)
+	block, blockSamples := transformerBlock(t)
+	for _, c := range []struct {
+		g         *graph.Graph
+		cal, eval []sample
+	}{{g, cal, eval}, {block, blockSamples, blockSamples}} {
+		stats := calibrate(t, c.g, c.cal)
+		all := quantize(t, c.g, stats, Config{})
+		worst := sqnr(t, c.g, all.Graph, c.eval)
+		rng := rand.New(rand.NewPCG(9, 9))
+		for round := range 12 {
+			keep := map[string]string{}
+			for _, y := range all.Layers {
+				if round == 0 || rng.IntN(2) == 0 {
+					keep[y.Node] = "for the test"
+				}
+			}
+			r := quantize(t, c.g, stats, Config{Keep: keep})
+			for _, y := range r.Layers {
+				if _, kept := keep[y.Node]; kept && (y.Quantized || y.Reason != "for the test") {
+					t.Errorf("%+v", y)
+				}
+			}
+			db := sqnr(t, c.g, r.Graph, c.eval)
+			if db < worst-4 || round == 0 && !math.IsInf(db, 1) {
+				t.Errorf("%d layers kept: %.1f dB, %.1f dB with none", len(keep), db, worst)
+			}
+			plan, err := engine.Compile(r.Graph, engine.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, b := run(t, Interpreter(), plan.Graph(), c.eval[:1])[0][0], run(t, Engine(1), r.Graph, c.eval[:1])[0][0]
+			if ok, abs, _ := tensor.CloseTo(b, a, 0.2, 0.05); !ok {
+				t.Errorf("%d layers kept: the executors differ by %g", len(keep), abs)
+			}
 		}
 	}
 }
