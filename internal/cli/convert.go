@@ -73,8 +73,8 @@ func (a *app) runConvert(path string, f convertFlags) error {
 	if err != nil {
 		return err
 	}
-	if same(path, out) {
-		return usagef("%s cannot be written over itself while it is read", out)
+	if err := modelOutput(out, path); err != nil {
+		return err
 	}
 	g := m.Graph()
 	r := convertReport{Model: path, File: out}

@@ -38,6 +38,23 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
+// modelOutput checks the name under which a model is to be written: a device or folder
+// must not be replaced by a file, nor the model that is read.
+func modelOutput(out, in string) error {
+	info, err := os.Stat(out)
+	switch {
+	case err != nil:
+		return nil // not there yet; whether it can be made shows
+	case info.IsDir():
+		return hinted(usagef("%s is a folder", out), "name the file in it, as -o %s", filepath.Join(out, "model.onnx"))
+	case !info.Mode().IsRegular():
+		return usagef("%s is no regular file, so no model can be written there", out)
+	case same(in, out):
+		return usagef("%s cannot be written over itself while it is read", out)
+	}
+	return nil
+}
+
 func writeDirectly(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {

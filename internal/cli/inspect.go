@@ -141,6 +141,9 @@ func (a *app) runInspect(path string, f inspectFlags) error {
 	if err != nil {
 		return err
 	}
+	if _, err := a.shapeFlags(m); err != nil {
+		return err
+	}
 	var plan *engine.Plan
 	unplanned := unsupported
 	if unsupported == nil {

@@ -153,8 +153,8 @@ func (a *app) runQuantize(ctx context.Context, path string, f quantizeFlags) err
 	if err != nil {
 		return err
 	}
-	if same(path, f.out) {
-		return usagef("%s cannot be written over itself while it is read", f.out)
+	if err := modelOutput(f.out, path); err != nil {
+		return err
 	}
 	g, err := quant.Prepare(m.Graph())
 	if err != nil {
