@@ -46,7 +46,7 @@ func TestRealNetworks(t *testing.T) {
 	dir := filepath.Join(testdata.Dir(t), "models")
 	for _, name := range []string{
 		"mnist_cnn.onnx", "resnet8_cifar10_float.tflite", "ch_ppocr_mobile_v2.0_cls_infer.onnx",
-		"deeplabv3_float.tflite", "yolox_nano.onnx",
+		"hand_landmark_lite.onnx",
 	} {
 		t.Run(name, func(t *testing.T) {
 			read := func(path string) (*graph.Graph, error) { return onnx.Read(path, onnx.ReadOptions{}) }
