@@ -73,7 +73,7 @@ func (j *job) measure() error {
 		plans[i] = c.plan
 	}
 	j.rep.begin("measure latency", rounds)
-	lat, err := measureLatency(j.ctx, plans, j.input, j.rep.done)
+	lat, err := measureLatency(j.ctx, plans, j.input, j.cfg.turn, j.rep.done)
 	if err != nil {
 		return err
 	}
@@ -154,6 +154,8 @@ func (j *job) pick() *candidate {
 // whyNot tells why c was not picked.
 func (j *job) whyNot(c, best *candidate) string {
 	switch {
+	case !j.within(c.score) && j.drop(c.score) <= 0:
+		return fmt.Sprintf("gains %.2f points, less than asked for", -j.drop(c.score))
 	case !j.within(c.score):
 		return fmt.Sprintf("loses %.2f points, of which %g are allowed", j.drop(c.score), j.cfg.MaxDrop)
 	case c.latency.P50 > best.latency.P50:

@@ -133,7 +133,7 @@ func shade(title string, names []string, counts [][]int) matrix {
 			if n > 0 && k != i {
 				o = min(1, 0.12+2*o) // errors are rare; let them be seen
 			}
-			x.Cells = append(x.Cells, matrixCell{n, fmt.Sprintf("%.2f", o), k == i})
+			x.Cells = append(x.Cells, matrixCell{n, fmt.Sprintf("%.2f", 0.55*o), k == i})
 		}
 		m.Rows = append(m.Rows, x)
 	}

@@ -23,14 +23,14 @@ type Latency struct {
 // all of them alike, and how long each model runs in one.
 const (
 	rounds     = 20
-	turn       = 25 * time.Millisecond
+	fullTurn   = 25 * time.Millisecond
 	leastTurn  = 3 // runs of a slow model in one turn
 	longestRun = 4 * time.Second
 	warmUps    = 2 // at the start of a turn, for the caches
 )
 
 // measureLatency times the plans on one input, in turns.
-func measureLatency(ctx context.Context, plans []*engine.Plan, x *tensor.Tensor, done func(int)) ([]Latency, error) {
+func measureLatency(ctx context.Context, plans []*engine.Plan, x *tensor.Tensor, turn time.Duration, done func(int)) ([]Latency, error) {
 	type runner struct {
 		s     *engine.Session
 		out   []*tensor.Tensor // nil where outputs have no size ahead

@@ -157,7 +157,7 @@ func (j *job) unslow(base *candidate, keep map[string]string) (*candidate, error
 		}
 		plans = append(plans, p)
 	}
-	lat, err := measureLatency(j.ctx, plans, j.input, nil)
+	lat, err := measureLatency(j.ctx, plans, j.input, j.cfg.turn, nil)
 	if err != nil {
 		return nil, err
 	}

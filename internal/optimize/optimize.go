@@ -51,6 +51,8 @@ type Config struct {
 	Progress Progress // may be nil
 	Command  []string // the command line, for the report
 	Version  string   // of the tool; "" takes that of the build
+
+	turn time.Duration // of each model when latency is measured; tests shorten it
 }
 
 // Sizes of what serves the cheap comparison of candidates, and the trial of customary
@@ -78,6 +80,9 @@ func (c *Config) fill() error {
 		c.Calibration = defaultCalibration
 	}
 	c.Threads = max(c.Threads, 1)
+	if c.turn == 0 {
+		c.turn = fullTurn
+	}
 	if c.Version == "" {
 		c.Version = "devel"
 		if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
@@ -92,6 +97,9 @@ type Result struct {
 	Report *Report
 	Graph  *graph.Graph // of the picked point
 	Out    string       // folder that was written, "" if none
+
+	job    *job // how it came about
+	picked *candidate
 }
 
 // job is a run going on.
@@ -156,7 +164,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 			return nil, err
 		}
 	}
-	return &Result{Report: j.report, Graph: picked.graph, Out: cfg.Out}, nil
+	return &Result{Report: j.report, Graph: picked.graph, Out: cfg.Out, job: j, picked: picked}, nil
 }
 
 func (j *job) warn(format string, args ...any) {

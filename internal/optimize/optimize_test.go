@@ -1,24 +1,41 @@
 package optimize
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/edgewise-ml/edgewise/internal/dataset"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/testdata"
+	"github.com/edgewise-ml/edgewise/internal/witness"
+	"github.com/edgewise-ml/edgewise/tensor"
 )
 
-// log shows findings in the test's output.
-type log struct{ t *testing.T }
+// notes shows findings in the test's output.
+type notes struct{ t *testing.T }
 
-func (l log) Update(e Event) {
+func (l notes) Update(e Event) {
 	if e.Note != "" {
 		l.t.Log(e.Note)
 	}
 }
 
-func run(t *testing.T, cfg Config) *Result {
+// optimized runs cfg into a fresh folder and checks what holds for every run.
+func optimized(t *testing.T, cfg Config) *Result {
 	t.Helper()
-	cfg.Progress = log{t}
+	cfg.Progress, cfg.turn = notes{t}, time.Millisecond
 	if cfg.Out == "" {
 		cfg.Out = filepath.Join(t.TempDir(), "out")
 	}
@@ -26,16 +43,326 @@ func run(t *testing.T, cfg Config) *Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if testing.Verbose() {
-		_ = r.Table(os.Stderr, 100, false)
+	var table bytes.Buffer
+	if err := r.Table(&table, 100, false); err != nil {
+		t.Fatal(err)
 	}
+	t.Logf("\n%s", &table)
+	for _, line := range strings.Split(table.String(), "\n") {
+		if len([]rune(line)) > 100 && !strings.HasPrefix(line, "written to") {
+			t.Errorf("line of the table is wider than the terminal: %q", line)
+		}
+	}
+	checkFiles(t, r)
 	return r
 }
 
+// checkFiles holds the written files against the result.
+func checkFiles(t *testing.T, r *Result) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(r.Out, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Original map[string]any   `json:"original"`
+		Points   []map[string]any `json:"points"`
+		Picked   string           `json:"picked"`
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, p := range append(got.Points, got.Original) {
+		for _, key := range []string{"name", "file", "accuracy", "samples", "latency_ms_p50", "latency_ms_p95", "size_bytes", "arena_bytes", "origin"} {
+			if p[key] == nil {
+				t.Errorf("report.json: point %v has no %s", p["name"], key)
+			}
+		}
+		found = found || p["name"] == got.Picked
+	}
+	if !found {
+		t.Errorf("report.json: there is no point %q", got.Picked)
+	}
+	for _, p := range got.Points {
+		name := filepath.Join(r.Out, p["file"].(string))
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if float64(info.Size()) != p["size_bytes"] {
+			t.Errorf("%s has %d bytes, the report says %v", name, info.Size(), p["size_bytes"])
+		}
+		if _, err := onnx.Read(name, onnx.ReadOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	g, err := onnx.Read(filepath.Join(r.Out, "model.onnx"), onnx.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{dataset.MetaKey, MetaVersion, MetaHow, MetaProof} {
+		if g.Meta[key] == "" {
+			t.Errorf("model.onnx has no metadata %s", key)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(r.Out, "report.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"http://", "https://", "src=", "@import"} {
+		if bytes.Contains(page, []byte(s)) {
+			t.Errorf("report.html refers to something outside by %s", s)
+		}
+	}
+	for _, s := range []string{"<svg", "measured", "samples", "</html>"} {
+		if !bytes.Contains(page, []byte(s)) {
+			t.Errorf("report.html lacks %s", s)
+		}
+	}
+	checkNoLeftovers(t, r.Out)
+}
+
+func checkNoLeftovers(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), stagePrefix) {
+			t.Errorf("%s is left behind", e.Name())
+		}
+	}
+}
+
+// bounded checks that the int8 point and the picked one lose at most drop points.
+func bounded(t *testing.T, r *Result, drop float64) {
+	t.Helper()
+	if !r.Report.Met {
+		t.Error("the bound does not hold")
+	}
+	for _, name := range []string{"int8", r.Report.Picked} {
+		if p := r.Report.Point(name); p == nil || *p.Drop > drop {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}
+
 func TestExample(t *testing.T) {
-	r := run(t, Config{MaxDrop: 0.5, Limit: 600})
-	p := r.Report.Point(r.Report.Picked)
-	if !r.Report.Met || p == nil || *p.Drop > 0.5 {
-		t.Errorf("picked %+v", p)
+	r := optimized(t, Config{MaxDrop: 0.5, Limit: 800})
+	bounded(t, r, 0.5)
+	o, p := r.Report.Original, r.Report.Point("int8")
+	if *o.Accuracy < 0.95 || o.Samples != 800 {
+		t.Errorf("original: %.3f of %d samples", *o.Accuracy, o.Samples)
+	}
+	if p.Size*2 > o.Size || p.Arena >= o.Arena {
+		t.Errorf("int8 takes %d bytes and an arena of %d, the original %d and %d", p.Size, p.Arena, o.Size, o.Arena)
+	}
+	if len(r.Report.Layers) < 13 || r.Report.Confusion == nil {
+		t.Errorf("%d layers, confusion %v", len(r.Report.Layers), r.Report.Confusion)
+	}
+	agrees(t, r, 100)
+}
+
+// agrees checks that ONNX Runtime decides as Edgewise did on the first n samples.
+func agrees(t *testing.T, r *Result, n int) {
+	t.Helper()
+	w, err := witness.Locate()
+	if err != nil && !testdata.Required() {
+		t.Logf("not compared with ONNX Runtime: %v", err)
+		return
+	}
+	_ = w
+	c := witness.Find(t)
+	f := r.job.eval
+	n = min(n, f.len())
+	same := 0
+	out := r.Graph.Outputs[r.job.task.output].Name
+	want := r.picked.score.decisions
+	for i := range n {
+		x, err := f.get(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := c.Run(witness.ORT, filepath.Join(r.Out, "model.onnx"), map[string]*tensor.Tensor{f.input: x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if int32(decide(y[out])) == want[i] {
+			same++
+		}
+	}
+	t.Logf("ONNX Runtime decides alike on %d of %d samples", same, n)
+	if same*100 < n*99 {
+		t.Errorf("ONNX Runtime decides alike on only %d of %d samples", same, n)
+	}
+}
+
+func TestRealModels(t *testing.T) {
+	for _, c := range []struct {
+		model, data string
+		drop        float64
+		limit       int
+		least       float64 // accuracy of the original
+	}{
+		{"mobilenet_v1_0.25_224_float.tflite", "imagenet", 1, 200, 0.45},
+		{"resnet8_cifar10_float.tflite", "cifar10", 0.5, 1000, 0.7},
+		{"mnist_cnn.onnx", "mnist", 0.1, 2000, 0.97},
+	} {
+		t.Run(c.model, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("long")
+			}
+			model, data := testdata.Path(t, "models", c.model), testdata.Path(t, c.data)
+			r := optimized(t, Config{Model: model, Data: data, MaxDrop: c.drop, Limit: c.limit, Calibration: 100})
+			if *r.Report.Original.Accuracy < c.least {
+				t.Errorf("original: %.3f", *r.Report.Original.Accuracy)
+			}
+			bounded(t, r, c.drop)
+			agrees(t, r, 100)
+		})
+	}
+}
+
+// A network whose ranges differ between channels: int8 must not collapse unnoticed, and
+// mixed precision is told what it did.
+func TestUnreachableBound(t *testing.T) {
+	r := optimized(t, Config{MaxDrop: -50, Limit: 200, Calibration: 40})
+	if r.Report.Met || r.Report.Picked == "" || !strings.Contains(r.Report.Why, "no point") {
+		t.Errorf("picked %q, met %v: %s", r.Report.Picked, r.Report.Met, r.Report.Why)
+	}
+	if !slices.ContainsFunc(r.Report.Tried, func(x Trial) bool { return strings.HasPrefix(x.Name, "mixed precision") }) {
+		t.Error("mixed precision was not tried")
+	}
+}
+
+// writeNet writes a small float model and data for it, and returns their paths.
+func writeNet(t *testing.T, outputs []int, labels bool) (model, data string) {
+	t.Helper()
+	dir := t.TempDir()
+	g := graph.New("net")
+	x := g.Input("x", graph.TensorType(tensor.Float32, 1, 3, 8, 8))
+	w := tensor.New(tensor.Float32, outputs[1], 3, 3, 3)
+	for i := range w.F32() {
+		w.F32()[i] = float32(math.Sin(float64(7*i + i*i%5)))
+	}
+	y := g.Add("Conv", "conv", graph.Attrs{"kernel_shape": []int64{3, 3}, "pads": []int64{1, 1, 1, 1}}, x, g.Constant("w", w))
+	if len(outputs) == 2 {
+		y = g.Add("GlobalAveragePool", "pool", nil, y)
+		y = g.Add("Flatten", "flat", nil, y)
+	}
+	y.Type = graph.TensorType(tensor.Float32, outputs...)
+	g.Output(y)
+	model = filepath.Join(dir, "net.onnx")
+	if err := onnx.Write(model, g, onnx.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 120
+	xs := tensor.New(tensor.Float32, n, 3, 8, 8)
+	for i := range xs.F32() {
+		xs.F32()[i] = float32(math.Cos(float64(i) * 0.37 * float64(1+i/192%7)))
+	}
+	arrays := map[string]*tensor.Tensor{"x": xs}
+	if labels {
+		ys := make([]int64, n)
+		for i := range ys {
+			ys[i] = int64(i * 7919 % 13 % outputs[1])
+		}
+		arrays["y"] = tensor.Of(ys, n)
+	}
+	data = filepath.Join(dir, "data.npz")
+	f, err := os.Create(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := tensor.WriteNPZ(f, arrays); err != nil {
+		t.Fatal(err)
+	}
+	return model, data
+}
+
+func TestUnlabelled(t *testing.T) {
+	model, data := writeNet(t, []int{1, 6}, false)
+	r := optimized(t, Config{Model: model, Data: data, MaxDrop: 20})
+	if g := r.Report.Goal.Metric; g != metricAgreement || *r.Report.Original.Accuracy != 1 {
+		t.Errorf("metric %q, original %v", g, *r.Report.Original.Accuracy)
+	}
+	if d := r.Report.Data; !d.Disjoint || d.Evaluation+d.Calibration+d.Proxy != 120 || d.Labelled {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestRegression(t *testing.T) {
+	model, data := writeNet(t, []int{1, 4, 8, 8}, false)
+	r := optimized(t, Config{Model: model, Data: data, MaxDrop: 5})
+	p := r.Report.Point("int8")
+	if g := r.Report.Goal.Metric; g != metricFidelity || p == nil || *p.Accuracy < 0.95 || *p.Accuracy >= 1 {
+		t.Errorf("metric %q, int8 %+v", g, p)
+	}
+}
+
+func TestChanceIsSaid(t *testing.T) {
+	model, data := writeNet(t, []int{1, 6}, true)
+	r := optimized(t, Config{Model: model, Data: data, MaxDrop: 100})
+	if !r.Report.Goal.ChanceLevel || !strings.Contains(strings.Join(r.Report.Warnings, "\n"), "NO BETTER THAN CHANCE") {
+		t.Errorf("labels without meaning: accuracy %.3f, chance %.3f, warnings %q", *r.Report.Original.Accuracy, r.Report.Goal.Chance, r.Report.Warnings)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	model, data := writeNet(t, []int{1, 6}, true)
+	for _, c := range []struct {
+		cfg  Config
+		want string
+	}{
+		{Config{Model: model}, "--data"},
+		{Config{Model: "zoo:nothing", Data: data}, "nothing"},
+		{Config{Model: model, Data: filepath.Join(t.TempDir(), "absent")}, "absent"},
+		{Config{MaxDrop: math.NaN()}, "NaN"},
+		{Config{Limit: -1}, "negative"},
+	} {
+		if _, err := Run(context.Background(), c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want something about %q", c.cfg, err, c.want)
+		}
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := Run(ctx, Config{Limit: 100, Calibration: 30, Out: out, Progress: stopAt{"measure latency", cancel}})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	if entries, _ := os.ReadDir(out); len(entries) != 0 {
+		t.Errorf("an interrupted run leaves %v", entries)
+	}
+}
+
+type stopAt struct {
+	stage  string
+	cancel context.CancelFunc
+}
+
+func (s stopAt) Update(e Event) {
+	if e.Stage == s.stage {
+		s.cancel()
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	l := summarize([]float64{5, 1, 4, 2, 3})
+	if want := (Latency{Runs: 5, Min: 1, Mean: 3, P50: 3, P95: 5, P99: 5}); fmt.Sprintf("%.6v", l) != fmt.Sprintf("%.6v", want) {
+		t.Errorf("%+v, want %+v", l, want)
+	}
+}
+
+func TestWilson(t *testing.T) {
+	// From the closed form at n=10, p=0.5: 0.5 ± 1.959964·√(0.025+0.0096036)/(1.384146).
+	lo, hi := wilson(0.5, 10)
+	if math.Abs(lo-0.2366) > 1e-4 || math.Abs(hi-0.7634) > 1e-4 {
+		t.Errorf("%.4f..%.4f", lo, hi)
 	}
 }

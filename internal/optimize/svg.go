@@ -41,8 +41,8 @@ func ticks(lo, hi float64, n int) []float64 {
 	}
 	raw := (hi - lo) / float64(n)
 	step := math.Pow(10, math.Floor(math.Log10(raw)))
-	for _, f := range []float64{1, 2, 5, 10} {
-		if step*f >= raw {
+	for _, f := range []float64{1, 2, 2.5, 5, 10} {
+		if step*f >= 0.85*raw {
 			step *= f
 			break
 		}
@@ -92,7 +92,7 @@ func scatter(r *Report) template.HTML {
 	x := func(v float64) float64 { return left + (v-loX)/(hiX-loX)*(w-left-right) }
 	y := func(v float64) float64 { return h - bottom - (v-loY)/(hiY-loY)*(h-top-bottom) }
 	d := newDrawing(w, h, "accuracy against latency of every point")
-	for _, v := range ticks(loY, hiY, 5) {
+	for _, v := range ticks(loY, hiY, 6) {
 		d.line(left, y(v), w-right, y(v), "grid")
 		d.text(left-8, y(v)+4, "tick", "end", tickText(v, hiY-loY))
 	}
@@ -187,13 +187,23 @@ func timeBars(r *Report) template.HTML {
 		return ""
 	}
 	d := newDrawing(barsWidth, rowHeight*len(rows)+24, "time of each layer in float and in 8 bits")
-	x := func(v float64) float64 { return v / most * (barsWidth - nameColumn - 70) }
+	x := func(v float64) float64 { return v / most * (barsWidth - nameColumn - 110) }
+	unit, write := "ms", millis
+	if most < 0.5 {
+		unit, write = "µs", func(v *float64) string {
+			if v == nil {
+				return "–"
+			}
+			us := 1000 * *v
+			return millis(&us)
+		}
+	}
 	for i, l := range rows {
 		y := float64(i * rowHeight)
-		d.add(`<g><title>%s</title>`, escape(fmt.Sprintf("%s (%s): float %s ms, 8 bits %s ms %s", l.Name, l.Op, millis(l.Float), millis(l.Int8), l.Reason)))
-		d.text(nameColumn-8, y+15, "tick", "end", fits(l.Name, 30))
+		d.add(`<g><title>%s</title>`, escape(fmt.Sprintf("%s (%s): float %s %s, 8 bits %s %s %s", l.Name, l.Op, write(l.Float), unit, write(l.Int8), unit, l.Reason)))
+		d.text(nameColumn-8, y+15, "tick", "end", fits(l.Name, 27))
 		d.add(`<rect x="%d" y="%.1f" width="%.1f" height="8" class="float"/>`, nameColumn, y+3, max(x(*l.Float), 0.5))
-		end, label := x(*l.Float), millis(l.Float)
+		end, label := x(*l.Float), write(l.Float)
 		if l.Int8 != nil {
 			class := "int8"
 			if l.Bits > 8 {
@@ -201,12 +211,12 @@ func timeBars(r *Report) template.HTML {
 			}
 			d.add(`<rect x="%d" y="%.1f" width="%.1f" height="8" class="%s"/>`, nameColumn, y+12, max(x(*l.Int8), 0.5), class)
 			end = max(end, x(*l.Int8))
-			label += " → " + millis(l.Int8)
+			label += " → " + write(l.Int8)
 		}
 		d.text(nameColumn+end+6, y+15, "tick", "start", label)
 		d.add(`</g>`)
 	}
-	d.text(nameColumn, float64(rowHeight*len(rows))+16, "label", "start", "ms, least of several runs")
+	d.text(nameColumn, float64(rowHeight*len(rows))+16, "label", "start", unit+", least of several runs")
 	return d.html()
 }
 
@@ -232,7 +242,7 @@ func sqnrBars(r *Report) template.HTML {
 			class = "sqnr low"
 		}
 		d.add(`<g><title>%s</title>`, escape(fmt.Sprintf("%s (%s): %.1f dB, range %s..%s", l.Name, l.Op, *l.SQNR, decibels(l.Lo), decibels(l.Hi))))
-		d.text(nameColumn-8, y+15, "tick", "end", fits(l.Name, 30))
+		d.text(nameColumn-8, y+15, "tick", "end", fits(l.Name, 27))
 		d.add(`<rect x="%d" y="%.1f" width="%.1f" height="12" class="%s"/>`, nameColumn, y+5, max(x(*l.SQNR), 0.5), class)
 		d.text(nameColumn+x(*l.SQNR)+6, y+15, "tick", "start", fmt.Sprintf("%.1f", *l.SQNR))
 		d.add(`</g>`)

@@ -17,7 +17,8 @@ func (r *Result) Table(w io.Writer, width int, color bool) error {
 	t.report(r.Report)
 	if r.Out != "" {
 		t.line("")
-		t.line("written to " + r.Out + ": model.onnx, report.html, report.json, points/")
+		t.line("written to " + r.Out)
+		t.line("  model.onnx  report.html  report.json  points/")
 	}
 	return t.err
 }
@@ -123,10 +124,10 @@ func (t *tableWriter) report(r *Report) {
 	t.line("")
 	t.wrapped("preprocessing  ", r.Preprocess.Text, "")
 	t.wrapped("data           ", r.Data.Note, "")
-	if kept := r.KeptFloat(); len(kept) > 0 {
+	if kept := byReason(r.KeptFloat()); len(kept) > 0 {
 		t.line("")
 		t.line(t.style("stayed float", bold))
-		t.some(len(kept), func(i int) { t.wrapped("  "+kept[i].Name+"  ", kept[i].Reason, "") })
+		t.some(len(kept), func(i int) { t.wrapped("  ", kept[i], "") })
 	}
 	t.line("")
 	t.line(t.style("tried", bold))
@@ -152,4 +153,20 @@ func (t *tableWriter) some(n int, write func(int)) {
 	if n > most {
 		t.line(fmt.Sprintf("  and %d more, see the report", n-most))
 	}
+}
+
+// byReason writes layers with the same reason as one entry.
+func byReason(kept []LayerInfo) []string {
+	var reasons []string
+	layers := map[string][]string{}
+	for _, l := range kept {
+		if layers[l.Reason] == nil {
+			reasons = append(reasons, l.Reason)
+		}
+		layers[l.Reason] = append(layers[l.Reason], l.Name)
+	}
+	for i, r := range reasons {
+		reasons[i] = list(layers[r]) + ": " + r
+	}
+	return reasons
 }
