@@ -198,6 +198,16 @@ func (v *Value) String() string {
 
 // Bodies returns the subgraphs among the node's attributes, by attribute name order.
 func (n *Node) Bodies() []*Graph {
+	found := false
+	for _, a := range n.Attrs {
+		switch a.(type) {
+		case *Graph, []*Graph:
+			found = true
+		}
+	}
+	if !found {
+		return nil // nearly always: spare the sorting
+	}
 	var out []*Graph
 	for _, name := range n.Attrs.Names() {
 		switch a := n.Attrs[name].(type) {

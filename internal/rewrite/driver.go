@@ -221,6 +221,7 @@ type pipeline struct {
 	opts   Options
 	stats  Stats
 	notes  []Note
+	facts  *op.Facts // of the graph as it stands
 }
 
 // run applies the passes to g and its bodies, and verifies after each that changed something.
@@ -254,11 +255,14 @@ const maxRounds = 64
 
 func (p *pipeline) pass(root *graph.Graph, pass Pass) error {
 	for range maxRounds {
-		facts, err := op.InferTypes(root)
-		if err != nil {
-			return err
+		if p.facts == nil {
+			facts, err := op.InferTypes(root)
+			if err != nil {
+				return err
+			}
+			p.facts = facts
 		}
-		changed, err := p.sweep(root, pass, facts)
+		changed, err := p.sweep(root, pass)
 		if err != nil || !changed {
 			return err
 		}
@@ -267,17 +271,17 @@ func (p *pipeline) pass(root *graph.Graph, pass Pass) error {
 }
 
 // sweep visits the nodes of g once, after those of their bodies.
-func (p *pipeline) sweep(g *graph.Graph, pass Pass, facts *op.Facts) (changed bool, err error) {
+func (p *pipeline) sweep(g *graph.Graph, pass Pass) (changed bool, err error) {
 	for _, n := range g.Nodes {
 		for _, b := range n.Bodies() {
-			ch, err := p.sweep(b, pass, facts)
+			ch, err := p.sweep(b, pass)
 			if err != nil {
 				return false, err
 			}
 			changed = changed || ch
 		}
 	}
-	c := newContext(g, facts, &p.notes)
+	c := newContext(g, p.facts, &p.notes)
 	before := make(map[*graph.Node][]*graph.Node)
 	gone := map[*graph.Node]bool{}
 	for _, n := range slices.Clone(g.Nodes) {
@@ -318,7 +322,7 @@ func (p *pipeline) sweep(g *graph.Graph, pass Pass, facts *op.Facts) (changed bo
 		if err := g.Sort(); err != nil {
 			return false, err
 		}
-		if _, err := op.InferTypes(g.Root()); err != nil {
+		if p.facts, err = op.InferTypes(g.Root()); err != nil {
 			return false, err
 		}
 	}
