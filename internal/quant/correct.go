@@ -14,7 +14,8 @@ import (
 type BiasConfig struct {
 	// Sequential corrects layer after layer, each measured behind the corrected ones
 	// on the integer kernels: one partial pass over the samples per layer. Otherwise one
-	// pass over the float graph measures what each layer's own rounding does.
+	// pass over the float graph measures what each layer's own rounding does. The
+	// sequential form needs a graph with float inputs, not one made with IntegerIO.
 	Sequential bool
 
 	Executor Executor // nil means the engine on one thread

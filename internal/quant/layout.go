@@ -42,7 +42,7 @@ type layout struct {
 	g       *graph.Graph
 	uses    []int
 	users   [][]*graph.Node
-	islands []*island // in the order of their last nodes is not guaranteed; of their heads it is
+	islands []*island // in the order of their heads
 	of      map[*graph.Node]*island
 	inner   map[*graph.Value]bool // made and used inside one island
 }

@@ -60,7 +60,7 @@ func (q *quantizer) relevant(f *island, v *graph.Value, r Range) (Range, bool) {
 	lo, hi := min(r.Lo, 0), max(r.Hi, 0)
 	x := tensor.New(tensor.Float32, gridPoints)
 	for i := range x.F32() {
-		x.F32()[i] = float32(lo + (hi-lo)*float64(i)/(gridPoints-1))
+		x.F32()[i] = float32(lo + float64((hi-lo)*float64(i)/(gridPoints-1)))
 	}
 	y := f.evaluate(v, x)
 	first := f.evaluate(v, tensor.Of(x.F32()[:gridPoints/2:gridPoints/2], gridPoints/2))

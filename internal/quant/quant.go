@@ -8,6 +8,7 @@
 //	CorrectBias  take the mean error of each layer out of its bias
 //	Sensitivity  what each layer alone costs in accuracy of the outputs
 //	Search       which layers go back to floating point so that a bound holds
+//	CompareTimes where integers are measured slower; Slower names what to keep float
 //
 // Dynamic and WeightOnly are modes that need no samples.
 //

@@ -2,6 +2,9 @@ package quant
 
 import "math"
 
+// Products that are added up are written as conversions here, so that no platform
+// contracts them and the ranges are the same everywhere.
+
 // levels is the number of values of 8 bits.
 const levels = 256
 
@@ -19,7 +22,7 @@ func (h *histogram) percentile(full Range, share float64) Range {
 		left := drop
 		for _, s := range spans {
 			if left < float64(s.n) {
-				out.Lo = s.lo + (s.hi-s.lo)*(left/float64(s.n))
+				out.Lo = s.lo + float64((s.hi-s.lo)*(left/float64(s.n)))
 				break
 			}
 			left -= float64(s.n)
@@ -30,7 +33,7 @@ func (h *histogram) percentile(full Range, share float64) Range {
 		for i := len(spans) - 1; i >= 0; i-- {
 			s := spans[i]
 			if left < float64(s.n) {
-				out.Hi = s.hi - (s.hi-s.lo)*(left/float64(s.n))
+				out.Hi = s.hi - float64((s.hi-s.lo)*(left/float64(s.n)))
 				break
 			}
 			left -= float64(s.n)
@@ -54,11 +57,11 @@ func (h *histogram) leastSquares(full Range) Range {
 			switch {
 			case s.lo == s.hi && m == 0:
 			case m > hi:
-				total += n * (m - hi) * (m - hi)
+				total += float64(n * (m - hi) * (m - hi))
 			case m < lo:
-				total += n * (lo - m) * (lo - m)
+				total += float64(n * (lo - m) * (lo - m))
 			default:
-				total += n * rounding
+				total += float64(n * rounding)
 			}
 		}
 		return total
@@ -174,7 +177,7 @@ func divergence(counts []int64, lo, hi int) float64 {
 				q = float64(mass) / float64(used) / float64(inside)
 			}
 			share := float64(p) / float64(total)
-			sum += share * math.Log(share/q)
+			sum += float64(share * math.Log(share/q))
 		}
 	}
 	return sum
