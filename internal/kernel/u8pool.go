@@ -63,7 +63,7 @@ func NewPoolU8(l cpu.Level, s ConvShape, q QuantPool) (*PoolU8, error) {
 	}
 	p := &PoolU8{shape: s, pool: q, kind: "avgpool", level: l, scratch: 4 * s.InC}
 	if q.Max {
-		p.kind, p.scratch = "maxpool", 0
+		p.kind, p.scratch = "maxpool", 2*p.line()
 		if r := (Requant{float32(q.InScale / q.OutScale), q.OutZero, q.Lo, q.Hi}); r != (Requant{1, q.InZero, 0, 255}) {
 			p.table = RequantTable(q.InZero, r)
 		}
@@ -90,16 +90,88 @@ func (p *PoolU8) Run(dst, src []uint8, scratch []byte, lo, hi int) {
 		panic("kernel: PoolU8 slice too short for its shape")
 	}
 	for u := lo; u < hi; u++ {
+		if p.pool.Max {
+			p.maximum(dst[u*s.OutW*s.OutStride:], src, scratch, u)
+			continue
+		}
 		for x := range s.OutW {
 			out := dst[(u*s.OutW+x)*s.OutStride:]
-			out = out[:s.OutC:s.OutC]
-			if p.pool.Max {
-				p.maximum(out, src, u, x)
-			} else {
-				p.average(out, src, int32s(scratch, s.InC), u, x)
-			}
+			p.average(out[:s.OutC:s.OutC], src, int32s(scratch, s.InC), u, x)
 		}
 	}
+}
+
+// line returns the bytes of an image row with its borders.
+func (p *PoolU8) line() int {
+	s := &p.shape
+	return max(s.PadLeft+s.InW, (s.OutW-1)*s.StrideW+(s.KernelW-1)*s.DilationW+1) * s.InC
+}
+
+// wideChannels is the number of channels from which a vector fills within one pixel;
+// below it the maximum over a window's columns is taken for the whole line at once.
+const wideChannels = 64
+
+// maximum computes row u. It takes the greatest of the image rows first, into a line
+// with borders of 0, which no byte is below; then the greatest of the columns.
+func (p *PoolU8) maximum(dst, src []uint8, scratch []byte, u int) {
+	s, c := &p.shape, p.shape.InC
+	line := scratch[:p.line()]
+	clear(line)
+	inner := line[s.PadLeft*c : (s.PadLeft+s.InW)*c]
+	img, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
+	rows := 0
+	for kh := range s.KernelH {
+		iy := y + kh*s.DilationH
+		if iy < 0 || iy >= s.InH {
+			continue
+		}
+		rows++
+		from := (img*s.InH + iy) * s.InW * s.InStride
+		if s.InStride == c {
+			maxU8(p.level, inner, src[from:])
+			continue
+		}
+		for x := range s.InW {
+			maxU8(p.level, inner[x*c:(x+1)*c], src[from+x*s.InStride:])
+		}
+	}
+	whole := line
+	if c < wideChannels && s.KernelW > 1 {
+		whole = scratch[len(line) : 2*len(line)]
+		copy(whole, line)
+		for kw := 1; kw < s.KernelW; kw++ {
+			ahead := line[kw*s.DilationW*c:]
+			maxU8(p.level, whole[:len(ahead)], ahead)
+		}
+	}
+	for x := range s.OutW {
+		at := x * s.StrideW * c
+		out := dst[x*s.OutStride:]
+		out = out[:c:c]
+		copy(out, whole[at:])
+		if c >= wideChannels {
+			for kw := 1; kw < s.KernelW; kw++ {
+				maxU8(p.level, out, line[at+kw*s.DilationW*c:])
+			}
+		}
+		if rows == 0 || !p.columns(x) { // a window wholly in the border
+			fill(out, p.pool.InZero)
+		}
+		if p.table != nil {
+			LookupU8(p.level, out, out, p.table)
+		}
+	}
+}
+
+// columns reports whether the window of output column x meets the image.
+func (p *PoolU8) columns(x int) bool {
+	s := &p.shape
+	for kw := range s.KernelW {
+		if ix := x*s.StrideW - s.PadLeft + kw*s.DilationW; ix >= 0 && ix < s.InW {
+			return true
+		}
+	}
+	return false
 }
 
 // window calls f with the channels of every pixel of the image under the window
@@ -124,17 +196,6 @@ func (p *PoolU8) window(src []uint8, u, x int, f func(pix []uint8)) (n int) {
 		}
 	}
 	return n
-}
-
-func (p *PoolU8) maximum(out, src []uint8, u, x int) {
-	clear(out)
-	n := p.window(src, u, x, func(pix []uint8) { maxU8(p.level, out, pix) })
-	if n == 0 { // a window wholly in the border
-		fill(out, p.pool.InZero)
-	}
-	if p.table != nil {
-		LookupU8(p.level, out, out, p.table)
-	}
 }
 
 func (p *PoolU8) average(out, src []uint8, sum []int32, u, x int) {
