@@ -226,9 +226,5 @@ func cheap(t testing.TB, g *graph.Graph, run modelRun) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var macs int64
-	for _, st := range p.Steps() {
-		macs += st.MACs
-	}
-	return macs < 400e6
+	return macs(p) < 200e6
 }
