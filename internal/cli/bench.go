@@ -148,7 +148,9 @@ func (a *app) runBench(ctx context.Context, path string, f benchFlags) error {
 	for _, s := range plan.Steps() {
 		r.MACs += s.MACs
 	}
-	r.GMACs = float64(r.MACs) / r.Min / 1e6
+	if r.Min > 0 { // a coarse clock may tell 0
+		r.GMACs = float64(r.MACs) / r.Min / 1e6
+	}
 	if f.ops || f.csv != "" || f.trace != "" {
 		if r.Steps, err = a.profile(ctx, session, values, len(times), f); err != nil {
 			return err
@@ -228,7 +230,9 @@ func (r *benchReport) statistics(times []time.Duration) {
 	r.StdDev = math.Sqrt(squares / max(n-1, 1))
 	r.Min, r.Max = milliseconds(sorted[0]), milliseconds(sorted[len(sorted)-1])
 	r.P50, r.P90, r.P95, r.P99 = percentile(sorted, 50), percentile(sorted, 90), percentile(sorted, 95), percentile(sorted, 99)
-	r.Throughput = 1000 / r.Mean
+	if r.Mean > 0 {
+		r.Throughput = 1000 / r.Mean
+	}
 }
 
 // percentile returns the smallest time that p per cent of the sorted times do not exceed.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -157,6 +158,21 @@ func TestDifference(t *testing.T) {
 	d := &differenceReport{}
 	if err := d.add(tensor.New(tensor.Float32, 2), tensor.New(tensor.Float32, 3), 0, 0); err == nil {
 		t.Error("outputs of different size were compared")
+	}
+}
+
+func TestTop(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	got := top(tensor.Of([]float32{1, nan, 3, -inf, 3, inf}, 1, 6), 4, []string{"a", "b", "c"})
+	want := []ranked{{Index: 5, Value: math.MaxFloat64}, {Index: 2, Label: "c", Value: 3}, {Index: 4, Value: 3}, {Index: 0, Label: "a", Value: 1}}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("top = %v, want %v", got, want)
+	}
+	if _, err := json.Marshal(got); err != nil {
+		t.Error(err)
+	}
+	if got := argmax(tensor.Of([]float32{1, 2, 5, 4}, 2, 2)); fmt.Sprint(got) != "[1 0]" {
+		t.Errorf("argmax = %v", got)
 	}
 }
 

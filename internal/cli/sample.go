@@ -71,7 +71,7 @@ func top(t *tensor.Tensor, k int, labels []string) []ranked {
 	}
 	var out []ranked
 	for i := range n {
-		v := t.Float(i)
+		v := min(max(t.Float(i), -math.MaxFloat64), math.MaxFloat64) // JSON has no infinity
 		if math.IsNaN(v) {
 			continue
 		}
