@@ -22,8 +22,8 @@ import (
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
-// picture is a w×h PNG of one colour.
-func picture(t *testing.T, w, h int, c color.Color) []byte {
+// pngOf is a w×h PNG of one colour.
+func pngOf(t *testing.T, w, h int, c color.Color) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -71,8 +71,8 @@ var red, blue = color.RGBA{255, 0, 0, 255}, color.RGBA{0, 0, 255, 255}
 
 func classMembers(t *testing.T) map[string][]byte {
 	return map[string][]byte{
-		"set/test/dog/1.png": picture(t, 8, 8, blue), "set/test/cat/1.png": picture(t, 8, 8, red),
-		"set/test/cat/2.png": picture(t, 8, 8, red), "set/train/dog/7.png": picture(t, 8, 8, blue), "set/train/cat/8.png": picture(t, 8, 8, red),
+		"set/test/dog/1.png": pngOf(t, 8, 8, blue), "set/test/cat/1.png": pngOf(t, 8, 8, red),
+		"set/test/cat/2.png": pngOf(t, 8, 8, red), "set/train/dog/7.png": pngOf(t, 8, 8, blue), "set/train/cat/8.png": pngOf(t, 8, 8, red),
 		"set/.hidden/x.png": nil, "set/readme.txt": []byte("hello"),
 	}
 }
@@ -119,8 +119,8 @@ func TestClassFoldersInEveryPackaging(t *testing.T) {
 
 func TestImagePreprocessing(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "a/1.png", picture(t, 20, 10, color.RGBA{255, 128, 0, 255}))
-	write(t, dir, "b/1.png", picture(t, 10, 20, color.RGBA{255, 128, 0, 255}))
+	write(t, dir, "a/1.png", pngOf(t, 20, 10, color.RGBA{255, 128, 0, 255}))
+	write(t, dir, "b/1.png", pngOf(t, 10, 20, color.RGBA{255, 128, 0, 255}))
 	d := mustOpen(t, dir, Options{})
 	for _, c := range []struct {
 		in      graph.Type
@@ -175,7 +175,7 @@ func restored(p Preprocess, d *Dataset, in graph.Type) (Preprocess, error) {
 }
 
 func TestTablesOfLabels(t *testing.T) {
-	img := picture(t, 4, 4, red)
+	img := pngOf(t, 4, 4, red)
 	for name, c := range map[string]struct {
 		csv  string
 		want []int
@@ -307,7 +307,7 @@ func TestHostileData(t *testing.T) {
 	write(t, dir, "escape.zip", zipOf("../../etc/x.png", 10))
 	write(t, dir, "broken.tar.gz", []byte("\x1f\x8b\x08\x00garbage"))
 	// A PNG header that claims 2^31 - 1 pixels a side.
-	huge := picture(t, 1, 1, red)
+	huge := pngOf(t, 1, 1, red)
 	binary.BigEndian.PutUint32(huge[16:], 1<<31-1)
 	write(t, dir, "huge/a/1.png", huge)
 	write(t, dir, "huge/b/1.png", huge)

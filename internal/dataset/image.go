@@ -1,39 +1,15 @@
 package dataset
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"image"
-	_ "image/gif"
-	_ "image/jpeg"
-	_ "image/png"
 
-	_ "golang.org/x/image/bmp"
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/tiff"
-	_ "golang.org/x/image/webp"
 )
 
-// maxPixels bounds an image before its pixels are decoded.
+// maxPixels bounds an image that is scaled.
 const maxPixels = 100 << 20
-
-// decodeImage decodes jpeg, png, gif, bmp, tiff and webp. Orientation tags are not
-// applied: training pipelines rarely do.
-func decodeImage(b []byte) (image.Image, error) {
-	c, format, err := image.DecodeConfig(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	if c.Width <= 0 || c.Height <= 0 || c.Width > maxPixels/c.Height {
-		return nil, fmt.Errorf("%s of %dx%d pixels is empty or over the limit of %d pixels", format, c.Width, c.Height, maxPixels)
-	}
-	img, _, err := image.Decode(bytes.NewReader(b))
-	return img, err
-}
-
-// DecodeImage decodes an image file for a single run.
-func DecodeImage(b []byte) (image.Image, error) { return decodeImage(b) }
 
 // fitted brings img to w×h pixels as p says: Resize first scales the shorter side,
 // Crop cuts the centre, Stretch ignores the aspect, Letterbox pads at the right and bottom

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"image"
 	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/edgewise-ml/edgewise/internal/picture"
 )
 
 var (
@@ -238,7 +241,10 @@ func loadFile(f files, kind Kind, name string) (*sample, error) {
 	s := &sample{}
 	switch kind {
 	case Images:
-		s.img, err = decodeImage(b)
+		var img *image.RGBA
+		if img, err = picture.Decode(b); err == nil {
+			s.img = img
+		}
 	case Audio:
 		s.pcm, s.rate, err = decodeWAV(b)
 	default:
