@@ -19,6 +19,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/picture"
 	"github.com/edgewise-ml/edgewise/internal/testdata"
 	"github.com/edgewise-ml/edgewise/internal/tflite"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -160,7 +161,7 @@ func photographs(t testing.TB, p dataset.Preprocess) []*tensor.Tensor {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, err := dataset.DecodeImage(b)
+		img, err := picture.Decode(b)
 		if err != nil {
 			t.Fatal(err)
 		}
