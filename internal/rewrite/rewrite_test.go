@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -299,5 +300,20 @@ func TestLimitStopsEarly(t *testing.T) {
 	stats, err := Simplify(n.Graph, Options{Limit: 2})
 	if err != nil || stats.Total() != 2 || len(n.Nodes) != 4 {
 		t.Errorf("stats %v, %d nodes, %v", stats, len(n.Nodes), err)
+	}
+}
+
+func TestBoundsAtInfinityGo(t *testing.T) {
+	g := graph.New("bounds")
+	x := g.Input("x", graph.TensorType(tensor.Float32, 2, 3))
+	y := g.Add("Max", "max", nil, x, g.Constant("", tensor.Scalar(float32(math.Inf(-1)))))
+	y = g.Add("Min", "min", nil, y, g.Constant("", tensor.Scalar(float32(math.Inf(1)))))
+	y = g.Add("Max", "relu", nil, y, g.Constant("", tensor.Scalar(float32(0))))
+	g.Output(y)
+	if _, err := Simplify(g, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(g.Nodes) != 1 || g.Nodes[0].Name != "relu" || g.Nodes[0].In(0) != x {
+		t.Errorf("left are %v", g)
 	}
 }

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -159,6 +160,11 @@ func identityInput(c *Context, n *graph.Node) *graph.Value {
 		}
 	case "Concat", "Sum", "Max", "Min", "Mean":
 		if len(n.Inputs) == 1 {
+			return x
+		}
+		least := n.Op == "Max" && len(n.Inputs) == 2 && allKnown(n.Inputs[1], math.Inf(-1))
+		most := n.Op == "Min" && len(n.Inputs) == 2 && allKnown(n.Inputs[1], math.Inf(1))
+		if (least || most) && sameShape() {
 			return x
 		}
 	case "Pad":
