@@ -364,7 +364,7 @@ func (j *job) writeModels() (*stage, error) {
 
 func (j *job) writePoint(st *stage, c *candidate) error {
 	if st == nil {
-		file, err := onnx.Encode(c.graph, onnx.Options{Metadata: j.metadata(c)})
+		file, err := onnx.Encode(shielded(c.graph), onnx.Options{Metadata: j.metadata(c)})
 		c.size = int64(len(file))
 		return err
 	}
@@ -382,7 +382,7 @@ func (j *job) writeModel(st *stage, name string, c *candidate) error {
 	if err != nil {
 		return err
 	}
-	if err := onnx.Write(p, c.graph, onnx.Options{Metadata: j.metadata(c)}); err != nil {
+	if err := onnx.Write(p, shielded(c.graph), onnx.Options{Metadata: j.metadata(c)}); err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
 			err = outputError(j.cfg.Out, err)

@@ -272,8 +272,14 @@ func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 // list names a few of many.
 func list(names []string) string {
 	names = slices.SortedFunc(slices.Values(names), cmp.Compare[string])
+	more := ""
 	if len(names) > 3 {
-		return fmt.Sprintf("%s and %d more layers", strings.Join(names[:3], ", "), len(names)-3)
+		more = fmt.Sprintf(" and %d more layers", len(names)-3)
+		names = names[:3]
 	}
-	return strings.Join(names, ", ")
+	short := make([]string, len(names))
+	for i, n := range names {
+		short[i] = fits(n, 32)
+	}
+	return strings.Join(short, ", ") + more
 }

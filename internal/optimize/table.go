@@ -102,7 +102,7 @@ func (t *tableWriter) columns(rows [][]string, marked int) {
 }
 
 func (t *tableWriter) report(r *Report) {
-	t.line(t.style(r.Headline(), bold))
+	t.wrapped("", r.Headline(), bold)
 	t.line("")
 	rows := [][]string{{"", shortMetric(r.Goal.Metric), "drop", "p50 ms", "p95 ms", "memory", "file"}}
 	marked := 0
