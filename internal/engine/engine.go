@@ -49,6 +49,7 @@ type Plan struct {
 	level   cpu.Level
 	threads int
 
+	bodies     []*Plan // of control flow
 	buffers    []*buffer
 	outRefs    []*ref // how each output is stored, plain
 	inHeap     []int  // heap slot of each input that is no static tensor, else -1

@@ -31,6 +31,7 @@ func (l *lowerer) reference(n *graph.Node, reason string) {
 			body.refs = append(body.refs, ref)
 			st.reads = append(st.reads, ref)
 		}
+		body.compile(l)
 		r.bodies = append(r.bodies, body)
 	}
 	for i, v := range n.Outputs {

@@ -24,6 +24,7 @@ type Session struct {
 	pool    *kernel.Pool
 	arena   []byte
 	scratch [][]byte // per worker
+	bodies  []*Session
 
 	// Of the run going on.
 	ctx     context.Context
@@ -42,6 +43,14 @@ func (p *Plan) NewSession() (*Session, error) {
 		s.scratch = append(s.scratch, s.arena[at:at+p.scratch:at+p.scratch])
 		at += p.scratch
 	}
+	for _, b := range p.bodies {
+		sub, err := b.NewSession()
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.bodies = append(s.bodies, sub)
+	}
 	return s, nil
 }
 
@@ -55,6 +64,9 @@ func (s *Session) Close() {
 	if !s.closed {
 		s.closed = true
 		s.pool.Close()
+		for _, b := range s.bodies {
+			b.Close()
+		}
 		s.arena, s.scratch = nil, nil
 	}
 }

@@ -102,9 +102,13 @@ func (g *Graph) Prune() int {
 	return removed
 }
 
-// Clone returns a deep copy that shares constant tensors. IDs and names are kept.
+// Clone returns a deep copy that shares constant tensors. IDs and names are kept. The
+// copy of a body is a graph of its own, with copies of what the body captures.
 func (g *Graph) Clone() *Graph {
-	return g.clone(nil, map[*Value]*Value{})
+	c := g.clone(nil, map[*Value]*Value{})
+	c.nextID = g.NumIDs()
+	c.names = maps.Clone(g.Root().names)
+	return c
 }
 
 func (g *Graph) clone(outer *Graph, m map[*Value]*Value) *Graph {
