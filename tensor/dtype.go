@@ -110,8 +110,14 @@ func (d DType) Bits() int {
 	return 0
 }
 
-// Bytes returns the storage of n packed elements.
-func (d DType) Bytes(n int) int { return (n*d.Bits() + 7) / 8 }
+// Bytes returns the storage of n packed elements, n at most MaxElements.
+func (d DType) Bytes(n int) int {
+	bits := d.Bits()
+	if bits >= 8 {
+		return n * (bits / 8) // counting bits would overflow
+	}
+	return (n*bits + 7) / 8
+}
 
 // IsFloat reports whether d is a real floating-point type of any width.
 func (d DType) IsFloat() bool {

@@ -20,8 +20,8 @@ import (
 // Alignment is the guaranteed alignment in bytes of storage made by this package.
 const Alignment = 64
 
-// MaxElements bounds the element count of one tensor, so that products of sizes from
-// a hostile file cannot overflow an int in later arithmetic.
+// MaxElements bounds the element count of one tensor, so that counting the bytes of a
+// shape from a hostile file cannot overflow an int.
 const MaxElements = math.MaxInt / 32
 
 // Tensor is a dense row-major array. The zero value is not usable; use New, Make or one

@@ -161,3 +161,16 @@ func TestFromBytesAtAnyAddress(t *testing.T) {
 		}
 	}
 }
+
+// The storage of the most elements that a shape may have must be counted without overflow.
+func TestStorageOfTheLargestShape(t *testing.T) {
+	for _, d := range DTypes() {
+		n := MaxElements
+		if got := d.Bytes(n); d != String && (got < 0 || uint64(got) < uint64(n)/8*uint64(d.Bits())) {
+			t.Errorf("%d elements of %v take %d bytes", n, d, got)
+		}
+		if x, err := FromBytes(d, []int{n}, nil); err == nil {
+			t.Errorf("no bytes were taken for %v", x)
+		}
+	}
+}

@@ -288,7 +288,7 @@ func (p *pipeline) sweep(g *graph.Graph, pass Pass) (changed bool, err error) {
 		if gone[n] || p.opts.Limit > 0 && p.stats.Total() >= p.opts.Limit {
 			continue
 		}
-		patch, err := pass.Rule(c, n)
+		patch, err := c.try(pass.Rule, n)
 		if err != nil {
 			return false, fmt.Errorf("%v: %w", n, err)
 		}
@@ -327,6 +327,17 @@ func (p *pipeline) sweep(g *graph.Graph, pass Pass) (changed bool, err error) {
 		}
 	}
 	return changed, nil
+}
+
+// try asks a rule. What a rule trips over in a graph that came from a file is an error:
+// the graph is not edited before the rule returns.
+func (c *Context) try(rule Rule, n *graph.Node) (p *Patch, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p, err = nil, fmt.Errorf("the rule failed: %v", r)
+		}
+	}()
+	return rule(c, n)
 }
 
 // collect marks n and the nodes that fed only it as gone when nobody uses them any more.

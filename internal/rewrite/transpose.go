@@ -197,7 +197,7 @@ func (c *Context) sinkElementwise(n *graph.Node, perm []int) (*Patch, error) {
 		if v.Const != nil && v.Const.Rank() <= rank {
 			continue
 		}
-		if p, _ := transposeOf(v); !slices.Equal(p, perm) {
+		if p, _ := transposeOf(v); p == nil || !slices.Equal(p, perm) {
 			return nil, nil
 		}
 	}
