@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -32,6 +33,13 @@ type candidate struct {
 	size    int64
 }
 
+// isQuantized reports whether g computes in integers somewhere.
+func isQuantized(g *graph.Graph) bool {
+	return slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool {
+		return n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear" || strings.HasPrefix(n.Op, "QLinear") || n.Op == "DynamicQuantizeLinear"
+	})
+}
+
 type biasMode uint8
 
 const (
@@ -48,6 +56,10 @@ func (j *job) makeCandidates() error {
 		return err
 	}
 	float := &candidate{name: "float32", how: "the original, simplified: constants folded, normalizations folded into convolutions", graph: j.prep, db: math.Inf(1)}
+	if j.quantized = isQuantized(j.prep); j.quantized {
+		float.name, float.how = "simplified", "the original, simplified; it was quantized already"
+		j.warn("the model is quantized already: what is left in float can be quantized, but the accuracy that was lost before cannot be won back; better start from the float model")
+	}
 	if err := j.judge(float); err != nil {
 		return err
 	}
@@ -114,8 +126,8 @@ func (j *job) progress() quant.Progress {
 	}
 }
 
-// quantized makes a static candidate and its SQNR on the proxy samples.
-func (j *job) quantized(g *graph.Graph, cal *quant.Calibration, cfg quant.Config, name, how string) (*candidate, error) {
+// quantize makes a static candidate and its SQNR on the proxy samples.
+func (j *job) quantize(g *graph.Graph, cal *quant.Calibration, cfg quant.Config, name, how string) (*candidate, error) {
 	r, err := quant.Quantize(g, cal, cfg)
 	if err != nil {
 		return nil, err
@@ -153,7 +165,7 @@ func (j *job) static() (*candidate, error) {
 	methods := quant.Methods()
 	j.rep.begin("compare range methods", len(methods))
 	for i, m := range methods {
-		c, err := j.quantized(j.prep, j.cal, quant.Config{Method: m}, "int8", fmt.Sprintf("static int8, weights per channel, activation ranges by %v", m))
+		c, err := j.quantize(j.prep, j.cal, quant.Config{Method: m}, "int8", fmt.Sprintf("static int8, weights per channel, activation ranges by %v", m))
 		if err != nil {
 			return nil, err
 		}
@@ -242,7 +254,7 @@ func (j *job) adopt(name string, c, best *candidate) (*candidate, error) {
 func (j *job) tryWeightMSE(best *candidate) (*candidate, error) {
 	cfg := best.cfg
 	cfg.WeightMSE = true
-	c, err := j.quantized(best.float, best.cal, cfg, best.name, best.how+", weight ranges by least squared error")
+	c, err := j.quantize(best.float, best.cal, cfg, best.name, best.how+", weight ranges by least squared error")
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +275,7 @@ func (j *job) tryEqualize(best *candidate) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := j.quantized(g, cal, best.cfg, best.name, fmt.Sprintf("%s, %d pairs of layers equalized", best.how, len(e.Pairs)))
+	c, err := j.quantize(g, cal, best.cfg, best.name, fmt.Sprintf("%s, %d pairs of layers equalized", best.how, len(e.Pairs)))
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +346,7 @@ func countLayers(r *quant.Result) (integers, floats int) {
 func firstReason(r *quant.Result) string {
 	for _, y := range r.Layers {
 		if !y.Quantized && y.Reason != "" {
-			return fmt.Sprintf(" (%s: %s)", y.Node, y.Reason)
+			return fmt.Sprintf(" (%s: %s)", fits(y.Node, 32), y.Reason)
 		}
 	}
 	return ""

@@ -17,7 +17,7 @@ import (
 )
 
 // cacheBytes bounds the prepared samples that a feed keeps; the rest is read again.
-const cacheBytes = 384 << 20
+const cacheBytes = 192 << 20
 
 // feed hands out prepared samples, by several goroutines at once.
 type feed struct {

@@ -115,11 +115,12 @@ type job struct {
 	pool  *feed
 	calN  int // the first calN samples of the pool calibrate, the rest is the proxy
 
-	prep     *graph.Graph // the original, simplified, every node named
-	cal      *quant.Calibration
-	original *score
-	points   []*candidate
-	input    *tensor.Tensor // the sample that latency is measured on
+	prep      *graph.Graph // the original, simplified, every node named
+	quantized bool         // the original computes in integers somewhere
+	cal       *quant.Calibration
+	original  *score
+	points    []*candidate
+	input     *tensor.Tensor // the sample that latency is measured on
 
 	report *Report
 }
