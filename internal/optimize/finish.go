@@ -128,9 +128,9 @@ func (j *job) pick() *candidate {
 				best = c
 			}
 		}
-		r.Why = fmt.Sprintf("the fastest of the points that lose at most %g points", j.cfg.MaxDrop)
+		r.Why = fmt.Sprintf("the fastest of the points that lose at most %s", pointsText(j.cfg.MaxDrop))
 		if best.latency.P50 > fastest {
-			r.Why = fmt.Sprintf("the smallest of the points that lose at most %g points and are about as fast as the fastest (%.3f ms)", j.cfg.MaxDrop, fastest)
+			r.Why = fmt.Sprintf("the smallest of the points that lose at most %s and are about as fast as the fastest (%.3f ms)", pointsText(j.cfg.MaxDrop), fastest)
 		}
 	} else {
 		best = j.points[0]
@@ -139,8 +139,8 @@ func (j *job) pick() *candidate {
 				best = c
 			}
 		}
-		r.Why = fmt.Sprintf("no point loses at most %g points; this one is nearest", j.cfg.MaxDrop)
-		j.warn("the bound of %g points does not hold for any point; the nearest loses %.2f", j.cfg.MaxDrop, j.drop(best.score))
+		r.Why = fmt.Sprintf("no point loses at most %s; this one is nearest", pointsText(j.cfg.MaxDrop))
+		j.warn("the bound of %s does not hold for any point; the nearest loses %.2f", pointsText(j.cfg.MaxDrop), j.drop(best.score))
 	}
 	r.Picked = best.name
 	for _, c := range j.points {

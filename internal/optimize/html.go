@@ -25,6 +25,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"count":   func(n any) string { return thousands(reflect.ValueOf(n).Int()) },
 	"range3":  func(v *float64) string { return fmt.Sprintf("%.3g", *v) },
 	"machine": func(m Machine) string { return machineText(&m) },
+	"many":    pointsText,
 	"pct1":    func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 }).Parse(pageSource))
 

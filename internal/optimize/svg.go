@@ -105,7 +105,7 @@ func scatter(r *Report) template.HTML {
 	d.add(`<text transform="translate(14 %d) rotate(-90)" class="label" text-anchor="middle">%s, %%</text>`, (top+h-bottom)/2, escape(shortMetric(r.Goal.Metric)))
 	if bound > loY && bound < hiY {
 		d.line(left, y(bound), w-right, y(bound), "bound")
-		d.text(w-right-4, y(bound)-6, "boundtext", "end", fmt.Sprintf("bound: %g points below the original", r.Goal.MaxDrop))
+		d.text(w-right-4, y(bound)-6, "boundtext", "end", "bound: "+pointsText(r.Goal.MaxDrop)+" below the original")
 	}
 	var taken [][4]float64 // labels already placed
 	for i, p := range all {

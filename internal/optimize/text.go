@@ -77,6 +77,14 @@ func dropText(d *float64) string {
 	return "nothing lost"
 }
 
+// pointsText writes a number of points of accuracy.
+func pointsText(v float64) string {
+	if v == 1 {
+		return "1 point"
+	}
+	return fmt.Sprintf("%g points", v)
+}
+
 func shortMetric(m string) string {
 	switch m {
 	case metricTop1:
