@@ -1,16 +1,13 @@
 package optimize
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"slices"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/graph"
-	"github.com/edgewise-ml/edgewise/internal/onnx"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 )
 
@@ -350,56 +347,4 @@ func firstReason(r *quant.Result) string {
 		}
 	}
 	return ""
-}
-
-// writeModels stages a file for every point, which also tells its size.
-func (j *job) writeModels() (*stage, error) {
-	var st *stage
-	if j.cfg.Out != "" {
-		var err error
-		if st, err = newStage(j.cfg.Out); err != nil {
-			return nil, err
-		}
-	}
-	j.rep.begin("write models", len(j.points))
-	for i, c := range j.points {
-		if err := j.writePoint(st, c); err != nil {
-			if st != nil {
-				st.discard()
-			}
-			return nil, err
-		}
-		j.rep.done(i + 1)
-	}
-	return st, nil
-}
-
-func (j *job) writePoint(st *stage, c *candidate) error {
-	if st == nil {
-		file, err := onnx.Encode(shielded(c.graph), onnx.Options{Metadata: j.metadata(c)})
-		c.size = int64(len(file))
-		return err
-	}
-	name := pointFile(c.name)
-	if err := j.writeModel(st, name, c); err != nil {
-		return err
-	}
-	var err error
-	c.size, err = st.size(name)
-	return err
-}
-
-func (j *job) writeModel(st *stage, name string, c *candidate) error {
-	p, err := st.path(name)
-	if err != nil {
-		return err
-	}
-	if err := onnx.Write(p, shielded(c.graph), onnx.Options{Metadata: j.metadata(c)}); err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = outputError(j.cfg.Out, err)
-		}
-		return err
-	}
-	return st.staged(name)
 }

@@ -1,64 +1,13 @@
 package optimize
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
-	"strconv"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
-	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 )
-
-// Metadata keys of written models, besides those of packages dataset and quant.
-const (
-	MetaLabels  = "edgewise.labels"  // JSON list of class names, by model class
-	MetaVersion = "edgewise.version" // of the tool
-	MetaHow     = "edgewise.how"     // what was done to the model
-	MetaSource  = "edgewise.source"  // the file it was made from
-	MetaProof   = "edgewise.proof"   // JSON: accuracy, samples and metric, before and after
-)
-
-// metadata is what travels with a written model.
-func (j *job) metadata(c *candidate) map[string]string {
-	m := map[string]string{
-		dataset.MetaKey: j.eval.pre.JSON(),
-		MetaVersion:     j.cfg.Version,
-		MetaHow:         c.how,
-		MetaSource:      j.src.graph.Name,
-	}
-	proof, err := json.Marshal(map[string]any{"metric": j.task.metric, "samples": c.score.samples,
-		"accuracy": c.score.accuracy, "original_accuracy": j.original.accuracy})
-	if err == nil {
-		m[MetaProof] = string(proof)
-	}
-	if names := j.classNames(); names != nil {
-		if b, err := json.Marshal(names); err == nil {
-			m[MetaLabels] = string(b)
-		}
-	}
-	return m
-}
-
-// classNames returns the names of the model's classes, nil where the data has none.
-func (j *job) classNames() []string {
-	names := j.split.eval.Classes()
-	if len(names) == 0 || j.task.classes == 0 {
-		return nil
-	}
-	n := max(j.task.classes, 2)
-	out := make([]string, n)
-	for i := range out {
-		if k := i - j.eval.pre.LabelOffset; k >= 0 && k < len(names) {
-			out[i] = names[k]
-		} else {
-			out[i] = strconv.Itoa(i)
-		}
-	}
-	return out
-}
 
 // measure times the original and all points, in turns.
 func (j *job) measure() error {
