@@ -9,15 +9,17 @@ import (
 	"image"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
 // openNPZ reads samples from member x (also "data", "inputs", "images", "features", or the
-// only one of several dimensions) and labels from y ("labels", "targets").
+// one of most dimensions, the first by name) and labels from y ("labels", "targets").
 func openNPZ(name string) (*Dataset, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -43,8 +45,8 @@ func openNPZ(name string) (*Dataset, error) {
 	y := pick("y", "labels", "label", "targets", "target", "y_test", "test_labels")
 	x := pick("x", "data", "inputs", "input", "images", "features", "x_test", "test_images")
 	if x == nil {
-		for _, t := range m {
-			if t != y && (x == nil || t.Rank() > x.Rank()) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if t := m[name]; t != y && (x == nil || t.Rank() > x.Rank()) {
 				x = t
 			}
 		}
@@ -117,6 +119,9 @@ func (d *Dataset) WithCalibration(train *Dataset) *Dataset {
 func fromArrays(x, y *tensor.Tensor) (*Dataset, error) {
 	if x == nil || x.Rank() < 1 || x.DType() == tensor.String || x.DType().Bits() < 8 {
 		return nil, errors.New("holds no array of samples (want x, and y for labels)")
+	}
+	if x.Len() == 0 && x.Dim(0) > 0 {
+		return nil, fmt.Errorf("the samples of %v are empty", x) // of which a file may announce any number
 	}
 	d := &Dataset{kind: Tensors, n: x.Dim(0), load: rowsOf(x)}
 	if y == nil {

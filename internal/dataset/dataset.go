@@ -40,7 +40,7 @@ func (k Kind) String() string {
 
 // Options steer Open.
 type Options struct {
-	Spec  string // path of a dataset.yaml; "" uses the one inside the folder, if any
+	Spec  string // path of a dataset.yaml; "" uses the one inside the folder or archive, if any
 	Limit int    // use at most so many samples, spread evenly; 0 = all
 }
 
@@ -51,6 +51,7 @@ type Dataset struct {
 	n       int
 	labels  []int // nil when there are none
 	classes []string
+	byName  bool // labels number the class names in sorted order, as nothing else gave a number
 	load    func(i int) (*sample, error)
 	train   *Dataset
 	spec    *Spec
@@ -179,25 +180,26 @@ func open(name string, o Options) (*Dataset, error) {
 		}
 		return nil, err
 	}
-	if info.IsDir() {
-		return openFolder(name, o)
-	}
 	lower := strings.ToLower(name)
 	switch {
-	case hasSuffix(lower, ".yaml", ".yml"):
-		return openSpec(filepath.Dir(name), name)
+	case info.IsDir():
+		return openFolder(name, o)
 	case hasSuffix(lower, ".zip", ".tar", ".tar.gz", ".tgz"):
 		f, err := openArchive(name)
 		if err != nil {
 			return nil, err
 		}
-		return fromFiles(f, o)
+		return openTree(f, o)
+	case o.Spec != "":
+		return openWithSpec(name, o.Spec)
+	case hasSuffix(lower, ".yaml", ".yml"):
+		return openSpec(filepath.Dir(name), name)
 	case hasSuffix(lower, ".npz"):
 		return openNPZ(name)
 	case hasSuffix(lower, ".npy"):
 		return openNPY(name)
 	case hasSuffix(lower, ".csv", ".tsv"):
-		return openCSV(name)
+		return openCSV(name, "")
 	case isIDX(lower):
 		return openIDXFile(name)
 	case hasSuffix(lower, slices.Concat(imageExt, audioExt, rawExt)...):
@@ -205,7 +207,7 @@ func open(name string, o Options) (*Dataset, error) {
 		if err != nil {
 			return nil, err
 		}
-		return fromFiles(&dirFiles{root: root, list: []string{filepath.Base(name)}}, o)
+		return fromFiles(&dirFiles{root: root, list: []string{filepath.Base(name)}})
 	}
 	return nil, errors.New("is of no known kind (want a folder, zip, tar.gz, npz, npy, csv, idx or a dataset.yaml)")
 }
@@ -233,7 +235,7 @@ func openFolder(dir string, o Options) (*Dataset, error) {
 	if o.Spec != "" {
 		return openSpec(dir, o.Spec)
 	}
-	for _, name := range []string{"dataset.yaml", "dataset.yml"} {
+	for _, name := range specNames {
 		if p := filepath.Join(dir, name); fileExists(p) {
 			return openSpec(dir, p)
 		}
@@ -264,6 +266,7 @@ func openFolder(dir string, o Options) (*Dataset, error) {
 		d.notes = append(d.notes, "evaluated on "+eval)
 		if train != "" {
 			if d.train, err = open(filepath.Join(dir, train), Options{}); err != nil {
+				d.Close()
 				return nil, fmt.Errorf("%s: %w", train, err)
 			}
 			d.notes = append(d.notes, "calibrated on "+train)
@@ -275,20 +278,21 @@ func openFolder(dir string, o Options) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fromFiles(f, o)
+	return fromFiles(f)
 }
 
-// adoptClasses gives both parts one numbering when each has names of its own.
+// adoptClasses gives both parts one numbering when each was numbered by the names that
+// occur in it.
 func (d *Dataset) adoptClasses() {
-	if len(d.classes) == 0 || len(d.train.classes) == 0 || slices.Equal(d.classes, d.train.classes) {
+	if !d.byName || !d.train.byName || slices.Equal(d.classes, d.train.classes) {
 		return
 	}
-	all := slices.Concat(d.classes, d.train.classes)
-	slices.Sort(all)
-	all = slices.Compact(all)
+	all, number, _ := numbered(slices.Concat(d.classes, d.train.classes))
 	for _, p := range []*Dataset{d, d.train} {
+		own := number[:len(p.classes)]
+		number = number[len(p.classes):]
 		for i, l := range p.labels {
-			p.labels[i], _ = slices.BinarySearch(all, p.classes[l])
+			p.labels[i] = own[l]
 		}
 		p.classes = all
 	}

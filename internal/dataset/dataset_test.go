@@ -258,6 +258,59 @@ func TestArrays(t *testing.T) {
 	}
 }
 
+// One numbering serves both parts where names were numbered; numbers of the data's own
+// stay as they are.
+func TestPartsShareClasses(t *testing.T) {
+	dir := t.TempDir()
+	for _, n := range []string{"names/val/cat/1.png", "names/val/eel/1.png", "names/train/ape/1.png", "names/train/cat/1.png", "names/train/eel/1.png",
+		"digits/val/2/1.png", "digits/val/9/1.png", "digits/train/2/1.png", "digits/train/10/1.png"} {
+		write(t, dir, n, pngOf(t, 2, 2, red))
+	}
+	for name, want := range map[string][2][]int{"names": {{1, 2}, {0, 1, 2}}, "digits": {{2, 9}, {10, 2}}} {
+		d := mustOpen(t, filepath.Join(dir, name), Options{})
+		if diff := cmp.Diff(want, [2][]int{labels(d), labels(d.Calibration())}); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// A specification serves whatever data it is given for, and overrides what a model carries.
+func TestSpecForFilesAndArchives(t *testing.T) {
+	dir := t.TempDir()
+	const spec = "label_offset: 3\npreprocess: {divide: 255}\n"
+	write(t, dir, "own.yaml", []byte(spec))
+	var npz, arch bytes.Buffer
+	if err := tensor.WriteNPZ(&npz, map[string]*tensor.Tensor{"x": tensor.New(tensor.Float32, 2, 4, 4, 3), "y": tensor.Of([]int64{0, 1}, 2)}); err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(&arch)
+	for name, data := range map[string][]byte{"top/a/1.png": pngOf(t, 4, 4, red), "top/b/1.png": pngOf(t, 4, 4, red), "top/dataset.yaml": []byte(spec)} {
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(data)
+	}
+	z.Close()
+	write(t, dir, "d.npz", npz.Bytes())
+	write(t, dir, "d.zip", arch.Bytes())
+	carried := Preprocess{Shape: []int{1, 4, 4, 3}, DType: "float32", Layout: "NHWC", Width: 4, Height: 4, Channels: 3, Fit: Crop, Divide: 2}
+	target := Target{Input: &graph.Value{Name: "x", Type: graph.TensorType(tensor.Float32, 1, 4, 4, 3)}, Meta: map[string]string{MetaKey: carried.JSON()}}
+	for name, o := range map[string]Options{"d.npz": {Spec: filepath.Join(dir, "own.yaml")}, "d.zip": {}} {
+		d := mustOpen(t, filepath.Join(dir, name), o)
+		ps, err := Infer(target, d)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(ps) != 1 || ps[0].Divide != 255 || ps[0].LabelOffset != 3 || d.Len() != 2 {
+			t.Errorf("%s: %v of %d samples", name, ps, d.Len())
+		}
+	}
+	if _, err := Open(filepath.Join(dir, "d.npz"), Options{Spec: filepath.Join(dir, "absent.yaml")}); err == nil {
+		t.Error("a missing specification was passed over")
+	}
+}
+
 func wavFile(format, bits int, data []byte) []byte {
 	h := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00")
 	h = binary.LittleEndian.AppendUint16(h, uint16(format))
@@ -313,13 +366,14 @@ func TestHostileData(t *testing.T) {
 	write(t, dir, "huge/b/1.png", huge)
 	write(t, dir, "cut.csv", []byte("a,b\n1\n"))
 	write(t, dir, "t10k-images-idx3-ubyte", []byte{0, 0, 8, 3, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 28, 0, 0, 0, 28})
+	write(t, dir, "flat-idx3-ubyte", []byte{0, 0, 8, 3, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 28})
 	if err := os.Symlink("/etc", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
 	in := &graph.Value{Name: "x", Type: graph.TensorType(tensor.Float32, 1, 3, 8, 8)}
 	for name, want := range map[string]string{
 		"bomb.zip": "unpacks to", "escape.zip": "outside the archive", "broken.tar.gz": "", "cut.csv": "fields",
-		"huge": "", "t10k-images-idx3-ubyte": "", "missing": "no such file", "nothing.txt": "",
+		"huge": "", "t10k-images-idx3-ubyte": "", "flat-idx3-ubyte": "empty", "missing": "no such file", "nothing.txt": "",
 	} {
 		d, err := Open(filepath.Join(dir, name), Options{})
 		if err == nil {

@@ -158,7 +158,10 @@ func Infer(t Target, d *Dataset) ([]Preprocess, error) {
 		if err := json.Unmarshal([]byte(s), &p); err == nil && p.valid() == nil && slices.Equal(p.Shape, shape) {
 			p.Why = []string{"the model file carries it"}
 			p.DType = base.DType
-			return []Preprocess{p}, nil
+			if err := p.override(d.spec); err != nil {
+				return nil, err
+			}
+			return []Preprocess{p}, p.valid()
 		}
 	}
 	var out []Preprocess
@@ -167,9 +170,9 @@ func Infer(t Target, d *Dataset) ([]Preprocess, error) {
 	case Images:
 		out, err = inferImages(base, t, d, integer)
 	case Audio:
-		out = []Preprocess{base.audio(d)}
+		out, err = base.audio(d)
 	default:
-		out = []Preprocess{base.arrays(t, d, integer)}
+		out, err = base.arrays(d, integer)
 	}
 	if err != nil {
 		return nil, err
@@ -305,18 +308,20 @@ func inferImages(base Preprocess, t Target, d *Dataset, integer bool) ([]Preproc
 	return out, nil
 }
 
-func (p Preprocess) audio(d *Dataset) Preprocess {
-	if first, err := d.load(0); err == nil {
-		p.Rate = first.rate
-	}
-	p.Why = append(p.Why, "samples in -1..1 at the files' own rate, cut or padded with silence to the input's length")
-	return p
-}
-
-func (p Preprocess) arrays(t Target, d *Dataset, integer bool) Preprocess {
+func (p Preprocess) audio(d *Dataset) ([]Preprocess, error) {
 	first, err := d.load(0)
 	if err != nil {
-		return p
+		return nil, err
+	}
+	p.Rate = first.rate
+	p.Why = append(p.Why, "samples in -1..1 at the files' own rate, cut or padded with silence to the input's length")
+	return []Preprocess{p}, nil
+}
+
+func (p Preprocess) arrays(d *Dataset, integer bool) ([]Preprocess, error) {
+	first, err := d.load(0)
+	if err != nil {
+		return nil, err
 	}
 	stored := integer && (first.raw != nil || first.t != nil && (first.t.DType() == tensor.Int8 || first.t.DType() == tensor.Uint8))
 	switch {
@@ -329,7 +334,7 @@ func (p Preprocess) arrays(t Target, d *Dataset, integer bool) Preprocess {
 	default:
 		p.Why = append(p.Why, "values as they are stored")
 	}
-	return p
+	return []Preprocess{p}, nil
 }
 
 // override applies what dataset.yaml says.
@@ -383,6 +388,9 @@ func (p *Preprocess) valid() error {
 	}
 	if p.Divide == 0 || slices.Contains(p.Std, 0) {
 		return fmt.Errorf("preprocessing divides by zero")
+	}
+	if !slices.Contains([]string{"", "NCHW", "NHWC"}, p.Layout) || !slices.Contains([]Fit{"", Crop, Stretch, Letterbox}, p.Fit) {
+		return fmt.Errorf("layout %q or fit %q is not known", p.Layout, p.Fit)
 	}
 	if p.Layout != "" {
 		if n := p.Width * p.Height * p.Channels; p.Channels != 1 && p.Channels != 3 || n < 1 || n != product(p.Shape) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -102,37 +103,109 @@ func parseSpec(b []byte) (*Spec, error) {
 	return s, nil
 }
 
-// openSpec opens the data that the yaml file describes.
-func openSpec(dir, name string) (*Dataset, error) {
-	info, err := os.Stat(name)
+// specNames are those under which data carries its own specification.
+var specNames = []string{"dataset.yaml", "dataset.yml"}
+
+func readSpec(name string) (*Spec, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxSpecBytes {
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSpecBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxSpecBytes {
 		return nil, fmt.Errorf("%s: is too large for a specification", filepath.Base(name))
-	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
 	}
 	s, err := parseSpec(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
 	}
+	return s, nil
+}
+
+// openSpec opens the data that the yaml file describes.
+func openSpec(dir, name string) (*Dataset, error) {
+	s, err := readSpec(name)
+	if err != nil {
+		return nil, err
+	}
 	d, err := s.open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
 	}
-	d.spec = s
-	if s.Calibration != "" {
-		if d.train, err = open(filepath.Join(dir, filepath.FromSlash(s.Calibration)), Options{}); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Calibration, err)
-		}
-		if d.train.spec == nil {
-			d.train.spec = s
+	return d, s.attach(d, func(train string) (*Dataset, error) {
+		return open(filepath.Join(dir, filepath.FromSlash(train)), Options{})
+	})
+}
+
+// openWithSpec opens a single file; the specification says what it holds, not where.
+func openWithSpec(name, spec string) (*Dataset, error) {
+	s, err := readSpec(spec)
+	if err != nil {
+		return nil, err
+	}
+	if s.Files != "" || s.Labels != "" {
+		return nil, fmt.Errorf("%s: files and labels have no meaning for a single file", filepath.Base(spec))
+	}
+	d, err := open(name, Options{})
+	if err != nil {
+		return nil, err
+	}
+	return d, s.attach(d, func(train string) (*Dataset, error) {
+		return open(filepath.Join(filepath.Dir(name), filepath.FromSlash(train)), Options{})
+	})
+}
+
+// openTree opens an archive, which may hold a specification of its own.
+func openTree(f files, o Options) (*Dataset, error) {
+	top := unwrapped(f)
+	var s *Spec
+	var err error
+	if o.Spec != "" {
+		s, err = readSpec(o.Spec)
+	} else if i := slices.IndexFunc(specNames, func(n string) bool { return slices.Contains(top.names(), n) }); i >= 0 {
+		var b []byte
+		if b, err = top.read(specNames[i]); err == nil {
+			s, err = parseSpec(b[:min(len(b), maxSpecBytes)])
 		}
 	}
-	return d, nil
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	if s == nil {
+		return fromFiles(f)
+	}
+	d, err := s.fromFiles(top)
+	if err != nil {
+		return nil, err
+	}
+	return d, s.attach(d, func(train string) (*Dataset, error) {
+		t, err := fromFiles(under(top, strings.TrimSuffix(train, "/")))
+		if err == nil {
+			t.close = nil // d closes the archive
+		}
+		return t, err
+	})
+}
+
+// attach gives d the specification, and opens the part for calibration that it names.
+func (s *Spec) attach(d *Dataset, part func(name string) (*Dataset, error)) (err error) {
+	d.spec = s
+	if s.Calibration == "" {
+		return nil
+	}
+	if d.train, err = part(s.Calibration); err != nil {
+		d.Close()
+		return fmt.Errorf("calibration %s: %w", s.Calibration, err)
+	}
+	if d.train.spec == nil {
+		d.train.spec = s
+	}
+	return nil
 }
 
 func (s *Spec) open(dir string) (*Dataset, error) {
@@ -140,16 +213,7 @@ func (s *Spec) open(dir string) (*Dataset, error) {
 	if s.Files != "" && !strings.ContainsAny(s.Files, "*?[") {
 		p := filepath.Join(dir, filepath.FromSlash(s.Files))
 		if hasSuffix(lower, ".csv", ".tsv") {
-			f, err := os.Open(p)
-			if err != nil {
-				return nil, err
-			}
-			defer f.Close()
-			t, err := readTable(f, s.Files)
-			if err != nil {
-				return nil, err
-			}
-			return t.features(s.LabelColumn)
+			return openCSV(p, s.LabelColumn)
 		}
 		if s.Labels == "" {
 			if fi, err := os.Stat(p); err == nil && fi.IsDir() {
@@ -157,7 +221,7 @@ func (s *Spec) open(dir string) (*Dataset, error) {
 				if err != nil {
 					return nil, err
 				}
-				return fromFiles(f, Options{})
+				return fromFiles(f)
 			}
 			return open(p, Options{})
 		}
@@ -166,7 +230,13 @@ func (s *Spec) open(dir string) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.fromFiles(f)
+}
+
+// fromFiles makes a dataset of the files of a tree that the specification names.
+func (s *Spec) fromFiles(f files) (*Dataset, error) {
 	var list []string
+	var err error
 	for _, n := range f.names() {
 		ok := s.Files == "" || strings.HasPrefix(n, strings.TrimSuffix(s.Files, "/")+"/")
 		if !ok {

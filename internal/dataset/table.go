@@ -179,8 +179,8 @@ func (t *table) labelColumn(fileCol int, want string) (int, error) {
 }
 
 // openCSV reads one sample per row: features in the numeric columns, the class in the
-// label column when there is one.
-func openCSV(name string) (*Dataset, error) {
+// label column (title or 1-based number, "" to find it) when there is one.
+func openCSV(name, label string) (*Dataset, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -190,7 +190,7 @@ func openCSV(name string) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.features("")
+	return t.features(label)
 }
 
 func (t *table) features(labelName string) (*Dataset, error) {
@@ -211,7 +211,7 @@ func (t *table) features(labelName string) (*Dataset, error) {
 		for i, row := range t.rows {
 			class[i] = strings.TrimSpace(row[label])
 		}
-		d.classes, d.labels = numbered(class)
+		d.classes, d.labels, d.byName = numbered(class)
 		d.notes = append(d.notes, "labels from column "+t.title(label))
 		width--
 	} else {

@@ -21,15 +21,8 @@ var (
 )
 
 // fromFiles makes a dataset of a tree of images, wavs or raw tensors.
-func fromFiles(f files, o Options) (*Dataset, error) {
-	for {
-		// One folder that holds everything is packaging, not a class.
-		top, only := topFolders(f)
-		if len(top) != 1 || !only {
-			break
-		}
-		f = under(f, top[0])
-	}
+func fromFiles(f files) (*Dataset, error) {
+	f = unwrapped(f)
 	top, _ := topFolders(f)
 	var eval, train string
 	for _, t := range top {
@@ -41,16 +34,17 @@ func fromFiles(f files, o Options) (*Dataset, error) {
 		}
 	}
 	if eval != "" {
-		d, err := fromFiles(under(f, eval), o)
+		d, err := fromFiles(under(f, eval))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", eval, err)
 		}
 		d.notes = append(d.notes, "evaluated on "+eval)
 		if train != "" {
-			if d.train, err = fromFiles(under(f, train), o); err != nil {
+			if d.train, err = fromFiles(under(f, train)); err != nil {
 				return nil, fmt.Errorf("%s: %w", train, err)
 			}
 			d.train.close = nil
+			d.notes = append(d.notes, "calibrated on "+train)
 			d.adoptClasses()
 		}
 		return d, nil
@@ -94,6 +88,17 @@ func fromFiles(f files, o Options) (*Dataset, error) {
 	return d, nil
 }
 
+// unwrapped enters folders that hold everything: those are packaging, not classes.
+func unwrapped(f files) files {
+	for {
+		top, only := topFolders(f)
+		if len(top) != 1 || !only {
+			return f
+		}
+		f = under(f, top[0])
+	}
+}
+
 // topFolders returns the folders at the top of f, and whether nothing else that counts
 // stands beside them.
 func topFolders(f files) (top []string, only bool) {
@@ -126,16 +131,16 @@ func (d *Dataset) labelFromNames(list []string) {
 			return
 		}
 	}
-	d.classes, d.labels = numbered(class)
-	if len(d.classes) < 2 {
-		d.classes, d.labels = nil, nil
+	if d.classes, d.labels, d.byName = numbered(class); len(d.classes) < 2 {
+		d.classes, d.labels, d.byName = nil, nil, false
 		return
 	}
 	d.notes = append(d.notes, fmt.Sprintf("class = folder in sorted order (0 = %s)", d.classes[0]))
 }
 
-// numbered gives names numbers in sorted order; plain numbers keep their value.
-func numbered(names []string) (classes []string, labels []int) {
+// numbered gives names numbers in sorted order, which byName tells; plain numbers keep
+// their value.
+func numbered(names []string) (classes []string, labels []int, byName bool) {
 	classes = slices.Clone(names)
 	slices.Sort(classes)
 	classes = slices.Compact(classes)
@@ -159,7 +164,7 @@ func numbered(names []string) (classes []string, labels []int) {
 			classes[i] = strconv.Itoa(i)
 		}
 	}
-	return classes, labels
+	return classes, labels, !numeric
 }
 
 // labelFromTables looks for a csv that names the files and sets samples and labels by it.
@@ -220,7 +225,7 @@ func (d *Dataset) useTable(f files, t *table, list []string, spec Spec) error {
 		d.notes = append(d.notes, t.name+" has no label column")
 		return nil
 	}
-	d.classes, d.labels = numbered(class)
+	d.classes, d.labels, d.byName = numbered(class)
 	if names := t.column("name", "class_name", "label_name"); names >= 0 && names != labelCol {
 		for _, row := range t.rows {
 			if l, err := strconv.Atoi(strings.TrimSpace(row[labelCol])); err == nil && l >= 0 && l < len(d.classes) {
