@@ -33,10 +33,13 @@ import (
 type Options struct {
 	Level    cpu.Level        // kernels to use; Generic (0) means cpu.Best unless Portable is set
 	Portable bool             // take Level literally even where it is Generic
-	Threads  int              // workers of each session, the caller included; below 1 counts as 1
+	Threads  int              // workers of each session, the caller included; below 1 counts as 1, at most 1024
 	Shapes   map[string][]int // sizes for inputs with unknown dimensions, by input name
 	Disable  []string         // names of lowering rules to leave out, see Rules
 }
+
+// maxThreads keeps a slip of the finger from starting a million workers.
+const maxThreads = 1024
 
 // Plan is a compiled graph.
 type Plan struct {
@@ -89,6 +92,9 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	if !slices.Contains(cpu.Levels(), level) {
 		return nil, fmt.Errorf("compile: this machine does not run level %v", level)
 	}
+	if o.Threads > maxThreads {
+		return nil, fmt.Errorf("compile: %d threads are over the limit of %d", o.Threads, maxThreads)
+	}
 	p := &Plan{name: g.Name, graph: c, level: level, threads: max(o.Threads, 1), notes: notes, fused: map[string]int{}}
 	for _, v := range c.Inputs {
 		p.inputs = append(p.inputs, portOf(v))
@@ -110,6 +116,9 @@ func (p *Plan) build(disable []string) (err error) {
 			err = fmt.Errorf("the graph cannot be lowered: %v", r)
 		}
 	}()
+	if err := checkSizes(p.graph); err != nil {
+		return err
+	}
 	if err := newLowerer(p, p.graph, disable).lower(); err != nil {
 		return err
 	}

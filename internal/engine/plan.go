@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -50,10 +51,11 @@ func (p *Plan) place() error {
 		p.scratch = max(p.scratch, align(st.scratch))
 		st.divide()
 	}
-	p.arenaBytes = peak + p.threads*p.scratch
-	if int64(p.arenaBytes) > maxArena {
-		return fmt.Errorf("working memory of %d bytes is over the limit of %d", p.arenaBytes, int64(maxArena))
+	total := int64(peak) + int64(p.threads)*int64(p.scratch)
+	if total > min(maxArena, math.MaxInt) {
+		return fmt.Errorf("working memory of %d bytes is over the limit of %d", total, int64(min(maxArena, math.MaxInt)))
 	}
+	p.arenaBytes = int(total)
 	return nil
 }
 
@@ -63,6 +65,41 @@ const (
 	maxBuffer = op.MaxEvalBytes
 	maxArena  = 4 * op.MaxEvalBytes
 )
+
+// checkSizes refuses a graph with a value beyond maxBuffer, so that the arithmetic on
+// shapes and strides in lowering cannot overflow.
+func checkSizes(g *graph.Graph) error {
+	check := func(v *graph.Value) error {
+		if v == nil {
+			return nil
+		}
+		s, ok := v.Type.Static()
+		if !ok {
+			return nil
+		}
+		n, err := tensor.NumElements(s)
+		if err == nil && int64(v.Type.DType.Bytes(n)) > maxBuffer {
+			err = fmt.Errorf("is over the limit of %d bytes", int64(maxBuffer))
+		}
+		if err != nil {
+			return fmt.Errorf("value %v: %w", v, err)
+		}
+		return nil
+	}
+	for _, v := range g.Inputs {
+		if err := check(v); err != nil {
+			return err
+		}
+	}
+	for _, n := range g.Nodes {
+		for _, v := range n.Outputs {
+			if err := check(v); err != nil {
+				return fmt.Errorf("%v: %w", n, err)
+			}
+		}
+	}
+	return nil
+}
 
 func align(n int) int { return (n + tensor.Alignment - 1) &^ (tensor.Alignment - 1) }
 
