@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -39,6 +40,7 @@ func Dynamic(g *graph.Graph, cfg DynamicConfig) (*Result, error) {
 		axis := weightAxis(n)
 		scales := weightScales(w.Const, axis, cfg.PerTensor, false, nil)
 		q := quantizeWeights(w.Const, axis, scales)
+		info := weightInfo(w.Const, q, axis, scales)
 		if n.Is("Gemm") && axis == 0 {
 			q, axis = transposed(q), 1
 		}
@@ -68,7 +70,7 @@ func Dynamic(g *graph.Graph, cfg DynamicConfig) (*Result, error) {
 		both := e.add("Mul", n.Name+"_scales", nil, []*graph.Value{d[1], ws}, n.Name+"_scale")
 		both.Outputs[0].Type = ws.Type.Clone()
 		e.finish(n, e.add("Mul", n.Name+"_scaled", nil, []*graph.Value{real, both.Outputs[0]}, y.Name+"_scaled"))
-		e.done(n, Layer{Bits: 8, Weights: rtnInfo(w.Const, weightAxis(n), scales)})
+		e.done(n, Layer{Bits: 8, Weights: info})
 	}
 	return e.result()
 }
@@ -157,7 +159,7 @@ func (e *editor) result() (*Result, error) {
 
 // weightedReason reports why a node is no layer whose weights can be quantized.
 func weightedReason(n *graph.Node, keep map[string]string) string {
-	if !n.Is("Conv") && !n.Is("Gemm") && !n.Is("MatMul") {
+	if d := op.Of(n); d == nil || d.Quant.Kind != op.QuantWeighted {
 		return fmt.Sprintf("%s has no constant weights", n.Op)
 	}
 	if r, ok := keep[nodeName(n)]; ok {
@@ -182,24 +184,4 @@ func transposed(t *tensor.Tensor) *tensor.Tensor {
 		}
 	}
 	return out
-}
-
-// rtnInfo describes weights rounded to the nearest point of the scales' grid.
-func rtnInfo(w *tensor.Tensor, axis int, scales []float32) *WeightInfo {
-	info := &WeightInfo{Shape: w.Shape(), PerChannel: len(scales) > 1, MinScale: scales[0], MaxScale: scales[0]}
-	for _, s := range scales {
-		info.MinScale, info.MaxScale = min(info.MinScale, s), max(info.MaxScale, s)
-	}
-	n, inner := channelsOf(w, axis)
-	q := tensor.Data[int8](quantizeWeights(w, axis, scales))
-	var p power
-	for i, v := range w.F32() {
-		s := scales[0]
-		if len(scales) > 1 {
-			s = scales[i/inner%n]
-		}
-		p.add(float64(v), float64(q[i])*float64(s))
-	}
-	info.SQNR = p.dB()
-	return info
 }

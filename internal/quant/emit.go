@@ -161,9 +161,6 @@ func (q *quantizer) quantizeLinear(s *island) ([]*graph.Node, error) {
 	n := s.head()
 	w := n.In(1)
 	axis := weightAxis(n)
-	if n.Is("Conv") {
-		axis = 0
-	}
 	xs := float64(q.tag[s.inputs[0]].root().params.Scale)
 	channels, _ := channelsOf(w.Const, axis)
 	bias := make([]float64, channels)
@@ -241,7 +238,8 @@ func (q *quantizer) report(renamed map[*graph.Value]string) {
 			r := q.tag[s.out].root()
 			y.Bits, y.Range, y.Params = 8, r.range_, r.params
 			if s.role == weighted {
-				y.Weights = weightInfo(weights[nodeName(n)], n)
+				d := n.Inputs[1].Def
+				y.Weights = weightInfo(weights[nodeName(n)].Inputs[1].Const, d.Inputs[0].Const, int(d.Attrs.Int("axis", 0)), d.Inputs[1].Const.F32())
 			}
 		}
 		q.res.Layers = append(q.res.Layers, y)
@@ -252,25 +250,6 @@ func (q *quantizer) report(renamed map[*graph.Value]string) {
 func computes(n *graph.Node) bool {
 	d := op.Of(n)
 	return isFloat(n.Out(0)) && !(d != nil && d.Quant.Kind == op.QuantSame)
-}
-
-func weightInfo(float, n *graph.Node) *WeightInfo {
-	d := n.Inputs[1].Def
-	scales := d.Inputs[1].Const.F32()
-	w := &WeightInfo{Shape: d.Inputs[0].Const.Shape(), PerChannel: len(scales) > 1, MinScale: slices.Min(scales), MaxScale: slices.Max(scales)}
-	axis := int(d.Attrs.Int("axis", 0))
-	c, inner := channelsOf(d.Inputs[0].Const, axis)
-	var noise power
-	q := tensor.Data[int8](d.Inputs[0].Const)
-	for i, v := range float.Inputs[1].Const.F32() {
-		s := scales[0]
-		if len(scales) > 1 {
-			s = scales[i/inner%c]
-		}
-		noise.add(float64(v), float64(q[i])*float64(s))
-	}
-	w.SQNR = noise.dB()
-	return w
 }
 
 // integerIO makes quantized inputs and outputs of the graph 8-bit.

@@ -35,7 +35,6 @@ type island struct {
 }
 
 func (s *island) head() *graph.Node { return s.nodes[0] }
-func (s *island) last() *graph.Node { return s.nodes[len(s.nodes)-1] }
 
 // layout divides a graph into islands.
 type layout struct {

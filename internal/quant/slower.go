@@ -133,11 +133,10 @@ func chains(g *graph.Graph, steps []engine.StepTime) func(step, ops string) []st
 	}
 }
 
-// Slower returns the layers of r that are quantized although floating point is not
-// slower by more than the given share of the integer time (0.05 allows for noise), with a
-// reason for Config.Keep. A layer between two quantized ones is left out when the two
-// conversions that keeping it would add cost more than it gains: convert is the time of
-// one conversion.
+// Slower returns the quantized layers of r that floating point computes faster, by more
+// than the given share of the integer time (0.05 allows for noise) and by more than the
+// two conversions that keeping a layer in float adds, each of which takes convert. The
+// values are reasons for Config.Keep.
 func Slower(r *Result, times []NodeTime, share float64, convert time.Duration) map[string]string {
 	layer := map[string]bool{}
 	for _, y := range r.Layers {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -50,20 +51,21 @@ func WeightOnly(g *graph.Graph, cfg WeightOnlyConfig) (*Result, error) {
 		w := n.In(1)
 		axis := weightAxis(n)
 		scales := weightScales(w.Const, axis, cfg.PerTensor, false, nil)
+		stored := quantizeWeights(w.Const, axis, scales)
 		if cache[w] == nil {
 			attrs, shape := graph.Attrs{"axis": int64(axis)}, []int{len(scales)}
 			if cfg.PerTensor {
 				attrs, shape = graph.Attrs{}, nil
 			}
 			d := e.add("DequantizeLinear", w.Name+"_dequantize", attrs, []*graph.Value{
-				e.g.Constant(w.Name+"_quantized", quantizeWeights(w.Const, axis, scales)), e.g.Constant(w.Name+"_scale", tensor.Of(scales, shape...)),
+				e.g.Constant(w.Name+"_quantized", stored), e.g.Constant(w.Name+"_scale", tensor.Of(scales, shape...)),
 				e.g.Constant(w.Name+"_zero_point", tensor.New(tensor.Int8, shape...))}, w.Name+"_dq")
 			d.Outputs[0].Type = w.Type.Clone()
 			cache[w] = d.Outputs[0]
 		}
 		n.Inputs[1] = cache[w]
 		e.nodes = append(e.nodes, n)
-		e.done(n, Layer{Bits: 32, Weights: rtnInfo(w.Const, axis, scales)})
+		e.done(n, Layer{Bits: 32, Weights: weightInfo(w.Const, stored, axis, scales)})
 	}
 	return e.result()
 }
@@ -109,11 +111,7 @@ func (e *editor) fourBits(n *graph.Node, block int) {
 		e.g.Constant(w.Name+"_scale", tensor.Of(scales, columns*blocks))}, "")
 	m.Domain = graph.DomainMicrosoft
 	e.finish(n, m)
-	info := &WeightInfo{Shape: w.Const.Shape(), PerChannel: true, MinScale: scales[0], MaxScale: scales[0], SQNR: p.dB()}
-	for _, s := range scales {
-		info.MinScale, info.MaxScale = min(info.MinScale, s), max(info.MaxScale, s)
-	}
-	e.done(n, Layer{Bits: 32, Weights: info})
+	e.done(n, Layer{Bits: 32, Weights: &WeightInfo{Shape: w.Const.Shape(), PerChannel: true, MinScale: slices.Min(scales), MaxScale: slices.Max(scales), SQNR: p.dB()}})
 }
 
 // nibble returns v in units of s as 0..15, 8 standing for zero.

@@ -2,6 +2,7 @@ package quant
 
 import (
 	"math"
+	"slices"
 
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -121,4 +122,19 @@ func quantizeWeights(w *tensor.Tensor, axis int, scales []float32) *tensor.Tenso
 		q[i] = int8(min(max(math.RoundToEven(float64(v)/float64(s)), -weightLimit), weightLimit))
 	}
 	return out
+}
+
+// weightInfo describes weights w as stored on the grid of the scales.
+func weightInfo(w, stored *tensor.Tensor, axis int, scales []float32) *WeightInfo {
+	n, inner := channelsOf(w, axis)
+	q := tensor.Data[int8](stored)
+	var p power
+	for i, v := range w.F32() {
+		s := scales[0]
+		if len(scales) > 1 {
+			s = scales[i/inner%n]
+		}
+		p.add(float64(v), float64(q[i])*float64(s))
+	}
+	return &WeightInfo{Shape: w.Shape(), PerChannel: len(scales) > 1, MinScale: slices.Min(scales), MaxScale: slices.Max(scales), SQNR: p.dB()}
 }
