@@ -97,7 +97,7 @@ func (j *job) writePoint(st *stage, c *candidate) error {
 }
 
 func (j *job) writeModel(st *stage, name string, c *candidate) error {
-	p, err := st.path(name)
+	p, err := st.place(name)
 	if err != nil {
 		return err
 	}

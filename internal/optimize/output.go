@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -62,9 +63,9 @@ func newStage(out string) (*stage, error) {
 
 func (s *stage) discard() { _ = os.RemoveAll(s.dir) }
 
-// path returns where a file named relative to the output is put for now, and makes the
+// place returns where a file named relative to the output is put for now, and makes the
 // folders above it.
-func (s *stage) path(name string) (string, error) {
+func (s *stage) place(name string) (string, error) {
 	p := filepath.Join(s.dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(p), 0o777); err != nil {
 		return "", outputError(s.out, err)
@@ -74,7 +75,7 @@ func (s *stage) path(name string) (string, error) {
 
 // write stages a file and makes its contents durable.
 func (s *stage) write(name string, data []byte) error {
-	p, err := s.path(name)
+	p, err := s.place(name)
 	if err != nil {
 		return err
 	}
@@ -96,35 +97,39 @@ func (s *stage) write(name string, data []byte) error {
 	return nil
 }
 
-// staged notes a file that another writer has put at path(name), with the second file
-// that a large model has beside it.
-func (s *stage) staged(name string) error {
-	p := filepath.Join(s.dir, filepath.FromSlash(name))
-	more, err := filepath.Glob(p + "*.data")
+// beside returns a staged model and, before it, the files of weights that a large one
+// has: those whose names begin with its own.
+func (s *stage) beside(name string) ([]string, error) {
+	dir, base := path.Split(name)
+	entries, err := os.ReadDir(filepath.Join(s.dir, filepath.FromSlash(dir)))
 	if err != nil {
-		return err
+		return nil, outputError(s.out, err)
 	}
-	for _, m := range more {
-		rel, err := filepath.Rel(s.dir, m)
-		if err != nil {
-			return err
+	var out []string
+	for _, e := range entries {
+		if n := e.Name(); n != base && strings.HasPrefix(n, base) {
+			out = append(out, dir+n)
 		}
-		s.names = append(s.names, filepath.ToSlash(rel))
 	}
-	s.names = append(s.names, name)
-	return nil
+	return append(out, name), nil
 }
 
-// size returns the bytes of a staged model with what stands beside it.
+// staged notes a model that another writer has put at place(name).
+func (s *stage) staged(name string) error {
+	files, err := s.beside(name)
+	s.names = append(s.names, files...)
+	return err
+}
+
+// size returns the bytes of a staged model with its files of weights.
 func (s *stage) size(name string) (int64, error) {
-	p := filepath.Join(s.dir, filepath.FromSlash(name))
-	files, err := filepath.Glob(p + "*")
+	files, err := s.beside(name)
 	if err != nil {
 		return 0, err
 	}
 	var n int64
 	for _, f := range files {
-		info, err := os.Stat(f)
+		info, err := os.Stat(filepath.Join(s.dir, filepath.FromSlash(f)))
 		if err != nil {
 			return 0, outputError(s.out, err)
 		}

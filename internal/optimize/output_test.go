@@ -125,3 +125,39 @@ func (s *stages) Update(e Event) {
 		*s = append(*s, e.Stage)
 	}
 }
+
+// A model of two files is counted and moved as a whole, whatever the folder is called.
+func TestStageOfTwoFiles(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "runs[1]*")
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	st, err := newStage(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.discard()
+	p, err := st.place("points/a.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int{p: 10, p + ".1f.data": 100} {
+		if err := os.WriteFile(name, make([]byte, size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := st.staged("points/a.onnx"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := st.size("points/a.onnx"); n != 110 || err != nil {
+		t.Errorf("size %d, %v", n, err)
+	}
+	if err := st.commit(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.onnx", "a.onnx.1f.data"} {
+		if _, err := os.Stat(filepath.Join(out, "points", name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
