@@ -90,11 +90,7 @@ func (g *Graph) Prune() int {
 			}
 		}
 		for _, b := range n.Bodies() {
-			inner := make([]int, g.NumIDs())
-			b.countUses(inner)
-			for id, k := range inner {
-				uses[id] -= k
-			}
+			b.countUses(uses, -1)
 		}
 	}
 	slices.Reverse(kept)

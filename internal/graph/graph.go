@@ -268,23 +268,24 @@ func (g *Graph) Captures() []*Value {
 // as an output of g, or captured by a body.
 func (g *Graph) Uses() []int {
 	uses := make([]int, g.NumIDs())
-	g.countUses(uses)
+	g.countUses(uses, 1)
 	return uses
 }
 
-func (g *Graph) countUses(uses []int) {
+// countUses adds k to uses for every use in g and its bodies.
+func (g *Graph) countUses(uses []int, k int) {
 	for _, n := range g.Nodes {
 		for _, v := range n.Inputs {
 			if v != nil {
-				uses[v.ID]++
+				uses[v.ID] += k
 			}
 		}
 		for _, b := range n.Bodies() {
-			b.countUses(uses)
+			b.countUses(uses, k)
 		}
 	}
 	for _, v := range g.Outputs {
-		uses[v.ID]++
+		uses[v.ID] += k
 	}
 }
 
@@ -292,17 +293,21 @@ func (g *Graph) countUses(uses []int) {
 // body counts as a use by the node that holds the body.
 func (g *Graph) Users() [][]*Node {
 	users := make([][]*Node, g.NumIDs())
+	use := func(v *Value, n *Node) {
+		// A node adds itself in one go, so a repetition stands last.
+		if u := users[v.ID]; len(u) == 0 || u[len(u)-1] != n {
+			users[v.ID] = append(u, n)
+		}
+	}
 	for _, n := range g.Nodes {
 		for _, v := range n.Inputs {
-			if v != nil && !slices.Contains(users[v.ID], n) {
-				users[v.ID] = append(users[v.ID], n)
+			if v != nil {
+				use(v, n)
 			}
 		}
 		for _, b := range n.Bodies() {
 			for _, v := range b.Captures() {
-				if !slices.Contains(users[v.ID], n) {
-					users[v.ID] = append(users[v.ID], n)
-				}
+				use(v, n)
 			}
 		}
 	}

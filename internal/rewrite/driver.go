@@ -63,10 +63,10 @@ func (s Stats) Total() int {
 type Context struct {
 	Graph *graph.Graph
 	facts *op.Facts
-	users map[*graph.Value][]*graph.Node
-	outs  map[*graph.Value]int // uses as graph output
-	notes *[]Note
-	fixed map[*graph.Value]bool // owned by an enclosing graph or captured by a body
+	users map[*graph.Value][]*graph.Node // one entry per use, in no order; a capture counts as one
+	outs  map[*graph.Value]int           // uses as graph output
+	own   map[*graph.Node]bool           // nodes of a body; nil for the outermost graph
+	seen  map[string]*graph.Node         // by what they compute, see mergeDuplicates
 }
 
 // Note records something that a pass could not do, for the user to read.
@@ -81,32 +81,7 @@ func (c *Context) Known(v *graph.Value) *tensor.Tensor { return c.facts.Known(v)
 
 // Sole reports whether v has exactly one use, by a node of this graph.
 func (c *Context) Sole(v *graph.Value) bool {
-	return v != nil && c.outs[v] == 0 && len(c.users[v]) == 1 && len(c.users[v][0].Bodies()) == 0 && c.uses(v) == 1
-}
-
-func (c *Context) uses(v *graph.Value) int {
-	n := c.outs[v]
-	for _, u := range c.users[v] {
-		for _, in := range u.Inputs {
-			if in == v {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// User returns the only user of v, or nil when there are none or several.
-func (c *Context) User(v *graph.Value) *graph.Node {
-	if !c.Sole(v) {
-		return nil
-	}
-	return c.users[v][0]
-}
-
-// Note records a remark.
-func (c *Context) Note(n *graph.Node, format string, args ...any) {
-	*c.notes = append(*c.notes, Note{Node: nodeName(n), Op: n.Op, Reason: fmt.Sprintf(format, args...)})
+	return v != nil && c.outs[v] == 0 && len(c.users[v]) == 1 && len(c.users[v][0].Bodies()) == 0
 }
 
 func nodeName(n *graph.Node) string {
@@ -116,11 +91,16 @@ func nodeName(n *graph.Node) string {
 	return n.Name
 }
 
-func newContext(g *graph.Graph, facts *op.Facts, notes *[]Note) *Context {
-	c := &Context{Graph: g, facts: facts, notes: notes,
-		users: map[*graph.Value][]*graph.Node{}, outs: map[*graph.Value]int{}, fixed: map[*graph.Value]bool{}}
+func newContext(g *graph.Graph, facts *op.Facts) *Context {
+	c := &Context{Graph: g, facts: facts, users: map[*graph.Value][]*graph.Node{}, outs: map[*graph.Value]int{}, seen: map[string]*graph.Node{}}
+	if g.Outer != nil {
+		c.own = make(map[*graph.Node]bool, len(g.Nodes))
+	}
 	for _, n := range g.Nodes {
 		c.addUses(n)
+		if c.own != nil {
+			c.own[n] = true
+		}
 	}
 	for _, v := range g.Outputs {
 		c.outs[v]++
@@ -128,38 +108,34 @@ func newContext(g *graph.Graph, facts *op.Facts, notes *[]Note) *Context {
 	return c
 }
 
-func (c *Context) addUses(n *graph.Node) {
+// operands calls f for every value that n uses: once for each input, and once for each
+// body that captures it.
+func operands(n *graph.Node, f func(*graph.Value)) {
 	for _, v := range n.Inputs {
-		if v != nil && !slices.Contains(c.users[v], n) {
-			c.users[v] = append(c.users[v], n)
+		if v != nil {
+			f(v)
 		}
 	}
 	for _, b := range n.Bodies() {
 		for _, v := range b.Captures() {
-			if !slices.Contains(c.users[v], n) {
-				c.users[v] = append(c.users[v], n)
-			}
-			c.fixed[v] = true
+			f(v)
 		}
 	}
 }
 
+func (c *Context) addUses(n *graph.Node) {
+	operands(n, func(v *graph.Value) { c.users[v] = append(c.users[v], n) })
+}
+
 func (c *Context) dropUses(n *graph.Node) {
-	forget := func(v *graph.Value) {
-		if i := slices.Index(c.users[v], n); i >= 0 {
-			c.users[v] = slices.Delete(c.users[v], i, i+1)
+	operands(n, func(v *graph.Value) {
+		list := c.users[v]
+		if i := slices.Index(list, n); i >= 0 {
+			last := len(list) - 1
+			list[i] = list[last]
+			c.users[v] = list[:last]
 		}
-	}
-	for _, v := range n.Inputs {
-		if v != nil {
-			forget(v)
-		}
-	}
-	for _, b := range n.Bodies() {
-		for _, v := range b.Captures() {
-			forget(v)
-		}
-	}
+	})
 }
 
 // replaceable reports whether old may give way to v without an output losing its name.
@@ -167,7 +143,7 @@ func (c *Context) replaceable(old, v *graph.Value) bool {
 	if c.outs[old] == 0 {
 		return true
 	}
-	return v.Def != nil && c.outs[v] == 0 && slices.Contains(c.Graph.Nodes, v.Def)
+	return v.Def != nil && c.outs[v] == 0 && (c.own == nil || c.own[v.Def])
 }
 
 // substitute puts s.New in the place of s.Old. A value that was made for this patch
@@ -194,13 +170,8 @@ func (c *Context) substitute(s Subst, made bool) {
 		for _, b := range u.Bodies() {
 			b.ReplaceUses(s.Old, s.New)
 		}
-		if !slices.Contains(c.users[s.New], u) {
-			c.users[s.New] = append(c.users[s.New], u)
-		}
-		if len(u.Bodies()) > 0 {
-			c.fixed[s.New] = true
-		}
 	}
+	c.users[s.New] = append(c.users[s.New], c.users[s.Old]...)
 	delete(c.users, s.Old)
 	if merged, err := graph.Merge(s.New.Type, s.Old.Type); err == nil && s.New.Const == nil {
 		s.New.Type = merged
@@ -220,8 +191,7 @@ type pipeline struct {
 	passes []Pass
 	opts   Options
 	stats  Stats
-	notes  []Note
-	facts  *op.Facts // of the graph as it stands
+	facts  *op.Facts // of the graph as it stands; nil after a change
 }
 
 // run applies the passes to g and its bodies, and verifies after each that changed something.
@@ -246,7 +216,15 @@ func (p *pipeline) run(g *graph.Graph) error {
 			p.opts.After(pass.Name, g)
 		}
 	}
-	return nil
+	return p.infer(g)
+}
+
+// infer learns types and facts anew where they are out of date.
+func (p *pipeline) infer(g *graph.Graph) (err error) {
+	if p.facts == nil {
+		p.facts, err = op.InferTypes(g)
+	}
+	return err
 }
 
 // maxRounds bounds the fixpoint iteration of a pass; a pass that needs more is
@@ -255,33 +233,31 @@ const maxRounds = 64
 
 func (p *pipeline) pass(root *graph.Graph, pass Pass) error {
 	for range maxRounds {
-		if p.facts == nil {
-			facts, err := op.InferTypes(root)
-			if err != nil {
-				return err
-			}
-			p.facts = facts
+		if err := p.infer(root); err != nil {
+			return err
 		}
 		changed, err := p.sweep(root, pass)
 		if err != nil || !changed {
 			return err
 		}
+		p.facts = nil
 	}
 	return nil
 }
 
 // sweep visits the nodes of g once, after those of their bodies.
 func (p *pipeline) sweep(g *graph.Graph, pass Pass) (changed bool, err error) {
+	inner := false
 	for _, n := range g.Nodes {
 		for _, b := range n.Bodies() {
 			ch, err := p.sweep(b, pass)
 			if err != nil {
 				return false, err
 			}
-			changed = changed || ch
+			inner = inner || ch
 		}
 	}
-	c := newContext(g, p.facts, &p.notes)
+	c := newContext(g, p.facts)
 	before := make(map[*graph.Node][]*graph.Node)
 	gone := map[*graph.Node]bool{}
 	for _, n := range slices.Clone(g.Nodes) {
@@ -322,11 +298,8 @@ func (p *pipeline) sweep(g *graph.Graph, pass Pass) (changed bool, err error) {
 		if err := g.Sort(); err != nil {
 			return false, err
 		}
-		if p.facts, err = op.InferTypes(g.Root()); err != nil {
-			return false, err
-		}
 	}
-	return changed, nil
+	return changed || inner, nil
 }
 
 // try asks a rule. What a rule trips over in a graph that came from a file is an error:

@@ -2,8 +2,10 @@ package rewrite
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/op"
@@ -206,63 +208,58 @@ func dropNoOps(c *Context, n *graph.Node) (*Patch, error) {
 	return &Patch{Replace: []Subst{{n.Outputs[0], x}}}, nil
 }
 
-// mergeDuplicates finds an earlier equal node through a key made of operator,
-// attributes and inputs. It looks only among the users of its first input.
+// mergeDuplicates finds the first equal node through a key made of operator, attributes
+// and inputs.
 func mergeDuplicates(c *Context, n *graph.Node) (*Patch, error) {
 	d := op.Of(n)
 	if d == nil || d.Impure || len(n.Bodies()) > 0 || len(n.Inputs) == 0 || n.Inputs[0] == nil || n.Inputs[0].Const != nil {
 		return nil, nil
 	}
-	for _, m := range c.users[n.Inputs[0]] {
-		if m == n {
-			break // only earlier ones
-		}
-		if m.Op != n.Op || m.Domain != n.Domain || len(m.Outputs) != len(n.Outputs) || !slices.Equal(m.Inputs, n.Inputs) || !equalAttrs(m.Attrs, n.Attrs) {
+	key, ok := computed(n)
+	if !ok {
+		return nil, nil
+	}
+	m := c.seen[key]
+	if m == nil || c.dead(m) {
+		c.seen[key] = n
+		return nil, nil
+	}
+	p := &Patch{}
+	for i, o := range n.Outputs {
+		if o == nil {
 			continue
 		}
-		p := &Patch{}
-		for i, o := range n.Outputs {
-			if o == nil {
-				continue
-			}
-			if m.Outputs[i] == nil || !c.replaceable(o, m.Outputs[i]) || c.outs[o] > 0 {
-				return nil, nil
-			}
-			p.Replace = append(p.Replace, Subst{o, m.Outputs[i]})
+		if m.Outputs[i] == nil || !c.replaceable(o, m.Outputs[i]) || c.outs[o] > 0 {
+			return nil, nil
 		}
-		return p, nil
+		p.Replace = append(p.Replace, Subst{o, m.Outputs[i]})
 	}
-	return nil, nil
+	return p, nil
 }
 
-// equalAttrs compares plain attributes; tensors and types are taken as different.
-func equalAttrs(a, b graph.Attrs) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for name, x := range a {
-		y, ok := b[name]
-		if !ok {
-			return false
+// computed says what n computes: equal texts mean equal results. ok is false where an
+// attribute is a tensor or type, which are taken as different.
+func computed(n *graph.Node) (key string, ok bool) {
+	b := fmt.Appendf(nil, "%q %q %d", n.Domain, n.Op, len(n.Outputs))
+	for _, v := range n.Inputs {
+		if v == nil {
+			b = append(b, " _"...)
+			continue
 		}
-		switch x := x.(type) {
-		case int64, float32, string:
-			if x != y {
-				return false
-			}
-		case []int64:
-			if y, ok := y.([]int64); !ok || !slices.Equal(x, y) {
-				return false
-			}
-		case []float32:
-			if y, ok := y.([]float32); !ok || !slices.Equal(x, y) {
-				return false
-			}
+		b = strconv.AppendInt(append(b, ' '), int64(v.ID), 10)
+	}
+	for _, name := range n.Attrs.Names() {
+		b = strconv.AppendQuote(append(b, ' '), name)
+		switch a := n.Attrs[name].(type) {
+		case int64, float32, []int64, []float32:
+			b = fmt.Appendf(b, "=%T%v", a, a)
+		case string, []string:
+			b = fmt.Appendf(b, "=%T%q", a, a)
 		default:
-			return false
+			return "", false
 		}
 	}
-	return true
+	return string(b), true
 }
 
 // explicitPads turns auto_pad of convolutions and pools into pads.
