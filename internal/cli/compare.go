@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ import (
 
 type compareFlags struct {
 	inputs     []string
-	data       string
+	data, spec string
 	limit      int
 	samples    int
 	seed       uint64
@@ -77,6 +78,7 @@ the exit code is 3.`,
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.inputs, "input", nil, "input file, as name=x.npy (repeatable)")
 	fl.StringVar(&f.data, "data", "", "samples to compare on: folder, archive, npz, …")
+	fl.StringVar(&f.spec, "spec", "", "a dataset.yaml `file` to use instead of the data's own")
 	fl.IntVar(&f.limit, "limit", 0, "use at most so many samples of --data")
 	fl.IntVar(&f.samples, "samples", 1, "how many made-up inputs to compare on")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of made-up inputs")
@@ -111,7 +113,7 @@ func (a *app) runCompare(ctx context.Context, pathA, pathB string, f compareFlag
 		if mb, err = edgewise.Open(pathB); err != nil {
 			return err
 		}
-		if next, err = a.samples(ma, f); err != nil {
+		if next, err = a.samples(ctx, ma, f); err != nil {
 			return err
 		}
 	}
@@ -184,6 +186,7 @@ func (a *app) runCompare(ctx context.Context, pathA, pathB string, f compareFlag
 	if len(r.Outputs) == 0 {
 		return usagef("the two have no output in common (%s has %s)", pathA, outputNames(ma))
 	}
+	a.unpaired(ma, r)
 	exceeded := 0
 	for _, d := range r.Outputs {
 		d.finish()
@@ -203,6 +206,15 @@ func (a *app) runCompare(ctx context.Context, pathA, pathB string, f compareFlag
 		return boundf("%d of %d outputs differ by more than atol %g + rtol %g · |b|", exceeded, len(r.Outputs), f.atol, f.rtol)
 	}
 	return nil
+}
+
+// unpaired says which outputs of A were not compared, having nothing in B to stand against.
+func (a *app) unpaired(m *edgewise.Model, r *compareReport) {
+	for _, v := range m.Graph().Outputs {
+		if !slices.ContainsFunc(r.Outputs, func(d *differenceReport) bool { return d.Name == v.Name }) {
+			a.warn("output %s has nothing to be compared with in %s", v.Name, r.B)
+		}
+	}
 }
 
 // recorded feeds the one sample that an npz holds.
@@ -226,9 +238,9 @@ func (a *app) recorded(m *edgewise.Model, path string) (feed, error) {
 }
 
 // samples feeds files, a data set, or made-up values.
-func (a *app) samples(m *edgewise.Model, f compareFlags) (feed, error) {
+func (a *app) samples(ctx context.Context, m *edgewise.Model, f compareFlags) (feed, error) {
 	if f.data != "" {
-		return a.dataSamples(m, f)
+		return a.dataSamples(ctx, m, f)
 	}
 	given, shapes, err := a.gather(m, f.inputs, nil)
 	if err != nil {
@@ -260,33 +272,27 @@ func (a *app) samples(m *edgewise.Model, f compareFlags) (feed, error) {
 	}, nil
 }
 
-func (a *app) dataSamples(m *edgewise.Model, f compareFlags) (feed, error) {
-	if len(m.Graph().Inputs) != 1 {
-		return nil, usagef("--data feeds models with one input, this one has %s", inputNames(m))
-	}
-	d, err := dataset.Open(f.data, dataset.Options{Limit: f.limit})
+func (a *app) dataSamples(ctx context.Context, m *edgewise.Model, f compareFlags) (feed, error) {
+	d, err := dataset.Open(f.data, dataset.Options{Spec: f.spec, Limit: f.limit})
 	if err != nil {
 		return nil, err
 	}
-	in := m.Graph().Inputs[0]
-	candidates, err := dataset.Infer(target(m.Graph(), in), d)
+	pre, err := a.preprocess(ctx, m, d, f.seed)
 	if err != nil {
 		d.Close()
 		return nil, err
 	}
-	a.note("%s", d.Describe())
-	a.note("%s", candidates[0])
 	return func(ctx context.Context, use func(_, _ map[string]*tensor.Tensor) error) error {
 		defer d.Close()
 		order := make([]int, d.Len())
 		for i := range order {
 			order[i] = i
 		}
-		for item := range d.Prepared(ctx, order, candidates[0], 2) {
-			if item.Err != nil {
-				return item.Err
+		for x, err := range modelInputs(ctx, m, d, order, pre) {
+			if err != nil {
+				return err
 			}
-			if err := use(map[string]*tensor.Tensor{in.Name: item.Input}, nil); err != nil {
+			if err := use(x, nil); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/optimize"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -166,7 +167,7 @@ func (a *app) runQuantize(ctx context.Context, path string, f quantizeFlags) err
 		}
 	}
 	r := &quantizeReport{Model: path, File: f.out, Mode: f.mode}
-	samples, pre, err := a.calibrationSamples(m, &f, r)
+	samples, pre, err := a.calibrationSamples(ctx, m, &f, r)
 	if err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func (a *app) runQuantize(ctx context.Context, path string, f quantizeFlags) err
 		}
 		r.SQNR = figure(db)
 	}
-	meta := map[string]string{"edgewise.version": version(), "edgewise.how": strings.TrimSpace(f.mode + " " + r.Method)}
+	meta := map[string]string{optimize.MetaVersion: version(), optimize.MetaHow: strings.TrimSpace(f.mode + " " + r.Method)}
 	if pre != nil {
 		meta[dataset.MetaKey] = pre.JSON()
 	}
@@ -252,7 +253,7 @@ func hasNode(g *graph.Graph, name string) error {
 
 // calibrationSamples returns what ranges and errors are measured on, nil where the mode
 // can do without and nothing was given.
-func (a *app) calibrationSamples(m *edgewise.Model, f *quantizeFlags, r *quantizeReport) (quant.Samples, *dataset.Preprocess, error) {
+func (a *app) calibrationSamples(ctx context.Context, m *edgewise.Model, f *quantizeFlags, r *quantizeReport) (quant.Samples, *dataset.Preprocess, error) {
 	g := m.Graph()
 	switch {
 	case f.random:
@@ -288,7 +289,7 @@ func (a *app) calibrationSamples(m *edgewise.Model, f *quantizeFlags, r *quantiz
 		if err != nil {
 			return nil, nil, err
 		}
-		return a.prepared(m, d, f, r)
+		return a.calibrating(ctx, m, d, f, r)
 	case f.data == "" && f.mode == modeStatic:
 		return nil, nil, hinted(usagef("static ranges need samples"), "give a folder, archive or array file with --data, or choose --mode dynamic")
 	case f.data == "":
@@ -298,41 +299,21 @@ func (a *app) calibrationSamples(m *edgewise.Model, f *quantizeFlags, r *quantiz
 	if err != nil {
 		return nil, nil, err
 	}
-	if c := d.Calibration(); c != nil {
-		d = c
-	}
-	return a.prepared(m, d, f, r)
+	return a.calibrating(ctx, m, d, f, r)
 }
 
-// prepared yields samples of a data set, spread over it.
-func (a *app) prepared(m *edgewise.Model, d *dataset.Dataset, f *quantizeFlags, r *quantizeReport) (quant.Samples, *dataset.Preprocess, error) {
-	if len(m.Graph().Inputs) != 1 {
-		return nil, nil, usagef("--data feeds models with one input, this one has %s", inputNames(m))
-	}
-	in := m.Graph().Inputs[0]
-	candidates, err := dataset.Infer(target(m.Graph(), in), d)
+// calibrating yields samples for calibration, spread over the part of the data that is
+// meant for it.
+func (a *app) calibrating(ctx context.Context, m *edgewise.Model, d *dataset.Dataset, f *quantizeFlags, r *quantizeReport) (quant.Samples, *dataset.Preprocess, error) {
+	pre, err := a.preprocess(ctx, m, d, f.seed)
 	if err != nil {
 		return nil, nil, err
 	}
-	pre := candidates[0]
 	r.Preprocess = pre.String()
-	a.note("%s", d.Describe())
-	a.note("preprocessing: %s", pre)
-	if len(candidates) > 1 {
-		a.note("the model does not say how its input is scaled, this is a guess; a dataset.yaml can say it, and edgewise optimize finds it by the labels")
+	if c := d.Calibration(); c != nil {
+		d = c
 	}
-	order := d.Spread(f.samples, f.seed)
-	return func(yield func(map[string]*tensor.Tensor, error) bool) {
-		for item := range d.Prepared(context.Background(), order, pre, 2) {
-			if item.Err != nil {
-				yield(nil, item.Err)
-				return
-			}
-			if !yield(map[string]*tensor.Tensor{in.Name: item.Input}, nil) {
-				return
-			}
-		}
-	}, &pre, nil
+	return modelInputs(ctx, m, d, d.Spread(f.samples, f.seed), pre), &pre, nil
 }
 
 // first yields at most n samples.

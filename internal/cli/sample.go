@@ -21,7 +21,7 @@ func (a *app) readSample(m *edgewise.Model, v *graph.Value, file string) (*tenso
 	if d.Len() != 1 {
 		return nil, usagef("%s holds %d samples; one is wanted here", file, d.Len())
 	}
-	candidates, err := dataset.Infer(target(m.Graph(), v), d)
+	candidates, err := dataset.Infer(dataset.TargetOf(m.Graph(), v), d)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -30,29 +30,6 @@ func (a *app) readSample(m *edgewise.Model, v *graph.Value, file string) (*tenso
 		a.note("the model does not say how its input is scaled, this is a guess; with --input %s=x.npy you decide", v.Name)
 	}
 	return d.Sample(0, candidates[0])
-}
-
-// target tells package dataset what is known of a model's input.
-func target(g *graph.Graph, v *graph.Value) dataset.Target {
-	t := dataset.Target{Input: v, Meta: g.Meta}
-	for _, n := range g.Nodes {
-		integer := v.Type.DType == tensor.Int8 || v.Type.DType == tensor.Uint8
-		if n.In(0) != v || !(integer && n.Op == "DequantizeLinear" || n.Op == "QuantizeLinear") {
-			continue
-		}
-		if s := n.In(1); s != nil && s.Const != nil && s.Const.Len() == 1 {
-			t.Scale = float32(s.Const.Float(0))
-			if z := n.In(2); z != nil && z.Const != nil && z.Const.Len() == 1 {
-				t.Zero = int(z.Const.Int(0))
-			}
-		}
-	}
-	if len(g.Outputs) > 0 {
-		if s, ok := g.Outputs[0].Type.Static(); ok && len(s) > 0 {
-			t.Outputs = s[len(s)-1]
-		}
-	}
-	return t
 }
 
 // ranked is one class of a classification.

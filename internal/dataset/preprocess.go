@@ -130,15 +130,6 @@ func (p Preprocess) JSON() string {
 	return string(b)
 }
 
-// Target is what is known of a model for inferring its preprocessing.
-type Target struct {
-	Input   *graph.Value
-	Scale   float32 // quantization of an integer input, or of the QuantizeLinear right after a float one; 0 = none
-	Zero    int
-	Outputs int // number of classes of the model's output; 0 = unknown
-	Meta    map[string]string
-}
-
 // Infer lists the ways in which samples of d may become inputs of the model, the most
 // likely first. One candidate means that the model or a specification tells; several
 // should be tried on labelled samples.

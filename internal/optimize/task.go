@@ -106,7 +106,7 @@ func newTask(g *graph.Graph, d *dataset.Dataset) (*task, error) {
 		need = d.NumClasses()
 	}
 	for i, v := range g.Outputs {
-		n := classesOf(v)
+		n := dataset.Scores(v)
 		if n > 0 && (n >= need || n == 1 && need == 2) {
 			t.output, t.classes = i, n
 			break
@@ -120,51 +120,9 @@ func newTask(g *graph.Graph, d *dataset.Dataset) (*task, error) {
 	default:
 		t.metric, t.classes = metricFidelity, 0
 	}
-	t.target = dataset.Target{Input: t.input, Outputs: t.classes, Meta: g.Meta}
-	t.target.Scale, t.target.Zero = inputScale(g)
+	t.target = dataset.TargetOf(g, t.input)
+	t.target.Outputs = t.classes
 	return t, nil
-}
-
-// classesOf returns the number of scores that v gives for one sample, 0 when v is no
-// vector of scores.
-func classesOf(v *graph.Value) int {
-	s := v.Type.Shape
-	if v.Type.Kind != graph.KindTensor || len(s) == 0 || v.Type.DType == tensor.String || v.Type.DType.IsComplex() {
-		return 0
-	}
-	axis := -1
-	for i, d := range s {
-		switch {
-		case d.Known() && d.Size == 1 || i == 0 && len(s) > 1 && !d.Known():
-		case !d.Known() || axis >= 0:
-			return 0
-		default:
-			axis = i
-		}
-	}
-	if axis < 0 {
-		return 1
-	}
-	return s[axis].Size
-}
-
-// inputScale returns the quantization of the input: that of the DequantizeLinear which
-// reads an integer input, or of the QuantizeLinear which reads a float one.
-func inputScale(g *graph.Graph) (scale float32, zero int) {
-	for _, n := range g.Nodes {
-		if !(n.Is("DequantizeLinear") || n.Is("QuantizeLinear")) || n.In(0) != g.Inputs[0] {
-			continue
-		}
-		s := n.In(1)
-		if s == nil || s.Const == nil || s.Const.Len() != 1 {
-			continue
-		}
-		if z := n.In(2); z != nil && z.Const != nil && z.Const.Len() == 1 {
-			zero = int(z.Const.Int(0))
-		}
-		return float32(s.Const.Float(0)), zero
-	}
-	return 0, 0
 }
 
 func names(vs []*graph.Value) []string {
