@@ -59,7 +59,12 @@ func (p *progress) at(stage string, done, total int) {
 	if total > 0 {
 		fmt.Fprintf(p.w, " %d/%d", done, total)
 	}
-	if d := now.Sub(p.started); d > 2*time.Second {
+	switch d := now.Sub(p.started); {
+	case d <= 2*time.Second:
+	case 0 < done && done < total:
+		left := time.Duration(float64(d) / float64(done) * float64(total-done))
+		fmt.Fprintf(p.w, " (%s, about %s left)", d.Round(time.Second), left.Round(time.Second))
+	default:
 		fmt.Fprintf(p.w, " (%s)", d.Round(time.Second))
 	}
 }

@@ -10,18 +10,16 @@ type Progress interface {
 
 // Event is a state of a running optimization.
 type Event struct {
-	Stage string        // what is being done, as in "calibrate"
-	Done  int           // units of the stage that are done
-	Total int           // units of the stage, 0 while unknown
-	ETA   time.Duration // until the end of the stage, 0 while unknown
-	Note  string        // a finding worth a line of its own; the other fields are then unset
+	Stage string // what is being done, as in "calibrate"
+	Done  int    // units of the stage that are done
+	Total int    // units of the stage, 0 while unknown
+	Note  string // a finding worth a line of its own; the other fields are then unset
 }
 
 // reporter turns counts into events, no more often than people can read.
 type reporter struct {
 	to    Progress
 	stage string
-	start time.Time
 	last  time.Time
 	total int
 }
@@ -30,7 +28,7 @@ const reportEvery = 100 * time.Millisecond
 
 // begin opens a stage.
 func (r *reporter) begin(stage string, total int) {
-	r.stage, r.total, r.start, r.last = stage, total, time.Now(), time.Time{}
+	r.stage, r.total, r.last = stage, total, time.Time{}
 	r.done(0)
 }
 
@@ -41,11 +39,7 @@ func (r *reporter) done(n int) {
 		return
 	}
 	r.last = now
-	e := Event{Stage: r.stage, Done: n, Total: r.total}
-	if n > 0 && r.total > n {
-		e.ETA = time.Duration(float64(now.Sub(r.start)) / float64(n) * float64(r.total-n))
-	}
-	r.to.Update(e)
+	r.to.Update(Event{Stage: r.stage, Done: n, Total: r.total})
 }
 
 func (r *reporter) note(s string) {
