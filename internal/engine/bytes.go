@@ -105,22 +105,19 @@ func (l *lowerer) tableChain(n *graph.Node) *group {
 		if m == nil || m.In(0) != g.out() || !scalarOperands(m) || len(m.Outputs) != 1 {
 			return nil
 		}
-		switch _, act := activation(m); {
+		_, act := activation(m)
+		d := op.Of(m)
+		switch {
 		case m.Is("QuantizeLinear"):
 			g.take(m, ruleTable)
 			return g
-		case act || m.Domain == "" && functions[m.Op] != nil || m.Domain == "" && pointwise[m.Op]:
+		case act, d != nil && d.Elementwise:
 			g.nodes = append(g.nodes, m)
 		default:
 			return nil
 		}
 	}
 }
-
-// pointwise are further operators that are functions of one value when their other
-// operands are constant scalars.
-var pointwise = map[string]bool{"Add": true, "Sub": true, "Mul": true, "Div": true, "Pow": true, "Min": true, "Max": true, "PRelu": true,
-	"Selu": true, "Celu": true, "Softsign": true, "ThresholdedRelu": true, "Tan": true, "Sign": true, "Sinh": true, "Cosh": true}
 
 // scalarOperands reports whether all inputs but the first are constants of one element.
 func scalarOperands(n *graph.Node) bool {

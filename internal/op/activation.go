@@ -58,9 +58,9 @@ func activationOps() []Def {
 		activation("QuickGelu", "alpha:float", func(a graph.Attrs) func(float64) float64 {
 			return swish(attrFloat(a, "alpha", 1.702))
 		}).microsoft(),
-		{Name: "Relu", In: "X", Out: "Y", Infer: inferLike(0), Eval: evalRelu, Quant: Quant{Kind: QuantElementwise}},
-		{Name: "Shrink", In: "input", Out: "output", Attrs: "bias:float lambd:float", Infer: inferLike(0), Eval: evalShrink},
-		{Name: "PRelu", In: "X slope", Out: "Y", Infer: inferLike(0), Eval: evalPRelu},
+		{Name: "Relu", In: "X", Out: "Y", Elementwise: true, Infer: inferLike(0), Eval: evalRelu, Quant: Quant{Kind: QuantElementwise}},
+		{Name: "Shrink", In: "input", Out: "output", Attrs: "bias:float lambd:float", Elementwise: true, Infer: inferLike(0), Eval: evalShrink},
+		{Name: "PRelu", In: "X slope", Out: "Y", Elementwise: true, Infer: inferLike(0), Eval: evalPRelu},
 		{Name: "SwiGLU", In: "A B", Out: "Y", Attrs: "alpha:float", Infer: inferLike(0), Eval: evalSwiGLU},
 		{Name: "BiasGelu", Domain: graph.DomainMicrosoft, In: "A B", Out: "C", Infer: inferLike(0), Eval: biasThen(gelu)},
 		{Name: "FastGelu", Domain: graph.DomainMicrosoft, In: "X bias?", Out: "Y", Infer: inferLike(0), Eval: biasThen(geluTanh)},
@@ -71,7 +71,7 @@ func activationOps() []Def {
 // activation defines a function of one floating-point number that attributes shape.
 // Between integers it is a table of 256 entries.
 func activation(name, attrs string, f func(graph.Attrs) func(float64) float64) Def {
-	return Def{Name: name, In: "X", Out: "Y", Attrs: attrs, Infer: inferLike(0), Quant: Quant{Kind: QuantElementwise},
+	return Def{Name: name, In: "X", Out: "Y", Attrs: attrs, Elementwise: true, Infer: inferLike(0), Quant: Quant{Kind: QuantElementwise},
 		Eval: func(e *Eval) error {
 			e.mapFloat(0, f(e.Attrs()))
 			return nil

@@ -12,7 +12,7 @@ import (
 // castOps convert between element types.
 func castOps() []Def {
 	return []Def{
-		{Name: "Cast", In: "input", Out: "output", Attrs: "to:int! saturate:int round_mode:string", Infer: inferCast, Eval: evalCast},
+		{Name: "Cast", In: "input", Out: "output", Attrs: "to:int! saturate:int round_mode:string", Elementwise: true, Infer: inferCast, Eval: evalCast},
 		{Name: "CastLike", In: "input target_type", Out: "output", Attrs: "saturate:int round_mode:string", Infer: inferCastLike, Eval: evalCastLike},
 	}
 }

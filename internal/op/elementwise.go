@@ -12,7 +12,7 @@ import (
 
 // unaryOp defines an operator that applies f to every element of a floating-point tensor.
 func unaryOp(name string, f func(float64) float64) Def {
-	return Def{Name: name, In: "X", Out: "Y", Infer: inferLike(0), Eval: func(e *Eval) error {
+	return Def{Name: name, In: "X", Out: "Y", Elementwise: true, Infer: inferLike(0), Eval: func(e *Eval) error {
 		e.mapFloat(0, f)
 		return nil
 	}}
@@ -149,7 +149,7 @@ func (e *Eval) mustBroadcast(p, x *tensor.Tensor) {
 
 // binaryOp defines an operator on two operands of one type.
 func binaryOp(name string, f arithmetic) Def {
-	return Def{Name: name, In: "A B", Out: "C", Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {
+	return Def{Name: name, In: "A B", Out: "C", Elementwise: true, Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {
 		e.Set(0, e.combine(f, e.number(0), e.number(1)))
 		return nil
 	}}
@@ -157,7 +157,7 @@ func binaryOp(name string, f arithmetic) Def {
 
 // variadicOp defines an operator that folds f over one or more operands of one type.
 func variadicOp(name, inputs string, f arithmetic) Def {
-	return Def{Name: name, In: inputs + "+", Out: "Y", Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {
+	return Def{Name: name, In: inputs + "+", Out: "Y", Elementwise: true, Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {
 		e.Set(0, e.fold(f))
 		return nil
 	}}

@@ -13,7 +13,7 @@ func logicalOps() []Def {
 		logical("And", func(a, b bool) bool { return a && b }),
 		logical("Or", func(a, b bool) bool { return a || b }),
 		logical("Xor", func(a, b bool) bool { return a != b }),
-		{Name: "Not", In: "X", Out: "Y", Infer: inferLike(0), Eval: evalNot},
+		{Name: "Not", In: "X", Out: "Y", Elementwise: true, Infer: inferLike(0), Eval: evalNot},
 		compare("Less", func(c int) bool { return c == -1 }),
 		compare("LessOrEqual", func(c int) bool { return c == -1 || c == 0 }),
 		compare("Greater", func(c int) bool { return c == 1 }),
@@ -22,10 +22,10 @@ func logicalOps() []Def {
 		bitwise("BitwiseAnd", func(a, b int64) int64 { return a & b }),
 		bitwise("BitwiseOr", func(a, b int64) int64 { return a | b }),
 		bitwise("BitwiseXor", func(a, b int64) int64 { return a ^ b }),
-		{Name: "BitwiseNot", In: "X", Out: "Y", Infer: inferLike(0), Eval: evalBitwiseNot},
-		{Name: "BitShift", In: "X Y", Out: "Z", Attrs: "direction:string!", Infer: inferBroadcast(tensor.Invalid), Eval: evalBitShift},
-		{Name: "BitCount", In: "X", Out: "Y", Infer: inferLike(0), Eval: evalBitCount},
-		{Name: "Where", In: "condition X Y", Out: "output", Infer: inferWhere, Eval: evalWhere},
+		{Name: "BitwiseNot", In: "X", Out: "Y", Elementwise: true, Infer: inferLike(0), Eval: evalBitwiseNot},
+		{Name: "BitShift", In: "X Y", Out: "Z", Attrs: "direction:string!", Elementwise: true, Infer: inferBroadcast(tensor.Invalid), Eval: evalBitShift},
+		{Name: "BitCount", In: "X", Out: "Y", Elementwise: true, Infer: inferLike(0), Eval: evalBitCount},
+		{Name: "Where", In: "condition X Y", Out: "output", Elementwise: true, Infer: inferWhere, Eval: evalWhere},
 	}
 }
 
@@ -91,7 +91,7 @@ func (e *Eval) bools(i int) []bool {
 }
 
 func logical(name string, f func(a, b bool) bool) Def {
-	return Def{Name: name, In: "A B", Out: "C", Infer: inferBroadcast(tensor.Bool), Eval: func(e *Eval) error {
+	return Def{Name: name, In: "A B", Out: "C", Elementwise: true, Infer: inferBroadcast(tensor.Bool), Eval: func(e *Eval) error {
 		a, b := e.bools(0), e.bools(1)
 		e.pairwise(tensor.Bool, func(out *tensor.Tensor, i, ia, ib int) {
 			tensor.Data[bool](out)[i] = f(a[ia], b[ib])
@@ -111,7 +111,7 @@ func evalNot(e *Eval) error {
 
 // compare defines a comparison; f sees -1, 0, 1, or 2 when one side is NaN.
 func compare(name string, f func(order int) bool) Def {
-	return Def{Name: name, In: "A B", Out: "C", Infer: inferBroadcast(tensor.Bool), Eval: func(e *Eval) error {
+	return Def{Name: name, In: "A B", Out: "C", Elementwise: true, Infer: inferBroadcast(tensor.Bool), Eval: func(e *Eval) error {
 		e.sameType(0, 1)
 		a, b := e.T(0), e.T(1)
 		order := orderOf(a, b)
@@ -158,7 +158,7 @@ func orderOf(a, b *tensor.Tensor) func(i, j int) int {
 }
 
 func bitwise(name string, f func(a, b int64) int64) Def {
-	return Def{Name: name, In: "A B", Out: "C", Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {
+	return Def{Name: name, In: "A B", Out: "C", Elementwise: true, Infer: inferBroadcast(tensor.Invalid), Eval: func(e *Eval) error {
 		e.sameType(0, 1)
 		a, b := e.T(0), e.T(1)
 		e.pairwise(a.DType(), func(out *tensor.Tensor, i, ia, ib int) {

@@ -42,20 +42,20 @@ func mathOps() []Def {
 			}
 			return 0
 		}),
-		{Name: "IsNaN", In: "X", Out: "Y", Infer: inferBool, Eval: evalIsNaN},
-		{Name: "IsInf", In: "X", Out: "Y", Attrs: "detect_negative:int detect_positive:int", Infer: inferBool, Eval: evalIsInf},
+		{Name: "IsNaN", In: "X", Out: "Y", Elementwise: true, Infer: inferBool, Eval: evalIsNaN},
+		{Name: "IsInf", In: "X", Out: "Y", Attrs: "detect_negative:int detect_positive:int", Elementwise: true, Infer: inferBool, Eval: evalIsInf},
 		add,
 		binaryOp("Sub", arithmetic{func(a, b float64) float64 { return a - b }, func(a, b int64) int64 { return a - b }, nil}),
 		mul,
-		{Name: "Div", In: "A B", Out: "C", Infer: inferBroadcast(tensor.Invalid), Eval: evalDiv},
-		{Name: "Mod", In: "A B", Out: "C", Attrs: "fmod:int", Infer: inferBroadcast(tensor.Invalid), Eval: evalMod},
-		{Name: "Pow", In: "X Y", Out: "Z", Infer: inferBroadcast(tensor.Invalid), Eval: evalPow},
+		{Name: "Div", In: "A B", Out: "C", Elementwise: true, Infer: inferBroadcast(tensor.Invalid), Eval: evalDiv},
+		{Name: "Mod", In: "A B", Out: "C", Attrs: "fmod:int", Elementwise: true, Infer: inferBroadcast(tensor.Invalid), Eval: evalMod},
+		{Name: "Pow", In: "X Y", Out: "Z", Elementwise: true, Infer: inferBroadcast(tensor.Invalid), Eval: evalPow},
 		variadicOp("Max", "data_0", arithmetic{maxOf[float64], maxOf[int64], maxOf[uint64]}),
 		variadicOp("Min", "data_0", arithmetic{minOf[float64], minOf[int64], minOf[uint64]}),
 		variadicOp("Sum", "data_0", arithmetic{addFloat, addInt, nil}),
-		{Name: "Mean", In: "data_0+", Out: "mean", Infer: inferBroadcast(tensor.Invalid), Eval: evalMean},
+		{Name: "Mean", In: "data_0+", Out: "mean", Elementwise: true, Infer: inferBroadcast(tensor.Invalid), Eval: evalMean},
 		{Name: "BitCast", In: "input", Out: "output", Attrs: "to:int!", Infer: inferBitCast, Eval: evalBitCast},
-		{Name: "Clip", In: "input min? max?", Out: "output", Infer: inferLike(0), Eval: evalClip, Quant: Quant{Kind: QuantElementwise}},
+		{Name: "Clip", In: "input min? max?", Out: "output", Elementwise: true, Infer: inferLike(0), Eval: evalClip, Quant: Quant{Kind: QuantElementwise}},
 	}
 	return defs
 }
@@ -80,7 +80,7 @@ func signFloat(x float64) float64 {
 // signed defines a function of one number that keeps the element type, integers
 // included.
 func signed(name string, f func(float64) float64, g func(int64) int64) Def {
-	return Def{Name: name, In: "X", Out: "Y", Infer: inferLike(0), Eval: func(e *Eval) error {
+	return Def{Name: name, In: "X", Out: "Y", Elementwise: true, Infer: inferLike(0), Eval: func(e *Eval) error {
 		x := e.number(0)
 		out := e.Result(0, x.DType(), x.Shape()...)
 		switch {

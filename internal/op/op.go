@@ -46,6 +46,10 @@ type Def struct {
 	// Quant says how the operator can live among integers.
 	Quant Quant
 
+	// Elementwise marks an operator that treats every element alike, with broadcasting
+	// where it has several inputs: it commutes with any reordering of dimensions.
+	Elementwise bool
+
 	// Impure marks an operator that must not be folded or deduplicated even when all
 	// its inputs are constant (random generators).
 	Impure bool
@@ -76,8 +80,8 @@ const (
 	// QuantElementwise: an integer kernel with scales of its own for every input and
 	// for the output (Add, Mul, AveragePool, Concat, Sigmoid by table ...).
 	QuantElementwise
-	// QuantSame: values only move or are selected, so the output has the input's
-	// scale and zero point (Reshape, Transpose, MaxPool, Slice ...).
+	// QuantSame: values of the first input only move or are selected, so the output
+	// has that input's scale and zero point (Reshape, Transpose, MaxPool, Slice ...).
 	QuantSame
 )
 
@@ -92,6 +96,17 @@ type Quant struct {
 	// Axis is the axis of the weight input that holds output channels, for
 	// per-channel scales; attributes (transB, group) are the quantizer's concern.
 	Axis int
+
+	// Form, where it is not nil, says whether a node of kind QuantSame has a form of
+	// which that is true (Pad with zeros, Resize to the nearest ...).
+	Form func(*Infer) bool
+}
+
+// Moves reports whether n only moves or selects elements of its first input, or fills with
+// zeros, so that it commutes with a dequantization by one scale and zero point.
+func (f *Facts) Moves(n *graph.Node) bool {
+	d := Of(n)
+	return d != nil && d.Quant.Kind == QuantSame && (d.Quant.Form == nil || d.Quant.Form(&Infer{Node: n, facts: f}))
 }
 
 type param struct {

@@ -12,8 +12,8 @@ import (
 // padOps add and remove borders.
 func padOps() []Def {
 	return []Def{
-		{Name: "Pad", In: "data pads constant_value? axes?", Out: "output", Attrs: "mode:string", Infer: inferPad, Eval: evalPad, Quant: Quant{Kind: QuantSame}},
-		{Name: "CenterCropPad", In: "input_data shape", Out: "output_data", Attrs: "axes:ints", Infer: inferCenterCropPad, Eval: evalCenterCropPad, Quant: Quant{Kind: QuantSame}},
+		{Name: "Pad", In: "data pads constant_value? axes?", Out: "output", Attrs: "mode:string", Infer: inferPad, Eval: evalPad, Quant: Quant{Kind: QuantSame, Form: fillsWithZero}},
+		{Name: "CenterCropPad", In: "input_data shape", Out: "output_data", Attrs: "axes:ints", Infer: inferCenterCropPad, Eval: evalCenterCropPad},
 	}
 }
 
@@ -217,4 +217,13 @@ func evalCenterCropPad(e *Eval) error {
 		}
 	}
 	return e.pad(x, before, after, "constant", e.Make(x.DType(), nil))
+}
+
+// fillsWithZero reports whether a pad adds zeros at most.
+func fillsWithZero(c *Infer) bool {
+	if c.Attrs().String("mode", "constant") != "constant" || !c.Has(2) {
+		return true
+	}
+	t := c.Known(2)
+	return t != nil && t.Len() == 1 && t.Float(0) == 0
 }

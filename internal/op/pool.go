@@ -14,7 +14,8 @@ const poolAttrs = "auto_pad:string ceil_mode:int dilations:ints kernel_shape:int
 // poolOps fold windows of tensors laid out [N, C, spatial...].
 func poolOps() []Def {
 	return []Def{
-		{Name: "MaxPool", In: "X", Out: "Y Indices?", Attrs: poolAttrs + " storage_order:int", Infer: inferPool, Eval: evalMaxPool, Quant: Quant{Kind: QuantSame}},
+		{Name: "MaxPool", In: "X", Out: "Y Indices?", Attrs: poolAttrs + " storage_order:int", Infer: inferPool, Eval: evalMaxPool,
+			Quant: Quant{Kind: QuantSame, Form: func(c *Infer) bool { return c.Node.Out(1) == nil }}},
 		{Name: "AveragePool", In: "X", Out: "Y", Attrs: poolAttrs + " count_include_pad:int", Infer: inferPool, Eval: evalAveragePool, Quant: Quant{Kind: QuantElementwise}},
 		{Name: "LpPool", In: "X", Out: "Y", Attrs: poolAttrs + " p:int", Infer: inferPool, Eval: evalLpPool},
 		globalPool("GlobalMaxPool", QuantSame, "", func(*Eval) func([]float64) float64 { return maximum }),

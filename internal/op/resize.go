@@ -14,7 +14,7 @@ func resizeOps() []Def {
 	return []Def{
 		{Name: "Resize", In: "X roi? scales? sizes?", Out: "Y",
 			Attrs: "antialias:int axes:ints coordinate_transformation_mode:string cubic_coeff_a:float exclude_outside:int extrapolation_value:float keep_aspect_ratio_policy:string mode:string nearest_mode:string",
-			Infer: inferResize, Eval: evalResize, Quant: Quant{Kind: QuantSame}},
+			Infer: inferResize, Eval: evalResize, Quant: Quant{Kind: QuantSame, Form: picksNearest}},
 	}
 }
 
@@ -277,4 +277,10 @@ func resizeNearest(e *Eval, x, out *tensor.Tensor, axes []resizeAxis, coord stri
 	}
 	pick(out, x, from, value)
 	return nil
+}
+
+// picksNearest reports whether a resize only selects elements.
+func picksNearest(c *Infer) bool {
+	a := c.Attrs()
+	return a.String("mode", "nearest") == "nearest" && a.String("coordinate_transformation_mode", "") != "tf_crop_and_resize"
 }

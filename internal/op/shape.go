@@ -21,7 +21,7 @@ func shapeOps() []Def {
 		{Name: "Tile", In: "input repeats", Out: "output", Infer: inferTile, Eval: evalTile, Quant: same},
 		{Name: "Shape", In: "data", Out: "shape", Attrs: "start:int end:int", Infer: inferShapeOf, Eval: evalShapeOf},
 		{Name: "Size", In: "data", Out: "size", Infer: inferSize, Eval: evalSize},
-		{Name: "Identity", In: "input", Out: "output", Infer: inferLike(0), Eval: evalIdentity, Quant: same},
+		{Name: "Identity", In: "input", Out: "output", Elementwise: true, Infer: inferLike(0), Eval: evalIdentity, Quant: same},
 	}
 }
 

@@ -112,35 +112,6 @@ func (c *Context) quantizeTarget(n *graph.Node) *quantized {
 	return &quantized{n.Outputs[0], scale, zero, 0}
 }
 
-// movement are operators that only move or select elements of their first input, so that
-// they commute with a per-tensor dequantization.
-var movement = map[string]bool{
-	"Reshape": true, "Flatten": true, "Squeeze": true, "Unsqueeze": true, "Transpose": true, "Slice": true,
-	"Split": true, "Gather": true, "DepthToSpace": true, "SpaceToDepth": true, "Expand": true, "Tile": true,
-	"Identity": true, "MaxPool": true,
-}
-
-func (c *Context) moves(n *graph.Node) bool {
-	switch {
-	case n.Domain != "":
-		return false
-	case n.Op == "MaxPool":
-		return n.Out(1) == nil
-	case n.Op == "Resize":
-		return n.Attrs.String("mode", "nearest") == "nearest" && n.Attrs.String("coordinate_transformation_mode", "") != "tf_crop_and_resize"
-	case n.Op == "Pad":
-		if n.Attrs.String("mode", "constant") != "constant" {
-			return true
-		}
-		if n.In(2) == nil {
-			return true
-		}
-		t := c.Known(n.In(2))
-		return t != nil && t.Len() == 1 && t.Float(0) == 0
-	}
-	return movement[n.Op]
-}
-
 // moved copies the movement node n onto the 8-bit value q with zero point zero, and
 // returns the copy.
 func (c *Context) moved(n *graph.Node, q, zero *graph.Value) *graph.Node {
@@ -180,7 +151,7 @@ func quantizeUp(c *Context, n *graph.Node) (*Patch, error) {
 		return nil, nil
 	}
 	x := n.Inputs[0]
-	if x.Def == nil || !c.Sole(x) || !c.moves(x.Def) || len(x.Def.Outputs) != 1 || c.dequantizedFrom(x.Def.Inputs[0]) != nil {
+	if x.Def == nil || !c.Sole(x) || !c.facts.Moves(x.Def) || len(x.Def.Outputs) != 1 || c.dequantizedFrom(x.Def.Inputs[0]) != nil {
 		return nil, nil
 	}
 	if in := x.Def.Inputs[0]; in.Const != nil || in.Type.DType != tensor.Float32 {
@@ -194,7 +165,7 @@ func quantizeUp(c *Context, n *graph.Node) (*Patch, error) {
 
 // dequantizeDown turns DQ → move into move → DQ.
 func dequantizeDown(c *Context, n *graph.Node) (*Patch, error) {
-	if !c.moves(n) {
+	if !c.facts.Moves(n) {
 		if n.Is("Concat") {
 			return c.concatDown(n)
 		}

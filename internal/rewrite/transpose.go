@@ -82,17 +82,9 @@ func (c *Context) transpose(name string, x *graph.Value, perm []int) *graph.Node
 	return c.Graph.NewNode("Transpose", "", name, graph.Attrs{"perm": int64s(perm)}, []*graph.Value{x}, "")
 }
 
-// elementwise are the operators that treat every element alike, with broadcasting where
-// they have several inputs.
-var elementwise = map[string]bool{
-	"Abs": true, "Neg": true, "Sign": true, "Floor": true, "Ceil": true, "Round": true, "Sqrt": true,
-	"Reciprocal": true, "Exp": true, "Log": true, "Erf": true, "Sin": true, "Cos": true, "Tan": true,
-	"Relu": true, "LeakyRelu": true, "Elu": true, "Celu": true, "Selu": true, "ThresholdedRelu": true,
-	"Sigmoid": true, "HardSigmoid": true, "HardSwish": true, "Swish": true, "Tanh": true, "Softplus": true,
-	"Softsign": true, "Mish": true, "Gelu": true, "Not": true, "Cast": true, "Identity": true, "Clip": true,
-	"Add": true, "Sub": true, "Mul": true, "Div": true, "Pow": true, "Max": true, "Min": true, "Sum": true,
-	"PRelu": true, "Where": true, "And": true, "Or": true, "Xor": true, "Equal": true, "Less": true,
-	"LessOrEqual": true, "Greater": true, "GreaterOrEqual": true, "Mod": true,
+func elementwise(n *graph.Node) bool {
+	d := op.Of(n)
+	return d != nil && d.Elementwise
 }
 
 func sinkTransposes(c *Context, n *graph.Node) (*Patch, error) {
@@ -113,7 +105,7 @@ func sinkTransposes(c *Context, n *graph.Node) (*Patch, error) {
 		return nil, nil
 	}
 	switch {
-	case elementwise[n.Op]:
+	case elementwise(n):
 		return c.sinkElementwise(n, perm)
 	case n.Is("QuantizeLinear"), n.Is("DequantizeLinear"):
 		return c.sinkQuantize(n, perm)
