@@ -20,6 +20,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/testdata"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -253,5 +254,23 @@ func TestQuietStreams(t *testing.T) {
 	}
 	if strings.Contains(errs.String(), "note:") {
 		t.Errorf("notes in spite of --quiet: %s", &errs)
+	}
+}
+
+// Preprocessing that the model does not tell is found by the labels: here the most
+// customary way is not the right one.
+func TestQuantizeFindsPreprocessing(t *testing.T) {
+	model, data := testdata.Path(t, "models", "mnist_cnn.onnx"), testdata.Path(t, "mnist")
+	var out, notes bytes.Buffer
+	args := []string{"quantize", model, "--data", data, "--samples", "16", "-o", filepath.Join(t.TempDir(), "q.onnx"), "--json"}
+	if code := Run(context.Background(), args, &out, &notes); code != ExitOK {
+		t.Fatalf("exit code %d: %s", code, &notes)
+	}
+	var r quantizeReport
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(r.Preprocess, "x/255") || !strings.Contains(notes.String(), "labelled samples") {
+		t.Errorf("preprocessing %q; notes:\n%s", r.Preprocess, &notes)
 	}
 }

@@ -95,6 +95,9 @@ func (a *app) runCompare(ctx context.Context, pathA, pathB string, f compareFlag
 	if bad(f.atol) || bad(f.rtol) || f.samples < 1 || f.limit < 0 {
 		return usagef("--atol, --rtol, --samples and --limit cannot be negative")
 	}
+	if err := specForData(f.spec, f.data); err != nil {
+		return err
+	}
 	opts, err := a.options()
 	if err != nil {
 		return err

@@ -13,6 +13,14 @@ import (
 // decoders is how many samples are made ahead at a time.
 const decoders = 2
 
+// specForData refuses a specification without the data that it is for.
+func specForData(spec, data string) error {
+	if spec != "" && data == "" {
+		return usagef("--spec %s says how to read --data, which is missing", spec)
+	}
+	return nil
+}
+
 // preprocess settles how samples of d become the input of m, and says so.
 func (a *app) preprocess(ctx context.Context, m *edgewise.Model, d *dataset.Dataset, seed uint64) (dataset.Preprocess, error) {
 	if len(m.Graph().Inputs) != 1 {

@@ -44,7 +44,10 @@ func modelOutput(out, in string) error {
 	info, err := os.Stat(out)
 	switch {
 	case err != nil:
-		return nil // not there yet; whether it can be made shows
+		if dir, err := os.Stat(filepath.Dir(out)); err != nil || !dir.IsDir() {
+			return hinted(fmt.Errorf("cannot write %s: there is no folder %s", out, filepath.Dir(out)), "make the folder first, or write elsewhere with -o")
+		}
+		return nil // whether it can be made shows
 	case info.IsDir():
 		return hinted(usagef("%s is a folder", out), "name the file in it, as -o %s", filepath.Join(out, "model.onnx"))
 	case !info.Mode().IsRegular():

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -15,6 +16,11 @@ import (
 func (a *app) options() (edgewise.Options, error) {
 	if a.threads < 0 || a.threads > maxThreads {
 		return edgewise.Options{}, usagef("--threads %d is not between 0 and %d", a.threads, maxThreads)
+	}
+	if a.isa != "" {
+		if _, err := cpu.ParseLevel(a.isa); err != nil {
+			return edgewise.Options{}, usagef("--isa: %w", err)
+		}
 	}
 	return edgewise.Options{Threads: a.threads, ISA: a.isa}, nil
 }

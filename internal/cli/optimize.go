@@ -56,6 +56,9 @@ func (a *app) runOptimize(ctx context.Context, cfg optimize.Config) error {
 	if !(cfg.MaxDrop >= 0 && cfg.MaxDrop <= 100) {
 		return usagef("--max-drop %v is not between 0 and 100 points", cfg.MaxDrop)
 	}
+	if err := specForData(cfg.Spec, cfg.Data); err != nil {
+		return err
+	}
 	if cfg.Data == "" && cfg.Model != "" && cfg.Model != optimize.Example {
 		return hinted(usagef("neither accuracy nor ranges can be measured without samples"), "give a folder, archive or array file with --data")
 	}

@@ -146,6 +146,9 @@ func (a *app) runQuantize(ctx context.Context, path string, f quantizeFlags) err
 	if err != nil {
 		return err
 	}
+	if err := specForData(f.spec, f.data); err != nil {
+		return err
+	}
 	opts, err := a.options()
 	if err != nil {
 		return err
