@@ -330,7 +330,7 @@ func countLayers(r *quant.Result) (integers, floats int) {
 		return 0, 0
 	}
 	for _, y := range r.Layers {
-		if y.Quantized {
+		if y.Quantized && y.Bits <= 8 {
 			integers++
 		} else {
 			floats++

@@ -175,14 +175,14 @@ func (j *job) open() error {
 	if j.src, err = openModel(j.cfg.Model); err != nil {
 		return err
 	}
+	d, err := openData(&j.cfg)
+	if err != nil {
+		return err
+	}
 	if j.cfg.Out != "" {
 		if err := prepareOutput(j.cfg.Out, 4*j.src.bytes); err != nil {
 			return err
 		}
-	}
-	d, err := openData(&j.cfg)
-	if err != nil {
-		return err
 	}
 	j.rep.note("data: " + d.Describe())
 	if j.task, err = newTask(j.src.graph, d); err != nil {

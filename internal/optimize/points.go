@@ -33,7 +33,7 @@ func (j *job) measure() error {
 	for _, c := range j.points {
 		j.report.Points = append(j.report.Points, j.point(c, pointFile(c.name)))
 	}
-	// The halves of an inference's samples that other load disturbs show in the spread.
+	// What else the machine does while it measures shows in the spread.
 	for _, c := range all {
 		if l := c.latency; l.P95 > 2*l.P50 {
 			j.warn("latency of %s is spread out (p50 %.3f ms, p95 %.3f ms): the machine was likely busy with something else", c.name, l.P50, l.P95)
