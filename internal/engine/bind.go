@@ -99,6 +99,7 @@ const maxFold = 512 << 20
 // computed from constants alone, dequantized weights among it.
 func foldConstants(c *graph.Graph, facts *op.Facts) {
 	swap := map[*graph.Value]*graph.Value{}
+	budget := op.NewFoldBudget(c)
 	set := func(v *graph.Value, t *tensor.Tensor) {
 		k := c.Constant(v.Name+"_folded", t)
 		swap[v] = k
@@ -123,7 +124,7 @@ func foldConstants(c *graph.Graph, facts *op.Facts) {
 				done = false
 			}
 		}
-		if !done && foldable(n) {
+		if !done && foldable(n) && budget.Spend(n, maxFold) {
 			e := &op.Eval{Node: n, In: make([]op.Value, len(n.Inputs)), Out: make([]op.Value, len(n.Outputs)), Ctx: context.Background()}
 			for i, v := range n.Inputs {
 				if v != nil {
@@ -155,18 +156,6 @@ func foldable(n *graph.Node) bool {
 	}
 	for _, v := range n.Inputs {
 		if v != nil && v.Const == nil {
-			return false
-		}
-	}
-	for _, o := range n.Outputs {
-		if o == nil {
-			continue
-		}
-		s, ok := o.Type.Static()
-		if !ok {
-			return false
-		}
-		if k, err := tensor.NumElements(s); err != nil || o.Type.DType.Bytes(k) > maxFold {
 			return false
 		}
 	}

@@ -83,9 +83,6 @@ func productWithin(limit int, factors ...int) bool {
 // its own number.
 func (s ConvShape) depthwise() bool { return s.Groups == s.InC && s.OutC == s.InC && s.Groups > 1 }
 
-// pointwise reports whether a row of the product is a pixel of the input.
-func (s ConvShape) pointwise() bool { return s.KernelH == 1 && s.KernelW == 1 && s.Groups == 1 }
-
 // The least lengths of the slices that the shape describes, in elements.
 func (s ConvShape) inLen() int  { return (s.Batch*s.InH*s.InW-1)*s.InStride + s.InC }
 func (s ConvShape) outLen() int { return (s.Batch*s.OutH*s.OutW-1)*s.OutStride + s.OutC }

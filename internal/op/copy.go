@@ -52,14 +52,6 @@ func newStrided(shape, stride []int, at int) *broadcastIndex {
 	return &broadcastIndex{shape: shape, idx: make([]int, len(shape)), stride: stride, at: at}
 }
 
-// scatterStrided is the inverse of copyStrided: it spreads src over the places of dst.
-func scatterStrided(dst, src *tensor.Tensor, shape, stride []int, at int) {
-	w := newStrided(shape, stride, at)
-	for i := range src.Len() {
-		copyElement(dst, w.next(), src, i)
-	}
-}
-
 // fill stores the one element of v everywhere in dst.
 func fill(dst, v *tensor.Tensor) {
 	for i := range dst.Len() {

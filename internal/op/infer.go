@@ -19,10 +19,15 @@ type Infer struct {
 // computations of an exported network.
 type Facts struct {
 	known map[*graph.Value]*tensor.Tensor
+	room  int // elements that may still be remembered
 }
 
 // foldLimit bounds the elements of a tensor that inference computes ahead.
 const foldLimit = 1 << 14
+
+// foldTotal bounds the elements that inference remembers of a whole graph: every small
+// node of a hostile one could ask for the most.
+const foldTotal = 1 << 24
 
 // foldMACs bounds the work of computing one: small tensors can still span a large
 // product.
@@ -100,8 +105,15 @@ func (c *Infer) SetKnown(i int, t *tensor.Tensor) {
 	if v := c.Node.Out(i); v != nil {
 		c.Set(i, graph.TypeOf(t))
 		if t.Len() <= foldLimit {
-			c.facts.known[v] = t
+			c.facts.remember(v, t)
 		}
+	}
+}
+
+func (f *Facts) remember(v *graph.Value, t *tensor.Tensor) {
+	if f.room >= t.Len() {
+		f.room -= t.Len()
+		f.known[v] = t
 	}
 }
 
@@ -109,7 +121,7 @@ func (c *Infer) SetKnown(i int, t *tensor.Tensor) {
 func (c *Infer) InferBody(b *graph.Graph) error { return c.facts.infer(b) }
 
 // NewFacts returns facts about nothing yet, for a builder that infers as it goes.
-func NewFacts() *Facts { return &Facts{known: map[*graph.Value]*tensor.Tensor{}} }
+func NewFacts() *Facts { return &Facts{known: map[*graph.Value]*tensor.Tensor{}, room: foldTotal} }
 
 // InferNode infers the outputs of one node whose inputs have been inferred.
 func (f *Facts) InferNode(n *graph.Node) error {
@@ -195,7 +207,7 @@ func (f *Facts) fold(d *Def, n *graph.Node) {
 	}
 	for i, o := range n.Outputs {
 		if t, ok := e.Out[i].(*tensor.Tensor); ok && o != nil {
-			f.known[o] = t
+			f.remember(o, t)
 		}
 	}
 }

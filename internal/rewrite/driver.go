@@ -61,12 +61,13 @@ func (s Stats) Total() int {
 
 // Context gives rules access to the graph under rewriting.
 type Context struct {
-	Graph *graph.Graph
-	facts *op.Facts
-	users map[*graph.Value][]*graph.Node // one entry per use, in no order; a capture counts as one
-	outs  map[*graph.Value]int           // uses as graph output
-	own   map[*graph.Node]bool           // nodes of a body; nil for the outermost graph
-	seen  map[string]*graph.Node         // by what they compute, see mergeDuplicates
+	Graph  *graph.Graph
+	facts  *op.Facts
+	budget *op.FoldBudget
+	users  map[*graph.Value][]*graph.Node // one entry per use, in no order; a capture counts as one
+	outs   map[*graph.Value]int           // uses as graph output
+	own    map[*graph.Node]bool           // nodes of a body; nil for the outermost graph
+	seen   map[string]*graph.Node         // by what they compute, see mergeDuplicates
 }
 
 // Note records something that a pass could not do, for the user to read.
@@ -91,8 +92,8 @@ func nodeName(n *graph.Node) string {
 	return n.Name
 }
 
-func newContext(g *graph.Graph, facts *op.Facts) *Context {
-	c := &Context{Graph: g, facts: facts, users: map[*graph.Value][]*graph.Node{}, outs: map[*graph.Value]int{}, seen: map[string]*graph.Node{}}
+func newContext(g *graph.Graph, facts *op.Facts, budget *op.FoldBudget) *Context {
+	c := &Context{Graph: g, facts: facts, budget: budget, users: map[*graph.Value][]*graph.Node{}, outs: map[*graph.Value]int{}, seen: map[string]*graph.Node{}}
 	if g.Outer != nil {
 		c.own = make(map[*graph.Node]bool, len(g.Nodes))
 	}
@@ -192,11 +193,12 @@ type pipeline struct {
 	opts   Options
 	stats  Stats
 	facts  *op.Facts // of the graph as it stands; nil after a change
+	budget *op.FoldBudget
 }
 
 // run applies the passes to g and its bodies, and verifies after each that changed something.
 func (p *pipeline) run(g *graph.Graph) error {
-	p.stats = Stats{}
+	p.stats, p.budget = Stats{}, op.NewFoldBudget(g)
 	for _, pass := range p.passes {
 		if slices.Contains(p.opts.Disable, pass.Name) {
 			continue
@@ -257,7 +259,7 @@ func (p *pipeline) sweep(g *graph.Graph, pass Pass) (changed bool, err error) {
 			inner = inner || ch
 		}
 	}
-	c := newContext(g, p.facts)
+	c := newContext(g, p.facts, p.budget)
 	before := make(map[*graph.Node][]*graph.Node)
 	gone := map[*graph.Node]bool{}
 	for _, n := range slices.Clone(g.Nodes) {

@@ -43,8 +43,8 @@ func Simplify(g *graph.Graph, o Options) (Stats, error) {
 	return p.stats, err
 }
 
-// foldLimitBytes bounds the constants that folding may create beyond the size of what
-// they are made of: a small file must not unfold into gigabytes.
+// foldLimitBytes bounds a constant that folding may create beyond the size of what it is
+// made of.
 const foldLimitBytes = 16 << 20
 
 func foldConstants(c *Context, n *graph.Node) (*Patch, error) {
@@ -58,6 +58,9 @@ func foldConstants(c *Context, n *graph.Node) (*Patch, error) {
 	p := &Patch{}
 	all := true
 	for _, o := range n.Outputs {
+		if o != nil && c.outs[o] > 0 {
+			return nil, nil // an output keeps its node and so its name
+		}
 		if o != nil && c.Known(o) == nil {
 			all = false
 		}
@@ -83,17 +86,8 @@ func foldConstants(c *Context, n *graph.Node) (*Patch, error) {
 			in[i] = t
 			have += t.SizeBytes()
 		}
-		for _, o := range n.Outputs {
-			if o == nil {
-				continue
-			}
-			s, ok := o.Type.Static()
-			if !ok {
-				return nil, nil
-			}
-			if k, err := tensor.NumElements(s); err != nil || o.Type.DType.Bytes(k) > foldLimitBytes+4*have {
-				return nil, nil
-			}
+		if !c.budget.Spend(n, foldLimitBytes+4*have) {
+			return nil, nil
 		}
 		e := &op.Eval{Node: n, In: in, Out: results, Ctx: context.Background()}
 		if op.Evaluate(e) != nil {
@@ -105,8 +99,8 @@ func foldConstants(c *Context, n *graph.Node) (*Patch, error) {
 			continue
 		}
 		t, ok := results[i].(*tensor.Tensor)
-		if !ok || c.outs[o] > 0 {
-			return nil, nil // an output keeps its node and so its name
+		if !ok {
+			return nil, nil
 		}
 		p.Replace = append(p.Replace, Subst{o, c.Graph.Constant(o.Name, t)})
 	}
