@@ -73,3 +73,22 @@ func TestOpenRefusesOtherFiles(t *testing.T) {
 		t.Error("an unknown network was built")
 	}
 }
+
+// Shapes that the file states may be given or left out: the plan, and its packed weights,
+// are the same.
+func TestStatedShapesShareAPlan(t *testing.T) {
+	g := graph.New("g")
+	g.Output(g.Add("Relu", "y", nil, g.Input("x", graph.TensorType(tensor.Float32, 2, 3))))
+	m := FromGraph(g)
+	a, err := m.Plan(Options{Threads: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := m.Plan(Options{Threads: 1}, map[string][]int{"x": {2, 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a != b {
+		t.Error("one shape was planned twice")
+	}
+}

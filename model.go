@@ -118,7 +118,11 @@ func (m *Model) Plan(o Options, shapes map[string][]int) (*engine.Plan, error) {
 	var key strings.Builder
 	fmt.Fprintf(&key, "%d %s", eo.Threads, o.ISA)
 	for _, v := range m.graph.Inputs {
-		if s, ok := shapes[v.Name]; ok {
+		s, ok := shapes[v.Name]
+		if !ok {
+			s, ok = v.Type.Static()
+		}
+		if ok {
 			fmt.Fprintf(&key, " %q%v", v.Name, s)
 		}
 	}
