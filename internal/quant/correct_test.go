@@ -53,6 +53,9 @@ func sameFunction(t *testing.T, what string, a, b *graph.Graph, samples []sample
 }
 
 func TestUnbalancedHeartbeat(t *testing.T) {
+	if testing.Short() {
+		t.Skip("evaluates many networks")
+	}
 	g, cal, eval, labels := heartbeat(t, 60, 400)
 	bad := unbalance(g)
 	sameFunction(t, "unbalancing", g, bad, eval[:10])
@@ -84,6 +87,9 @@ func TestUnbalancedHeartbeat(t *testing.T) {
 }
 
 func TestUnbalancedMobileNet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("evaluates many networks")
+	}
 	g, samples := mobilenet(t, 8, true)
 	bad := unbalance(g)
 	equal, info, err := Equalize(bad)

@@ -43,6 +43,9 @@ func synthetic(g *graph.Graph, seed, size int) sample {
 // Real networks come through: what can be is quantized, the rest has a reason, both
 // executors and ONNX Runtime agree on the result.
 func TestRealNetworks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("evaluates many networks")
+	}
 	dir := filepath.Join(testdata.Dir(t), "models")
 	for _, name := range []string{
 		"mnist_cnn.onnx", "resnet8_cifar10_float.tflite", "ch_ppocr_mobile_v2.0_cls_infer.onnx",
