@@ -341,14 +341,9 @@ func sameForm(n *graph.Node) string {
 	switch n.Op {
 	case "GlobalMaxPool", "CenterCropPad", "Compress", "GatherElements", "GatherND", "ReverseSequence":
 		return n.Op + " has no integer form"
-	case "Resize":
-		if n.Attrs.String("mode", "nearest") != "nearest" || n.Attrs.String("coordinate_transformation_mode", "") == "tf_crop_and_resize" {
-			return "interpolation has no integer form"
-		}
-	case "Pad":
-		if v := n.In(2); n.Attrs.String("mode", "constant") == "constant" && v != nil && (v.Const == nil || v.Const.Len() != 1 || v.Const.Float(0) != 0) {
-			return "it pads with something other than zero"
-		}
+	}
+	if !op.NewFacts().Moves(n) {
+		return fmt.Sprintf("this form of %s does more than move values", n.Op)
 	}
 	return ""
 }
