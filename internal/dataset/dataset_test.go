@@ -131,8 +131,8 @@ func TestImagePreprocessing(t *testing.T) {
 		n       int       // candidates
 	}{
 		{graph.TensorType(tensor.Float32, 1, 3, 8, 8), 0, 0, 2, []float64{1, 128/127.5 - 1, -1}, 4},
-		{graph.TensorType(tensor.Uint8, 1, 8, 8, 3), 1.0 / 128, 128, 3, []float64{255, 128, 0}, 1},
-		{graph.TensorType(tensor.Int8, 1, 8, 8, 3), 1, -128, 3, []float64{127, 0, -128}, 1},
+		{graph.TensorType(tensor.Uint8, 1, 8, 8, 3), 1.0 / 128, 128, 2, []float64{255, 128, 0}, 1},
+		{graph.TensorType(tensor.Int8, 1, 8, 8, 3), 1, -128, 2, []float64{127, 0, -128}, 1},
 		{graph.TensorType(tensor.Float32, 1, 3, 8, 8), 1.0 / 255, 0, 2, []float64{1, 128.0 / 255, 0}, 1},
 	} {
 		ps, err := Infer(Target{Input: &graph.Value{Name: "x", Type: c.in}, Scale: c.scale, Zero: c.zero, Outputs: c.outputs}, d)
@@ -162,6 +162,46 @@ func TestImagePreprocessing(t *testing.T) {
 		again, err = restored(p, d, c.in)
 		if err != nil || again.formula() != p.formula() {
 			t.Errorf("metadata gives %v, want %v (%v)", again, p, err)
+		}
+	}
+}
+
+func TestLabelOffsets(t *testing.T) {
+	for _, c := range []struct {
+		outputs, largest int
+		labelled         bool
+		want             []int
+	}{
+		{1001, 999, true, []int{1, 0}}, {1001, 1000, true, []int{0}}, {1000, 998, true, []int{0, 1}}, {1000, 999, true, []int{0}},
+		{11, 9, true, []int{0, 1}}, {1, 1, true, []int{0}}, {2, 0, true, []int{0}}, {1001, 0, false, []int{0}},
+	} {
+		var labels []int
+		if c.labelled {
+			labels = []int{0, c.largest}
+		}
+		d, err := FromTensors("x", tensor.New(tensor.Float32, 2, 4), labels, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := Target{Input: &graph.Value{Name: "x", Type: graph.TensorType(tensor.Float32, 1, 4)}, Outputs: c.outputs}
+		ps, err := Infer(target, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, p := range ps {
+			got = append(got, p.LabelOffset)
+			if !p.SameInput(ps[0]) {
+				t.Errorf("%v and %v differ in more than the offset", p, ps[0])
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%d outputs, labels up to %d: %s", c.outputs, c.largest, diff)
+		}
+		seven := 7
+		d.spec = &Spec{LabelOffset: &seven}
+		if ps, err := Infer(target, d); err != nil || len(ps) != 1 || ps[0].LabelOffset != seven {
+			t.Errorf("the specification's offset gives %v (%v)", ps, err)
 		}
 	}
 }

@@ -121,6 +121,12 @@ func list(v []float32, def string) string {
 	return strings.Join(s, " ")
 }
 
+// SameInput reports whether p and q make the same input of every sample.
+func (p Preprocess) SameInput(q Preprocess) bool {
+	p.LabelOffset, p.Why, q.LabelOffset, q.Why = 0, nil, 0, nil
+	return p.JSON() == q.JSON()
+}
+
 // JSON returns the form that Meta carries under MetaKey.
 func (p Preprocess) JSON() string {
 	b, err := json.Marshal(p)
@@ -132,7 +138,8 @@ func (p Preprocess) JSON() string {
 
 // Infer lists the ways in which samples of d may become inputs of the model, the most
 // likely first. One candidate means that the model or a specification tells; several
-// should be tried on labelled samples.
+// should be tried on labelled samples. Those that differ in LabelOffset only give the same
+// inputs, so that one inference judges them all (see Preprocess.SameInput).
 func Infer(t Target, d *Dataset) ([]Preprocess, error) {
 	shape := inputShape(t.Input.Type.Shape)
 	if shape == nil {
@@ -143,7 +150,6 @@ func Infer(t Target, d *Dataset) ([]Preprocess, error) {
 	if integer {
 		base.QScale, base.QZero = t.Scale, t.Zero
 	}
-	base.offset(t, d)
 	if s := t.Meta[MetaKey]; s != "" {
 		var p Preprocess
 		if err := json.Unmarshal([]byte(s), &p); err == nil && p.valid() == nil && slices.Equal(p.Shape, shape) {
@@ -179,7 +185,40 @@ func Infer(t Target, d *Dataset) ([]Preprocess, error) {
 	if d.spec != nil && d.spec.Preprocess != nil {
 		out = out[:1]
 	}
-	return out, nil
+	if d.spec != nil && d.spec.LabelOffset != nil {
+		return out, nil
+	}
+	return withOffsets(out, t, d), nil
+}
+
+// withOffsets returns every way with every label offset that the numbers of outputs and
+// classes allow, the likelier first. Data need not hold the last classes of a model, so
+// that outputs to spare tell nothing, but for the 1001 of networks that put a background
+// before the classes of ImageNet.
+func withOffsets(ways []Preprocess, t Target, d *Dataset) []Preprocess {
+	classes := d.NumClasses()
+	offsets := []int{0}
+	switch {
+	case d.labels == nil || t.Outputs <= max(classes, 2):
+		return ways
+	case t.Outputs == 1001:
+		offsets = []int{1, 0}
+	default:
+		offsets = []int{0, 1}
+	}
+	out := make([]Preprocess, 0, len(offsets)*len(ways))
+	for _, p := range ways {
+		for _, o := range offsets {
+			q := p
+			q.LabelOffset = o
+			q.Why = slices.Clone(p.Why)
+			if o == offsets[0] && o != 0 {
+				q.Why = append(q.Why, fmt.Sprintf("label offset %d: %d outputs for labels up to %d, so class 0 is taken for a background", o, t.Outputs, classes-1))
+			}
+			out = append(out, q)
+		}
+	}
+	return out
 }
 
 // inputShape replaces unknown sizes: 1 for the batch, 224 for image sides.
@@ -203,18 +242,6 @@ func inputShape(s graph.Shape) []int {
 		}
 	}
 	return out
-}
-
-func (p *Preprocess) offset(t Target, d *Dataset) {
-	if t.Outputs <= 1 || d.labels == nil {
-		return
-	}
-	classes := d.NumClasses()
-	switch {
-	case t.Outputs == 1001 && classes > 990 && classes <= 1000, t.Outputs == classes+1 && classes > 2:
-		p.LabelOffset = 1
-		p.Why = append(p.Why, fmt.Sprintf("label offset 1: %d outputs for %d labels, so class 0 is background", t.Outputs, classes))
-	}
 }
 
 func inferImages(base Preprocess, t Target, d *Dataset, integer bool) ([]Preprocess, error) {

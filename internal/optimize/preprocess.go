@@ -103,12 +103,14 @@ func (c *chooser) try(cands []dataset.Preprocess) (trials []PreTrial, best int, 
 	for n := preprocessTrials; ; n *= 4 {
 		sub := d.Subset(d.Spread(n, c.seed))
 		c.rep.begin("preprocessing", len(left))
+		var decided *score // of the way before, where that makes the same inputs
 		for k, i := range left {
-			s, err := evaluate(c.ctx, c.task, c.graph, nil, newFeed(sub, cands[i], c.task.input.Name), nil, nil)
-			if err != nil {
-				return nil, 0, fmt.Errorf("original model: %w", err)
+			if k == 0 || !cands[i].SameInput(cands[left[k-1]]) {
+				if decided, err = evaluate(c.ctx, c.task, c.graph, nil, newFeed(sub, cands[i], c.task.input.Name), nil, nil); err != nil {
+					return nil, 0, fmt.Errorf("original model: %w", err)
+				}
 			}
-			trials[i] = PreTrial{cands[i].String(), s.accuracy, s.samples}
+			trials[i] = PreTrial{cands[i].String(), hits(decided.decisions, sub, cands[i].LabelOffset), sub.Len()}
 			c.rep.done(k + 1)
 		}
 		best = left[0]
@@ -126,4 +128,15 @@ func (c *chooser) try(cands []dataset.Preprocess) (trials []PreTrial, best int, 
 			return trials, best, nil
 		}
 	}
+}
+
+// hits returns the share of decisions that name the samples' classes, numbered by offset.
+func hits(decisions []int32, d *dataset.Dataset, offset int) float64 {
+	n := 0
+	for i, c := range decisions {
+		if int(c) == d.Label(i)+offset {
+			n++
+		}
+	}
+	return float64(n) / float64(max(len(decisions), 1))
 }
