@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 
@@ -25,7 +26,8 @@ of one, idx, npz, csv, a folder of wavs, or a dataset.yaml that says what cannot
 guessed. Without labels, agreement with the original takes the place of accuracy.
 
 Without arguments it optimizes the built-in example, a classifier of (synthetic)
-heartbeats. The exit code is 3 where no candidate holds the bound.`,
+heartbeats. The exit code is 3 where no point, not even the simplified original, holds
+the bound that was asked for.`,
 		Example: `  edgewise optimize
   edgewise optimize model.tflite --data images/ --max-drop 1 -o out`,
 		Args: arguments(0, 1, "at most one model"),
@@ -42,6 +44,7 @@ heartbeats. The exit code is 3 where no candidate holds the bound.`,
 	fl.StringVar(&cfg.Spec, "spec", "", "a dataset.yaml `file` to use instead of the data's own")
 	fl.Float64Var(&cfg.MaxDrop, "max-drop", 1, "greatest loss of accuracy, in points (hundredths)")
 	fl.StringVarP(&cfg.Out, "output", "o", "edgewise-out", "`folder` to write")
+	fl.BoolVar(&cfg.Force, "force", false, "overwrite a model.onnx or report that no earlier run wrote")
 	fl.IntVar(&cfg.Limit, "limit", 0, "evaluate at most so many samples; 0 takes all")
 	fl.IntVar(&cfg.Calibration, "calibration", 0, "samples for calibration; 0 takes 200")
 	fl.Uint64Var(&cfg.Seed, "seed", 1, "seed of every selection of samples")
@@ -68,7 +71,13 @@ func (a *app) runOptimize(ctx context.Context, cfg optimize.Config) error {
 	cfg.Threads, cfg.Progress, cfg.Version = a.threads, events{a}, version()
 	cfg.Command = append([]string{"edgewise"}, a.args...)
 	r, err := optimize.Run(ctx, cfg)
-	if err != nil {
+	var occupied *optimize.OccupiedError
+	switch {
+	case errors.As(err, &occupied) && occupied.Input:
+		return hinted(usagef("%w", err), "name another folder with -o")
+	case errors.As(err, &occupied):
+		return hinted(usagef("%w", err), "name another folder with -o, or overwrite it with --force")
+	case err != nil:
 		return err
 	}
 	a.progress.clear()

@@ -133,6 +133,7 @@ func (j *job) finish(st *stage, picked *candidate) error {
 	if err := j.ctx.Err(); err != nil {
 		return err
 	}
+	st.stale = earlier(j.cfg.Out).stale(st.names)
 	return st.commit()
 }
 

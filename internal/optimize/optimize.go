@@ -38,6 +38,7 @@ type Config struct {
 	Data    string  // what package dataset opens; "" only for Example
 	Spec    string  // path of a dataset.yaml, "" to use the data's own
 	Out     string  // output folder; "" writes nothing
+	Force   bool    // overwrite results in Out that no earlier run wrote
 	MaxDrop float64 // greatest loss of accuracy in points, against the original in the same run
 
 	Threads     int    // of one inference, 0 means 1
@@ -172,6 +173,11 @@ func (j *job) warn(format string, args ...any) {
 func (j *job) open() error {
 	var err error
 	j.rep.begin("open", 0)
+	if j.cfg.Out != "" {
+		if err := checkOccupied(j.cfg.Out, j.cfg.Model, j.cfg.Force); err != nil {
+			return err
+		}
+	}
 	if j.src, err = openModel(j.cfg.Model); err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ func prepareOutput(dir string, expect int64) error {
 type stage struct {
 	out, dir string
 	names    []string // in the order in which they get their names
+	stale    []string // models of an earlier run, removed before the last name is given
 }
 
 func newStage(out string) (*stage, error) {
@@ -100,10 +101,19 @@ func (s *stage) write(name string, data []byte) error {
 // beside returns a staged model and, before it, the files of weights that a large one
 // has: those whose names begin with its own.
 func (s *stage) beside(name string) ([]string, error) {
-	dir, base := path.Split(name)
-	entries, err := os.ReadDir(filepath.Join(s.dir, filepath.FromSlash(dir)))
+	files, err := besideIn(s.dir, name)
 	if err != nil {
 		return nil, outputError(s.out, err)
+	}
+	return files, nil
+}
+
+// besideIn is beside in any folder.
+func besideIn(root, name string) ([]string, error) {
+	dir, base := path.Split(name)
+	entries, err := os.ReadDir(filepath.Join(root, filepath.FromSlash(dir)))
+	if err != nil {
+		return nil, err
 	}
 	var out []string
 	for _, e := range entries {
@@ -141,7 +151,10 @@ func (s *stage) size(name string) (int64, error) {
 // commit gives every file its name, in the order in which they were staged.
 func (s *stage) commit() error {
 	dirs := map[string]bool{s.out: true}
-	for _, name := range s.names {
+	for i, name := range s.names {
+		if i == len(s.names)-1 {
+			s.removeStale()
+		}
 		to := filepath.Join(s.out, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 			return outputError(s.out, err)
@@ -159,6 +172,20 @@ func (s *stage) commit() error {
 	}
 	s.discard()
 	return nil
+}
+
+// removeStale removes what an earlier run wrote and this one did not. What resists stays:
+// it does no harm to the result.
+func (s *stage) removeStale() {
+	for _, name := range s.stale {
+		files, err := besideIn(s.out, name)
+		if err != nil {
+			continue
+		}
+		for _, f := range files {
+			_ = os.Remove(filepath.Join(s.out, filepath.FromSlash(f)))
+		}
+	}
 }
 
 // outputError says that the output folder cannot be written to. The errno stays in the

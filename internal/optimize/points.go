@@ -116,7 +116,7 @@ func (j *job) whyNot(c, best *candidate) string {
 // describe fills in what the report tells of the picked point and of the circumstances.
 func (j *job) describe(picked *candidate) error {
 	r := j.report
-	r.Tool = Tool{"edgewise", j.cfg.Version, runtime.Version()}
+	r.Tool = Tool{toolName, j.cfg.Version, runtime.Version()}
 	info := cpu.Detect()
 	r.Machine = Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: info.Model, Cores: cpu.Cores(), Threads: j.cfg.Threads, ISA: picked.plan.Level().String()}
 	g := j.src.graph

@@ -15,6 +15,9 @@ const (
 	Unmeasured = "unmeasured" // the figure is absent
 )
 
+// toolName marks reports as Edgewise's own.
+const toolName = "edgewise"
+
 // ReportFormat is the version of the JSON form. Fields are only added within one.
 const ReportFormat = 1
 
