@@ -129,6 +129,9 @@ func TestClampsAreNotEqualized(t *testing.T) {
 }
 
 func TestBiasCorrection(t *testing.T) {
+	if testing.Short() {
+		t.Skip("evaluates many networks")
+	}
 	g, cal, eval, _ := heartbeat(t, 100, 100)
 	c := calibrate(t, g, cal)
 	r := quantize(t, g, c, Config{PerTensor: true})

@@ -16,6 +16,9 @@ import (
 )
 
 func TestHeartbeatKeepsAccuracy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("evaluates many networks")
+	}
 	g, cal, eval, labels := heartbeat(t, 200, 500)
 	c := calibrate(t, g, cal)
 	float := accuracy(t, g, eval, labels)

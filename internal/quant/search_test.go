@@ -39,6 +39,9 @@ func TestSensitivityFindsTheBadLayers(t *testing.T) {
 }
 
 func TestSearchOnUnbalancedHeartbeat(t *testing.T) {
+	if testing.Short() {
+		t.Skip("evaluates many networks")
+	}
 	g, cal, eval, labels := heartbeat(t, 60, 200)
 	bad := unbalance(g)
 	c := calibrate(t, bad, cal)
