@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
+	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -38,10 +39,6 @@ type quantized struct {
 	scale float64
 	zero  uint8
 }
-
-// multiplier is the factor from a product of integers to output steps, with the
-// roundings of package op.
-func multiplier(x, w, y float64) float32 { return float32(float32(x)*float32(w)) / float32(y) }
 
 // perTensor reads constant parameters of an 8-bit tensor of type d from inputs i, i+1.
 func perTensor(n *graph.Node, i int, d tensor.DType) (quantized, string) {
@@ -133,7 +130,7 @@ func quantAdd(n *graph.Node, first *graph.Value, clip *graph.Node) (q kernel.Qua
 			return q, r
 		}
 	}
-	q = kernel.QuantAdd{AZero: a.zero, BZero: b.zero, AMult: float32(a.scale / c.scale), BMult: float32(b.scale / c.scale), OutZero: c.zero, Lo: 0, Hi: 255}
+	q = kernel.QuantAdd{AZero: a.zero, BZero: b.zero, AMult: op.Multiplier(a.scale, 1, c.scale), BMult: op.Multiplier(b.scale, 1, c.scale), OutZero: c.zero, Lo: 0, Hi: 255}
 	if clip != nil {
 		q.Lo, q.Hi, _ = byteBounds(clip)
 	}
@@ -208,7 +205,7 @@ func readQuantLinear(n *graph.Node, channels int) (q quantLinear, reason string)
 	q.outScale, q.quant.OutZero = out.scale, out.zero
 	alpha := float64(n.Attrs.Float("alpha", 1))
 	for _, s := range q.scales {
-		q.quant.Mult = append(q.quant.Mult, multiplier(alpha*q.in.scale, s, out.scale))
+		q.quant.Mult = append(q.quant.Mult, op.Multiplier(alpha*q.in.scale, s, out.scale))
 	}
 	return q, ""
 }
@@ -301,35 +298,35 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 		}
 		out = l.make(g.out(), tensor.Strides(ys), nil)
 	}
-	op, err := kernel.NewConvU8(l.level, s, weights, q.quant)
+	k, err := kernel.NewConvU8(l.level, s, weights, q.quant)
 	if err != nil {
 		delete(l.forms, g.out())
 		return err.Error()
 	}
 	l.note(g)
 	l.plan.weights += len(weights) + 4*(len(q.quant.Bias)+len(q.quant.Mult))
-	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: op.Name(), macs: macs(n),
-		reads: []*ref{in}, writes: []*ref{out}, units: op.Units(), scratch: op.ScratchBytes()}
+	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: k.Name(), macs: macs(n),
+		reads: []*ref{in}, writes: []*ref{out}, units: k.Units(), scratch: k.ScratchBytes()}
 	switch {
 	case q.float:
 		mult := make([]float32, len(q.scales))
 		alpha := float64(n.Attrs.Float("alpha", 1))
 		for i, sc := range q.scales {
-			mult[i] = multiplier(alpha*q.in.scale, sc, 1)
+			mult[i] = op.Multiplier(alpha*q.in.scale, sc, 1)
 		}
 		zero := q.in.zero
 		st.run = func(s *Session, worker, lo, hi int) {
-			op.RunF32(s.f32(out), s.bytes(in), zero, mult, nil, s.scratch[worker], lo, hi)
+			k.RunF32(s.f32(out), s.bytes(in), zero, mult, nil, s.scratch[worker], lo, hi)
 		}
 	case res != nil:
 		// The residual is added to finished bytes of the output, so it cannot lie there.
 		st.reads = append(st.reads, res)
 		st.run = func(s *Session, worker, lo, hi int) {
-			op.Run(s.bytes(out), s.bytes(in), s.bytes(res), s.scratch[worker], lo, hi)
+			k.Run(s.bytes(out), s.bytes(in), s.bytes(res), s.scratch[worker], lo, hi)
 		}
 	default:
 		st.run = func(s *Session, worker, lo, hi int) {
-			op.Run(s.bytes(out), s.bytes(in), nil, s.scratch[worker], lo, hi)
+			k.Run(s.bytes(out), s.bytes(in), nil, s.scratch[worker], lo, hi)
 		}
 	}
 	l.add(st)
@@ -386,7 +383,7 @@ func lowerQuantPair(l *lowerer, g *group) string {
 		if swap {
 			qa, qb = qb, qa
 		}
-		k, err := kernel.NewMulU8(l.level, kernel.QuantMul{AZero: qa.zero, BZero: qb.zero, Mult: multiplier(qa.scale, qb.scale, qc.scale),
+		k, err := kernel.NewMulU8(l.level, kernel.QuantMul{AZero: qa.zero, BZero: qb.zero, Mult: op.Multiplier(qa.scale, qb.scale, qc.scale),
 			OutZero: qc.zero, Lo: lo, Hi: hi})
 		return k, errText(err)
 	}

@@ -66,7 +66,7 @@ func evalQLinearAdd(e *Eval) error {
 	a, qa := e.quantizedInput(0)
 	b, qb := e.quantizedInput(3)
 	qc := e.quantizedOutput(6, a)
-	ma, mb := multiplier(float64(qa.scale), 1, float64(qc.scale)), multiplier(float64(qb.scale), 1, float64(qc.scale))
+	ma, mb := Multiplier(float64(qa.scale), 1, float64(qc.scale)), Multiplier(float64(qb.scale), 1, float64(qc.scale))
 	e.pairwise2(a, b, qc.dtype, func(out *tensor.Tensor, i, ia, ib int) {
 		va := float32(float32(a.Int(ia)-qa.zero) * ma)
 		vb := float32(float32(b.Int(ib)-qb.zero) * mb)
@@ -79,7 +79,7 @@ func evalQLinearMul(e *Eval) error {
 	a, qa := e.quantizedInput(0)
 	b, qb := e.quantizedInput(3)
 	qc := e.quantizedOutput(6, a)
-	mult := multiplier(float64(qa.scale), float64(qb.scale), float64(qc.scale))
+	mult := Multiplier(float64(qa.scale), float64(qb.scale), float64(qc.scale))
 	e.pairwise2(a, b, qc.dtype, func(out *tensor.Tensor, i, ia, ib int) {
 		out.SetInt(i, requantize(int32((a.Int(ia)-qa.zero)*(b.Int(ib)-qb.zero)), mult, qc.dtype, qc.zero))
 	})
@@ -263,7 +263,7 @@ func evalQLinearConcat(e *Eval) error {
 	for i := 2; i < len(e.In); i += 3 {
 		x, qx := e.quantizedInput(i)
 		n := x.Dim(axis)
-		mult := multiplier(float64(qx.scale), 1, float64(qy.scale))
+		mult := Multiplier(float64(qx.scale), 1, float64(qy.scale))
 		for k := range x.Len() {
 			v := x.Int(k)
 			if qx != qy {

@@ -25,10 +25,10 @@ func qlinearOps() []Def {
 	}
 }
 
-// multiplier returns the factor from an accumulator to output steps, x·w/y with a
+// Multiplier returns the factor from an accumulator to output steps, x·w/y with a
 // float32 rounding after each operation. ONNX Runtime does the same; a factor that is
 // closer to the quotient turns other ties, and deep networks amplify each of them.
-func multiplier(x, w, y float64) float32 { return float32(float32(x)*float32(w)) / float32(y) }
+func Multiplier(x, w, y float64) float32 { return float32(float32(x)*float32(w)) / float32(y) }
 
 // requantize turns an int32 accumulator into an integer of type d: the product with the
 // multiplier in float32, clamped to the range that zero leaves, rounded half to even.
@@ -79,7 +79,7 @@ func evalQLinearConv(e *Eval) error {
 	out := e.Result(0, y.dtype, c.shape...)
 	plane := volume(c.out)
 	for m := range c.cout {
-		mult := multiplier(float64(x.scale), w(m), float64(y.scale))
+		mult := Multiplier(float64(x.scale), w(m), float64(y.scale))
 		for n := range c.batch {
 			at := (n*c.cout + m) * plane
 			for i := at; i < at+plane; i++ {
@@ -113,7 +113,7 @@ func evalQLinearMatMul(e *Eval) error {
 	d := e.T(7).DType()
 	out := e.Result(0, d, p.out...)
 	for i, v := range acc {
-		mult, zero := multiplier(sa(), sb(), sy()), zy()
+		mult, zero := Multiplier(sa(), sb(), sy()), zy()
 		if d.IsInt() {
 			out.SetInt(i, requantize(int32(int64(v)), mult, d, int64(zero)))
 		} else {
@@ -166,7 +166,7 @@ func evalQGemm(e *Eval) error {
 	alpha, sa, sb := attrFloat(e.Attrs(), "alpha", 1), e.scalar(1, 1), e.perChannel(4, n)
 	if !e.Has(7) {
 		for i := range acc {
-			acc[i] = float64(float32(acc[i]) * multiplier(alpha*sa, sb(i%n), 1))
+			acc[i] = float64(float32(acc[i]) * Multiplier(alpha*sa, sb(i%n), 1))
 		}
 		e.store(0, tensor.Float32, acc, p.out...)
 		return nil
@@ -174,7 +174,7 @@ func evalQGemm(e *Eval) error {
 	q := e.quantized(7, 8, a.DType())
 	out := e.Result(0, q.dtype, p.out...)
 	for i, v := range acc {
-		out.SetInt(i, requantize(int32(int64(v)), multiplier(alpha*sa, sb(i%n), float64(q.scale)), q.dtype, q.zero))
+		out.SetInt(i, requantize(int32(int64(v)), Multiplier(alpha*sa, sb(i%n), float64(q.scale)), q.dtype, q.zero))
 	}
 	return nil
 }
