@@ -52,9 +52,9 @@ func (j *job) makeCandidates() error {
 	if j.prep, err = quant.Prepare(j.src.graph); err != nil {
 		return err
 	}
-	float := &candidate{name: "float32", how: "the original, simplified: constants folded, normalizations folded into convolutions", graph: j.prep, db: math.Inf(1)}
+	float := &candidate{name: pointFloat, how: "the original, simplified: constants folded, normalizations folded into convolutions", graph: j.prep, db: math.Inf(1)}
 	if j.quantized = isQuantized(j.prep); j.quantized {
-		float.name, float.how = "simplified", "the original, simplified; it was quantized already"
+		float.name, float.how = pointSimplified, "the original, simplified; it was quantized already"
 		j.warn("the model is quantized already: what is left in float can be quantized, but the accuracy that was lost before cannot be won back; better start from the float model")
 	}
 	if err := j.judge(float); err != nil {

@@ -72,6 +72,7 @@ type score struct {
 	accuracy  float64 // 0..1 by the task's metric
 	agreement float64 // share of samples decided as the original decides; NaN where it is not known
 	decisions []int32
+	correct   []bool  // by sample: decided right, which without labels means as the original does; nil without classes
 	confusion [][]int // [true class][decision], nil above maxConfusion classes
 }
 
@@ -223,6 +224,19 @@ func (f *feed) run(ctx context.Context, s *engine.Session, i, output int) (*tens
 	return y, nil
 }
 
+// differs counts the samples that only the original, and that only s decides right.
+func (s *score) differs(original *score) (lost, won int) {
+	for i, right := range s.correct {
+		switch {
+		case original.correct[i] && !right:
+			lost++
+		case right && !original.correct[i]:
+			won++
+		}
+	}
+	return lost, won
+}
+
 // judge counts the decisions.
 func (s *score) judge(t *task, f *feed, original *score) {
 	s.agreement = math.NaN()
@@ -231,13 +245,18 @@ func (s *score) judge(t *task, f *feed, original *score) {
 		return
 	}
 	n := s.samples
+	s.correct = make([]bool, n)
 	if original == nil {
 		s.agreement = 1
+		for i := range s.correct {
+			s.correct[i] = true
+		}
 	} else {
 		same := 0
 		for i, d := range s.decisions {
 			if d == original.decisions[i] && d >= 0 {
 				same++
+				s.correct[i] = true
 			}
 		}
 		s.agreement = float64(same) / float64(n)
@@ -256,7 +275,7 @@ func (s *score) judge(t *task, f *feed, original *score) {
 	correct := 0
 	for i, d := range s.decisions {
 		want := f.label(i)
-		if int(d) == want {
+		if s.correct[i] = int(d) == want; s.correct[i] {
 			correct++
 		}
 		if s.confusion != nil && d >= 0 && want >= 0 && want < classes {
@@ -264,28 +283,4 @@ func (s *score) judge(t *task, f *feed, original *score) {
 		}
 	}
 	s.accuracy = float64(correct) / float64(n)
-}
-
-// chance returns the accuracy of whoever always names the most frequent class.
-func chance(f *feed) float64 {
-	count := map[int]int{}
-	most := 0
-	for i := range f.len() {
-		l := f.data.Label(i)
-		count[l]++
-		most = max(most, count[l])
-	}
-	return float64(most) / float64(max(f.len(), 1))
-}
-
-// wilson returns the 95 % interval of a share p of n (Wilson 1927).
-func wilson(p float64, n int) (lo, hi float64) {
-	if n == 0 {
-		return 0, 1
-	}
-	const z = 1.959964
-	m := float64(n)
-	mid := (p + z*z/(2*m)) / (1 + z*z/m)
-	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return max(0, mid-half), min(1, mid+half)
 }

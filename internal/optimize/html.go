@@ -15,7 +15,7 @@ var pageSource string
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"percent": percent,
-	"points":  points,
+	"change":  func(p Point) string { return p.change() },
 	"millis":  millis,
 	"bytes":   func(n int64) string { return sizeText(n) },
 	"arena":   func(n int) string { return sizeText(int64(n)) },
@@ -26,6 +26,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"range3":  func(v *float64) string { return fmt.Sprintf("%.3g", *v) },
 	"machine": func(m Machine) string { return machineText(&m) },
 	"many":    pointsText,
+	"counted": counted,
 	"pct1":    func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 }).Parse(pageSource))
 
@@ -40,13 +41,15 @@ type view struct {
 	Timelines template.HTML
 	Matrices  []matrix
 	Kept      []LayerInfo
+	Alarm     string   // what overrules all figures
+	Cautions  []string // the other warnings
 	Raw       template.JS
 }
 
 // card is one before-and-after figure.
 type card struct {
 	Title, Before, After, Change, Note string
-	Good                               bool
+	Class                              string // good, bad or, where nothing is proved, empty
 }
 
 // matrix is a confusion table with shades.
@@ -75,6 +78,13 @@ func (r *Report) HTML() ([]byte, error) {
 		return nil, fmt.Errorf("report: there is no point %q", r.Picked)
 	}
 	v.Cards = r.cards(v.Best)
+	for _, w := range r.Warnings {
+		if r.Goal.ChanceLevel && strings.HasPrefix(w, chanceWarning) {
+			v.Alarm = w
+		} else {
+			v.Cautions = append(v.Cautions, w)
+		}
+	}
 	v.Scatter = scatter(r)
 	v.Bars = timeBars(r)
 	v.SQNR = sqnrBars(r)
@@ -94,19 +104,55 @@ func (r *Report) HTML() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// cards compares the picked point with the original. Only what is better by more than its
+// noise is shown as good, and nothing is where accuracy means nothing.
 func (r *Report) cards(p *Point) []card {
 	o := &r.Original
 	note := fmt.Sprintf("%s samples, %s", thousands(int64(p.Samples)), p.Origin)
-	runs := fmt.Sprintf("p50 of %s runs, %s", thousands(int64(p.Runs)), p.Origin)
-	return []card{
-		{shortMetric(r.Goal.Metric), percent(o.Accuracy), percent(p.Accuracy), dropText(p.Drop), note, p.Within},
-		{"latency", millis(o.P50) + " ms", millis(p.P50) + " ms", ratioOf(o.P50, p.P50, "faster", "slower"), runs, less(p.P50, o.P50)},
-		{"activation memory", sizeText(int64(o.Arena)), sizeText(int64(p.Arena)), ratio(float64(o.Arena), float64(p.Arena), "less", "more"), "peak of one inference, " + p.Origin, p.Arena <= o.Arena},
-		{"file", sizeText(o.Size), sizeText(p.Size), ratio(float64(o.Size), float64(p.Size), "smaller", "larger"), p.Origin, p.Size <= o.Size},
+	runs := fmt.Sprintf("p50 of %s, %s", r.RunsText(), p.Origin)
+	out := []card{
+		{shortMetric(r.Goal.Metric), percent(o.Accuracy), percent(p.Accuracy), r.lossText(p), note, r.lossClass(p)},
+		{"latency", millis(o.P50) + " ms", millis(p.P50) + " ms", r.speedChange(p), runs, ""},
+		{"activation memory", sizeText(int64(o.Arena)), sizeText(int64(p.Arena)), r.memoryChange(p), "peak of one inference, " + p.Origin, gain(float64(o.Arena), float64(p.Arena))},
+		{"file", sizeText(o.Size), sizeText(p.Size), r.sizeChange(p), p.Origin, gain(float64(o.Size), float64(p.Size))},
 	}
+	if o.P50 != nil && p.P50 != nil {
+		out[1].Class = gain(*o.P50, *p.P50)
+	}
+	if r.Goal.ChanceLevel {
+		for i := range out {
+			if out[i].Class == "good" {
+				out[i].Class = ""
+			}
+		}
+	}
+	return out
 }
 
-func less(a, b *float64) bool { return a != nil && b != nil && *a <= *b }
+// gain returns the class of a change of something of which less is better.
+func gain(before, after float64) string {
+	switch {
+	case before <= 0 || after <= 0:
+		return ""
+	case round2(before/after) > 1:
+		return "good"
+	case round2(after/before) > 1:
+		return "bad"
+	}
+	return ""
+}
+
+// lossClass is that of the change of accuracy.
+func (r *Report) lossClass(p *Point) string {
+	half, known := p.uncertainty()
+	switch {
+	case !p.Within || r.Goal.ChanceLevel:
+		return "bad"
+	case known && p.Drop != nil && *p.Drop < -half:
+		return "good"
+	}
+	return ""
+}
 
 // shade colours each cell by its share of the row.
 func shade(title string, names []string, counts [][]int) matrix {

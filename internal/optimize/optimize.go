@@ -195,7 +195,7 @@ func (j *job) open() error {
 		return err
 	}
 	if d.HasLabels() && j.task.metric != metricTop1 {
-		j.warn("the data has %d classes, but no output of the model has as many scores: %s takes the place of accuracy", d.NumClasses(), j.task.metric)
+		j.warn("the data has %s, but no output of the model is a vector of scores: %s takes the place of accuracy", plural(d.NumClasses(), "class", "classes"), j.task.metric)
 	}
 	j.split = divide(d, &j.cfg)
 	j.rep.note(j.split.note)
@@ -209,6 +209,9 @@ func (j *job) open() error {
 	j.rep.note("preprocessing: " + pre.String())
 	j.eval = newFeed(j.split.eval, pre, j.task.input.Name)
 	j.pool = newFeed(j.split.pool, pre, j.task.input.Name)
+	if err := j.checkLabels(); err != nil {
+		return err
+	}
 	j.calN = max(j.pool.len()-j.cfg.proxy(), (j.pool.len()+1)/2)
 	if j.input, err = j.eval.get(0); err != nil {
 		return err
@@ -217,6 +220,9 @@ func (j *job) open() error {
 		Evaluation: j.eval.len(), Calibration: j.calN, Proxy: j.pool.len() - j.calN, Disjoint: j.split.disjoint, Note: j.split.note}
 	return nil
 }
+
+// chanceWarning begins the warning that overrules all others.
+const chanceWarning = "THE ORIGINAL MODEL IS NO BETTER THAN CHANCE"
 
 // evaluateOriginal finds the accuracy that drops are counted from.
 func (j *job) evaluateOriginal() error {
@@ -231,12 +237,32 @@ func (j *job) evaluateOriginal() error {
 	if g.Metric != metricTop1 {
 		return nil
 	}
-	g.Chance = chance(j.eval)
-	lo, _ := wilson(s.accuracy, s.samples)
-	j.rep.note(fmt.Sprintf("original: %.2f %% of %d samples (always naming the most frequent class: %.2f %%)", 100*s.accuracy, s.samples, 100*g.Chance))
-	if g.ChanceLevel = lo <= g.Chance; g.ChanceLevel {
-		j.warn("THE ORIGINAL MODEL IS NO BETTER THAN CHANCE: %.2f %% of %d samples, against %.2f %% for always naming the most frequent class. Preprocessing, label order or label offset are likely wrong, and then no figure here means anything; state them in a dataset.yaml",
-			100*s.accuracy, s.samples, 100*g.Chance)
+	g.Chance = chance(j.eval, j.task.classes)
+	right := 0
+	for _, ok := range s.correct {
+		if ok {
+			right++
+		}
+	}
+	j.rep.note(fmt.Sprintf("original: %.2f %% of %s (chance: %.2f %%)", 100*s.accuracy, counted(s.samples, "sample"), 100*g.Chance))
+	if g.ChanceLevel = atChance(right, s.samples, g.Chance); g.ChanceLevel {
+		j.warn(chanceWarning+": %d of %s right (%.2f %%), where chance gives %.2f %% (binomial test, 95 %%). Preprocessing, label order or label offset are likely wrong, and then no figure of accuracy here means anything; state them in a dataset.yaml",
+			right, counted(s.samples, "sample"), 100*s.accuracy, 100*g.Chance)
+	}
+	return nil
+}
+
+// checkLabels refuses labels that the model has no output for.
+func (j *job) checkLabels() error {
+	if j.task.metric != metricTop1 {
+		return nil
+	}
+	outputs, offset := max(j.task.classes, 2), j.eval.pre.LabelOffset
+	for i := range j.eval.len() {
+		if k := j.eval.label(i); k < 0 || k >= outputs {
+			return fmt.Errorf("label %d of the data, with label offset %d, would be class %d, but output %s has %d classes (0 to %d); hint: set label_offset in a dataset.yaml, or correct the labels",
+				j.eval.data.Label(i), offset, k, j.src.graph.Outputs[j.task.output].Name, outputs, outputs-1)
+		}
 	}
 	return nil
 }

@@ -312,6 +312,99 @@ func TestChanceIsSaid(t *testing.T) {
 	if !r.Report.Goal.ChanceLevel || !strings.Contains(strings.Join(r.Report.Warnings, "\n"), "NO BETTER THAN CHANCE") {
 		t.Errorf("labels without meaning: accuracy %.3f, chance %.3f, warnings %q", *r.Report.Original.Accuracy, r.Report.Goal.Chance, r.Report.Warnings)
 	}
+	if h := r.Report.Headline(); !strings.HasPrefix(h, "UNRELIABLE") {
+		t.Errorf("headline %q", h)
+	}
+	page, err := r.Report.HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := string(page[bytes.Index(page, []byte("<main>")):])
+	if alarm, title := strings.Index(body, `class="alarm"`), strings.Index(body, "<h1"); alarm < 0 || alarm > title {
+		t.Error("the page does not begin with the alarm")
+	}
+	if strings.Contains(body, `change good`) {
+		t.Error("the page praises figures that mean nothing")
+	}
+}
+
+// Labels beyond the model's outputs are no reason to judge it by something else.
+func TestLabelsBeyondOutputs(t *testing.T) {
+	model, _ := writeNet(t, []int{1, 6}, true)
+	_, data := writeNet(t, []int{1, 9}, true)
+	out := filepath.Join(t.TempDir(), "out")
+	_, err := Run(context.Background(), Config{Model: model, Data: data, Out: out, turn: time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "6 classes") || !strings.Contains(err.Error(), "label_offset") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A model that is 8-bit already is kept, and the report says so and why.
+func TestKeptAsItIs(t *testing.T) {
+	model, data := writeNet(t, []int{1, 4, 8, 8}, false)
+	first := optimized(t, Config{Model: model, Data: data, MaxDrop: 100})
+	r := optimized(t, Config{Model: filepath.Join(first.Out, "points", "int8.onnx"), Data: data, MaxDrop: 5}).Report
+	if h := r.Headline(); !r.Kept || !strings.Contains(h, "already 8-bit") || !strings.Contains(h, "the model is kept as it is") {
+		t.Errorf("picked %s, headline %q", r.Picked, h)
+	}
+	if len(r.Points) > 1 && len(r.Failures()) != len(r.Points)-1 {
+		t.Errorf("%d points, but only %d failed: %v", len(r.Points), len(r.Failures()), r.Failures())
+	}
+}
+
+// The words for a loss tell what the samples can tell.
+func TestLossText(t *testing.T) {
+	p := func(drop, half float64) *Point {
+		p := &Point{Accuracy: figure(0.9), Drop: figure(drop), Samples: 400}
+		if half > 0 {
+			p.DropRange = []float64{drop - half, drop + half}
+		}
+		return p
+	}
+	for _, c := range []struct {
+		metric     string
+		drop, half float64
+		want       string
+	}{
+		{metricTop1, 0, 2.1, "no loss measured (±2.1 points on 400 samples)"},
+		{metricTop1, -0.5, 0.87, "no loss measured (±0.87 points on 400 samples)"},
+		{metricTop1, 0.25, 0.9, "0.25 points lost, within noise (±0.90 on 400 samples)"},
+		{metricTop1, 3, 1, "3.00 points lost (±1.0 on 400 samples)"},
+		{metricTop1, -3, 1, "3.00 points gained (±1.0 on 400 samples)"},
+		{metricAgreement, 3, 1, "3.00 points of agreement lost (±1.0 on 400 samples; not accuracy: the data has no labels)"},
+		{metricFidelity, 10, 0, "90.00 % agreement with the original's outputs (not accuracy: no labels were used)"},
+	} {
+		r := &Report{Goal: Goal{Metric: c.metric}}
+		if got := r.lossText(p(c.drop, c.half)); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
+func TestRatio(t *testing.T) {
+	for _, c := range []struct {
+		before, after float64
+		want          string
+	}{{100, 100, "as fast"}, {104, 100, "as fast"}, {100, 104, "as fast"}, {110, 100, "1.1× faster"}, {100, 200, "2× slower"}, {1234, 100, "12× faster"}, {0, 1, Unmeasured}} {
+		if got := ratio(c.before, c.after, "faster", "slower", "as fast"); got != c.want {
+			t.Errorf("ratio(%v, %v) = %q, want %q", c.before, c.after, got, c.want)
+		}
+	}
+}
+
+// The drop's interval stands in the report, and a warning where it is wider than the bound.
+func TestBoundIsResolved(t *testing.T) {
+	for limit, want := range map[int]bool{40: true, 1200: false} {
+		r := optimized(t, Config{MaxDrop: 1, Limit: limit, Calibration: 40}).Report
+		for _, p := range r.Points {
+			if len(p.DropRange) != 2 || p.DropRange[0] >= *p.Drop || p.DropRange[1] <= *p.Drop {
+				t.Errorf("%s: drop %v, interval %v", p.Name, *p.Drop, p.DropRange)
+			}
+		}
+		if got := strings.Contains(strings.Join(r.Warnings, "\n"), "cannot resolve a bound of 1 point"); got != want {
+			t.Errorf("%d samples: warned %v", limit, got)
+		}
+	}
 }
 
 func TestBadRequests(t *testing.T) {
@@ -359,13 +452,5 @@ func TestPercentile(t *testing.T) {
 	l := summarize([]float64{5, 1, 4, 2, 3})
 	if want := (Latency{Runs: 5, Min: 1, Mean: 3, P50: 3, P95: 5, P99: 5}); fmt.Sprintf("%.6v", l) != fmt.Sprintf("%.6v", want) {
 		t.Errorf("%+v, want %+v", l, want)
-	}
-}
-
-func TestWilson(t *testing.T) {
-	// From the closed form at n=10, p=0.5: 0.5 ± 1.959964·√(0.025+0.0096036)/(1.384146).
-	lo, hi := wilson(0.5, 10)
-	if math.Abs(lo-0.2366) > 1e-4 || math.Abs(hi-0.7634) > 1e-4 {
-		t.Errorf("%.4f..%.4f", lo, hi)
 	}
 }

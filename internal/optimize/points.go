@@ -9,6 +9,13 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/quant"
 )
 
+// Names of points that reports treat specially, and what trials of points begin with.
+const (
+	pointFloat      = "float32"
+	pointSimplified = "simplified" // of a model that came with 8-bit layers
+	pointPrefix     = "point "
+)
+
 // measure times the original and all points, in turns.
 func (j *job) measure() error {
 	original := &candidate{name: "original", how: "as it was given", graph: j.src.graph, score: j.original, size: j.src.bytes}
@@ -52,6 +59,11 @@ func (j *job) point(c *candidate, file string) Point {
 		lo, hi := wilson(c.score.accuracy, c.score.samples)
 		p.Interval = []float64{lo, hi}
 	}
+	if c.score.correct != nil && c.score != j.original {
+		lost, won := c.score.differs(j.original)
+		half := 100 * pairedDrop(lost, won, c.score.samples)
+		p.DropRange = []float64{j.drop(c.score) - half, j.drop(c.score) + half}
+	}
 	p.Integers, p.Floats = countLayers(c.quant)
 	return p
 }
@@ -92,12 +104,26 @@ func (j *job) pick() *candidate {
 		j.warn("the bound of %s does not hold for any point; the nearest loses %.2f", pointsText(j.cfg.MaxDrop), j.drop(best.score))
 	}
 	r.Picked = best.name
+	r.Kept = r.Met && best == j.points[0] && !r.better(r.Point(best.name))
+	if r.Kept {
+		r.Why = fmt.Sprintf("no point that loses at most %s is faster or smaller", pointsText(j.cfg.MaxDrop))
+	}
+	if w, ok := r.Point(best.name).uncertainty(); ok && j.cfg.MaxDrop > 0 && w > j.cfg.MaxDrop {
+		j.warn("%s cannot resolve a bound of %s: what %s loses is known to ±%.1f points (95 %%); evaluate more samples", counted(best.score.samples, "sample"), pointsText(j.cfg.MaxDrop), best.name, w)
+	}
 	for _, c := range j.points {
 		if c != best {
-			j.tried("point "+c.name, c, false, "%s", j.whyNot(c, best))
+			j.tried(pointPrefix+c.name, c, false, "%s", j.whyNot(c, best))
 		}
 	}
 	return best
+}
+
+// better reports whether p is faster, or takes less memory or room, than the original by
+// more than counts as a tie.
+func (r *Report) better(p *Point) bool {
+	o := &r.Original
+	return p.P50 != nil && o.P50 != nil && *o.P50 > (1+tie)**p.P50 || float64(o.Size) > (1+tie)*float64(p.Size) || float64(o.Arena) > (1+tie)*float64(p.Arena)
 }
 
 // whyNot tells why c was not picked.
@@ -143,7 +169,7 @@ func (j *job) describe(picked *candidate) error {
 	}
 	if picked.quant == nil {
 		for i := range r.Layers {
-			r.Layers[i].Reason = "the float form was picked; " + noted(r.Tried, "point int8")
+			r.Layers[i].Reason = "the float form was picked; " + noted(r.Tried, pointPrefix+"int8")
 		}
 		return nil
 	}

@@ -42,6 +42,7 @@ type Report struct {
 	Picked   string  `json:"picked"` // name of a point
 	Met      bool    `json:"met"`    // the picked point holds the bound
 	Why      string  `json:"why"`    // it was picked
+	Kept     bool    `json:"kept"`   // no candidate within the bound is better: the picked point is the original, simplified
 
 	Layers    []LayerInfo `json:"layers"`
 	Tried     []Trial     `json:"tried"`
@@ -124,7 +125,8 @@ type Point struct {
 	Interval  []float64 `json:"accuracy_interval_95,omitempty"` // Wilson's, of shares of samples
 	Samples   int       `json:"samples"`
 	Drop      *float64  `json:"drop_points"`
-	Agreement *float64  `json:"agreement"` // share of samples decided as by the original
+	DropRange []float64 `json:"drop_points_95,omitempty"` // interval of the drop on the same samples, see pairedDrop
+	Agreement *float64  `json:"agreement"`                // share of samples decided as by the original
 	P50       *float64  `json:"latency_ms_p50"`
 	P95       *float64  `json:"latency_ms_p95"`
 	Min       *float64  `json:"latency_ms_min"`

@@ -36,6 +36,7 @@ const (
 	dim    = "2"
 	yellow = "33"
 	green  = "32"
+	red    = "1;31"
 )
 
 func (t *tableWriter) style(s, code string) string {
@@ -102,25 +103,27 @@ func (t *tableWriter) columns(rows [][]string, marked int) {
 }
 
 func (t *tableWriter) report(r *Report) {
-	t.wrapped("", r.Headline(), bold)
-	t.line("")
-	rows := [][]string{{"", shortMetric(r.Goal.Metric), "drop", "p50 ms", "p95 ms", "memory", "file"}}
-	marked := 0
-	add := func(p *Point, mark string) {
-		rows = append(rows, []string{mark + p.Name, percent(p.Accuracy), points(p.Drop), millis(p.P50), millis(p.P95), sizeText(int64(p.Arena)), sizeText(p.Size)})
-	}
-	add(&r.Original, "  ")
-	for i := range r.Points {
-		mark := "  "
-		if r.Points[i].Name == r.Picked {
-			mark, marked = "> ", len(rows)
+	style := bold
+	if r.Goal.ChanceLevel {
+		style = red
+		for _, w := range r.Warnings {
+			if strings.HasPrefix(w, chanceWarning) {
+				t.wrapped("warning: ", w, red)
+				t.line("")
+			}
 		}
-		add(&r.Points[i], mark)
 	}
-	t.columns(rows, marked)
+	t.wrapped("", r.Headline(), style)
+	if r.Kept {
+		for _, f := range r.Failures() {
+			t.wrapped("  - ", f.Name+": "+f.Why, "")
+		}
+	}
+	t.line("")
+	t.points(r)
 	o := &r.Original
-	t.wrapped("  ", fmt.Sprintf("%s: %d samples each, %s; latency: %s on %s, %d thread(s), %d runs in turns; memory: activations at their peak",
-		r.Goal.Metric, o.Samples, o.Origin, o.Origin, machineText(&r.Machine), r.Machine.Threads, o.Runs), dim)
+	t.wrapped("  ", fmt.Sprintf("%s: %s each, %s; %slatency: %s on %s, %s, in turns, %s; memory: activations at their peak",
+		r.Goal.Metric, counted(o.Samples, "sample"), o.Origin, r.ChangeNote(), o.Origin, machineText(&r.Machine), counted(r.Machine.Threads, "thread"), r.RunsText()), dim)
 	t.line("")
 	t.wrapped("preprocessing  ", r.Preprocess.Text, "")
 	t.wrapped("data           ", r.Data.Note, "")
@@ -139,9 +142,60 @@ func (t *tableWriter) report(r *Report) {
 		t.wrapped(mark, x.Name+": "+x.Why, "")
 	}
 	for _, s := range r.Warnings {
+		if r.Goal.ChanceLevel && strings.HasPrefix(s, chanceWarning) {
+			continue // it stands first
+		}
 		t.line("")
 		t.wrapped("warning: ", s, yellow)
 	}
+}
+
+// narrow is the width below which columns that others imply are left out.
+const narrow = 96
+
+// points writes the figures of all points.
+func (t *tableWriter) points(r *Report) {
+	agrees := r.Goal.Metric == metricTop1
+	tails := t.width >= narrow || !agrees
+	row := func(name, accuracy, change, same, p50, p95, memory, file string) []string {
+		out := []string{name, accuracy, change}
+		if agrees {
+			out = append(out, same)
+		}
+		out = append(out, p50)
+		if tails {
+			out = append(out, p95)
+		}
+		return append(out, memory, file)
+	}
+	rows := [][]string{row("", shortMetric(r.Goal.Metric), "change", "agrees", "p50 ms", "p95 ms", "memory", "file")}
+	marked := 0
+	add := func(p *Point, mark string) {
+		rows = append(rows, row(mark+p.Name, percent(p.Accuracy), p.change(), percent(p.Agreement), millis(p.P50), millis(p.P95), sizeText(int64(p.Arena)), sizeText(p.Size)))
+	}
+	add(&r.Original, "  ")
+	for i := range r.Points {
+		mark := "  "
+		if r.Points[i].Name == r.Picked {
+			mark, marked = "> ", len(rows)
+		}
+		add(&r.Points[i], mark)
+	}
+	if r.Kept || r.Goal.ChanceLevel {
+		marked = -1 // nothing to be glad of
+	}
+	t.columns(rows, marked)
+}
+
+// ChangeNote explains the column of changes and, where there are classes, of agreement.
+func (r *Report) ChangeNote() string {
+	switch r.Goal.Metric {
+	case metricTop1:
+		return "change: points of accuracy, ± its 95 % interval on the same samples; agrees: share of the original's decisions; "
+	case metricAgreement:
+		return "change: points, ± its 95 % interval; this is not accuracy, since the data has no labels; "
+	}
+	return "this is not accuracy, since no labels were used; "
 }
 
 // some writes up to six of n entries and tells how many are left.

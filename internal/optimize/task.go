@@ -111,6 +111,10 @@ func newTask(g *graph.Graph, d *dataset.Dataset) (*task, error) {
 			t.output, t.classes = i, n
 			break
 		}
+		// Too few scores: an offset may make the labels fit, or they are told apart later.
+		if n > max(t.classes, 1) {
+			t.output, t.classes = i, n
+		}
 	}
 	switch {
 	case t.classes > 0 && d.HasLabels():
