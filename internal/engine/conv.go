@@ -59,7 +59,6 @@ func lowerConvGroup(l *lowerer, g *group) string {
 	s.OutStride = pixel
 	conv, err := kernel.NewConvF32(l.level, s, channelsLastWeights(w.Const), bias, g.act, res != nil)
 	if err != nil {
-		l.undo(g)
 		return err.Error()
 	}
 	l.plan.weights += len(w.Const.Bytes()) + 4*len(bias)
@@ -84,15 +83,6 @@ func (l *lowerer) addConvF32(g *group, conv *kernel.ConvF32, macs int64, out, in
 		}
 	}
 	l.add(st)
-}
-
-// undo takes back what a lowering did before it found that it cannot go on.
-func (l *lowerer) undo(g *group) {
-	delete(l.forms, g.out())
-	for _, r := range g.rules {
-		l.plan.fused[r]--
-	}
-	l.rules = nil
 }
 
 // channelsLastWeights returns weights [M, C/group, spatial...] as [M, spatial..., C/group].

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,6 +28,7 @@ type lowerer struct {
 	groups   map[*graph.Node]*group
 	disabled map[string]bool
 	rules    []string // applied to the step being made
+	changes  []change // of forms, by the lowering that is being tried
 }
 
 func newLowerer(p *Plan, g *graph.Graph, disable []string) *lowerer {
@@ -39,8 +41,8 @@ func newLowerer(p *Plan, g *graph.Graph, disable []string) *lowerer {
 	return l
 }
 
-// A lowering makes the steps of one node. It returns why it cannot, in which case it
-// has made none; the node then becomes a reference step.
+// A lowering makes the steps of one node. It returns why it cannot, in which case what
+// it did is taken back and the node becomes a reference step.
 type lowering func(l *lowerer, n *graph.Node) (reason string)
 
 // lowerings holds the operators that have fast steps. Each family adds its own.
@@ -101,8 +103,7 @@ func (l *lowerer) lower() error {
 		if n != gr.last() {
 			continue
 		}
-		l.rules = nil
-		if reason := gr.lower(l, gr); reason != "" {
+		if reason := l.try(func() string { return gr.lower(l, gr) }); reason != "" {
 			for _, m := range gr.nodes {
 				l.node(m)
 			}
@@ -116,17 +117,52 @@ func (l *lowerer) lower() error {
 
 // node lowers one node by its own rule or as a reference step.
 func (l *lowerer) node(n *graph.Node) {
-	l.rules = nil
 	reason := "no fast step for this operator"
 	if f := lowerings[op.Key{Domain: n.Domain, Name: n.Op}]; f != nil {
 		if reason = l.unfit(n); reason == "" {
-			reason = f(l, n)
+			reason = l.try(func() string { return f(l, n) })
 		}
 		if reason == "" {
 			return
 		}
 	}
 	l.reference(n, reason)
+}
+
+// change is what forms said of a value before a lowering said something else.
+type change struct {
+	value *graph.Value
+	forms []*ref
+}
+
+// setForms says how v lies from now on. Lowerings change forms by nothing else.
+func (l *lowerer) setForms(v *graph.Value, forms ...*ref) {
+	l.changes = append(l.changes, change{v, l.forms[v]})
+	l.forms[v] = forms
+}
+
+// try runs a lowering. Where it gives up, the plan and the forms are what they were
+// before: a lowering may ask for its operands in some layout, and so add steps, before
+// it knows whether a kernel takes them.
+func (l *lowerer) try(lower func() (reason string)) (reason string) {
+	p := l.plan
+	steps, weights, slots, fused := len(p.steps), p.weights, p.heapSlots, maps.Clone(p.fused)
+	l.changes = l.changes[:0]
+	reason = lower()
+	l.rules = nil
+	if reason == "" {
+		return ""
+	}
+	clear(p.steps[steps:])
+	p.steps, p.weights, p.heapSlots, p.fused = p.steps[:steps], weights, slots, fused
+	for _, c := range slices.Backward(l.changes) {
+		if c.forms == nil {
+			delete(l.forms, c.value)
+			continue
+		}
+		l.forms[c.value] = c.forms
+	}
+	return reason
 }
 
 // unfit reports what keeps a node from any fast step: sizes that are not known, empty
@@ -170,14 +206,14 @@ func (l *lowerer) input(i int, v *graph.Value) {
 	p := l.plan
 	if !p.inputs[i].static() {
 		p.inHeap = append(p.inHeap, p.heapSlots)
-		l.forms[v] = []*ref{l.heapRef(v)}
+		l.setForms(v, l.heapRef(v))
 		return
 	}
 	p.inHeap = append(p.inHeap, -1)
 	s := p.inputs[i].Shape
 	r := &ref{dtype: v.Type.DType, shape: s, strides: tensor.Strides(s), buf: &buffer{place: inInput, index: i, name: v.Name}}
 	r.buf.size = r.span()
-	l.forms[v] = []*ref{r}
+	l.setForms(v, r)
 }
 
 func (l *lowerer) heapRef(v *graph.Value) *ref {
@@ -203,7 +239,7 @@ func (l *lowerer) first(v *graph.Value) *ref {
 			panic("engine: string constant " + v.Name + " has no storage")
 		}
 		f = []*ref{constRef(v.Name, v.Const)}
-		l.forms[v] = f
+		l.setForms(v, f...)
 	}
 	return f[0]
 }
@@ -287,7 +323,7 @@ func (l *lowerer) convert(v *graph.Value, shape, strides []int, biased bool) *re
 	} else {
 		l.move(v.Name, dst, src)
 	}
-	l.forms[v] = append(l.forms[v], dst)
+	l.setForms(v, append(slices.Clip(l.forms[v]), dst)...)
 	return dst
 }
 
@@ -305,7 +341,7 @@ func (l *lowerer) make(v *graph.Value, strides []int, accept func(*ref) bool) *r
 	s, _ := v.Type.Static()
 	r := &ref{dtype: v.Type.DType, shape: s, strides: strides, biased: v.Type.DType == tensor.Int8}
 	if t := l.target[v]; t != nil && (sameStrides(t, r) || accept != nil && accept(t)) && t.biased == r.biased {
-		l.forms[v] = []*ref{t}
+		l.setForms(v, t)
 		return t
 	}
 	r.buf = &buffer{name: v.Name}
@@ -313,7 +349,7 @@ func (l *lowerer) make(v *graph.Value, strides []int, accept func(*ref) bool) *r
 		r.buf.place, r.buf.index = inOutput, i
 	}
 	r.buf.size = r.span()
-	l.forms[v] = []*ref{r}
+	l.setForms(v, r)
 	return r
 }
 
@@ -325,7 +361,7 @@ func (l *lowerer) makeRaw(v *graph.Value) *ref {
 		r.buf.place, r.buf.index = inOutput, i
 	}
 	r.buf.size = r.span()
-	l.forms[v] = []*ref{r}
+	l.setForms(v, r)
 	return r
 }
 
@@ -339,7 +375,7 @@ func (l *lowerer) makeChannelsLast(v *graph.Value) (r *ref, pixel int) {
 }
 
 // alias makes r the form of v without a step.
-func (l *lowerer) alias(v *graph.Value, r *ref) { l.forms[v] = []*ref{r} }
+func (l *lowerer) alias(v *graph.Value, r *ref) { l.setForms(v, r) }
 
 // add appends a step.
 func (l *lowerer) add(st *step) {

@@ -300,7 +300,6 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 	}
 	k, err := kernel.NewConvU8(l.level, s, weights, q.quant)
 	if err != nil {
-		delete(l.forms, g.out())
 		return err.Error()
 	}
 	l.note(g)

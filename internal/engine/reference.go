@@ -42,7 +42,7 @@ func (l *lowerer) reference(n *graph.Node, reason string) {
 			r.out[i] = l.makeRaw(v)
 		} else {
 			r.out[i] = l.heapRef(v)
-			l.forms[v] = []*ref{r.out[i]}
+			l.setForms(v, r.out[i])
 			r.keeps = true
 		}
 		st.writes = append(st.writes, r.out[i])
