@@ -103,11 +103,14 @@ func (a *app) runOptimize(ctx context.Context, cfg optimize.Config) error {
 type events struct{ *app }
 
 func (e events) Update(v optimize.Event) {
-	if v.Note != "" {
+	switch {
+	case v.Note != "":
 		e.note("%s", v.Note)
-		return
+	case v.Warning == "":
+		e.progress.at(v.Stage, v.Done, v.Total)
+	case e.json: // else the table repeats it
+		e.warn("%s", v.Warning)
 	}
-	e.progress.at(v.Stage, v.Done, v.Total)
 }
 
 // defaultWidth is that of tables where the terminal does not tell its own.

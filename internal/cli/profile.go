@@ -23,8 +23,8 @@ type stepReport struct {
 	Min      float64 `json:"latency_ms_min"`
 	Share    float64 `json:"share"` // of the time of all steps, 0..1
 	MACs     int64   `json:"macs"`
-	GMACs    float64 `json:"gmacs_per_s"`
-	Bytes    int64   `json:"bytes"` // read and written
+	GMACs    float64 `json:"gmacs_per_s"` // at the mean time
+	Bytes    int64   `json:"bytes"`       // read and written
 	Arena    int     `json:"arena_bytes"`
 	Fallback bool    `json:"fallback"`
 	Reason   string  `json:"reason,omitempty"`
@@ -66,8 +66,8 @@ func (a *app) profile(ctx context.Context, s *engine.Session, inputs []op.Value,
 	for i, st := range last {
 		out[i] = stepReport{Name: st.Name, Op: st.Op, Kernel: st.Kernel, Mean: milliseconds(total[i]) / float64(runs), Min: milliseconds(least[i]),
 			Share: float64(total[i]) / float64(max(all, 1)), MACs: st.MACs, Bytes: st.Bytes, Arena: st.Arena, Fallback: st.Fallback, Reason: st.Reason}
-		if least[i] > 0 {
-			out[i].GMACs = float64(st.MACs) / float64(least[i].Nanoseconds())
+		if total[i] > 0 {
+			out[i].GMACs = float64(st.MACs) * float64(runs) / float64(total[i].Nanoseconds())
 		}
 	}
 	if f.csv != "" {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -191,16 +192,17 @@ func (j *job) static() (*candidate, error) {
 			best = c
 		}
 	}
+	winner := slices.Index(byMethod, best)
+	j.tried(fmt.Sprintf("ranges by %v", methods[winner]), best, true, "best of %d methods", len(methods))
 	for rank, i := range order {
 		c := byMethod[i]
 		name := fmt.Sprintf("ranges by %v", methods[i])
 		switch {
 		case c == best:
-			j.tried(name, c, true, "best of %d methods", len(methods))
 		case rank < finalists:
 			j.tried(name, c, false, "evaluated, and not better")
 		default:
-			j.tried(name, c, false, "rank %d by SQNR of the outputs on %d held-out samples", rank+1, j.report.Data.Proxy)
+			j.tried(name, c, false, "rank %d by SQNR of the outputs on %s", rank+1, counted(j.report.Data.Proxy, "held-out sample"))
 		}
 	}
 	for _, try := range []func(*candidate) (*candidate, error){j.tryWeightMSE, j.tryEqualize, j.tryBias} {
@@ -285,9 +287,12 @@ func (j *job) tryBias(best *candidate) (*candidate, error) {
 		if mode == biasLayerwise {
 			name, how = "bias correction, layer by layer", "biases corrected layer by layer on the integer kernels"
 		}
-		if integers, _ := countLayers(best.quant); mode == biasLayerwise && integers*j.calN > layerwiseLimit {
-			j.tried(name, nil, false, "left out: %d layers times %d samples are too many passes", integers, j.calN)
-			continue
+		if mode == biasLayerwise {
+			integers, _ := countLayers(best.quant)
+			if took := time.Duration(integers*j.calN) * j.inference; integers*j.calN > layerwiseLimit || took > layerwiseTime {
+				j.tried(name, nil, false, "left out: %s times %s would take about %.0f s", counted(integers, "layer"), counted(j.calN, "sample"), took.Seconds())
+				continue
+			}
 		}
 		c := *best
 		c.how, c.bias = best.how+", "+how, mode
@@ -320,8 +325,12 @@ func (j *job) correctBias(c *candidate) error {
 	return nil
 }
 
-// layerwiseLimit bounds layers times samples of the slow form of bias correction.
-const layerwiseLimit = 40_000
+// Bounds of the slow form of bias correction: layers times samples, and the time that they
+// take.
+const (
+	layerwiseLimit = 40_000
+	layerwiseTime  = 60 * time.Second
+)
 
 // countLayers returns how many of the layers compute in 8 bits, and how many that could
 // by their kind do not.

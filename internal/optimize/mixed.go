@@ -15,11 +15,17 @@ import (
 )
 
 const (
-	profileRuns  = 15   // steps are timed so often; the least time counts
-	sensitive    = 16   // samples for the sensitivity of layers
-	searchTrials = 24   // evaluations that mixed precision may take
-	slowerShare  = 0.05 // by which a layer must be slower in 8 bits to count as such
-	fasterShare  = 0.99 // of the whole model's time, for a trade to be kept
+	profileRuns  = 15 // steps are timed so often; the least time counts
+	sensitive    = 16 // samples for the sensitivity of layers
+	searchTrials = 24 // evaluations that mixed precision may take
+	searchLeast  = 20 // evaluation samples below which gains are noise, and no search is worth its time
+
+	// Time for the sensitivity of layers, and for the search and each evaluation sample in it.
+	sensitivityTime = 30 * time.Second
+	searchTime      = 60 * time.Second
+	searchPerSample = 200 * time.Millisecond
+	slowerShare     = 0.05 // by which a layer must be slower in 8 bits to count as such
+	fasterShare     = 0.99 // of the whole model's time, for a trade to be kept
 )
 
 func (j *job) compile(g *graph.Graph) (*engine.Plan, error) {
@@ -63,7 +69,11 @@ func (j *job) mixed(best *candidate) ([]*candidate, error) {
 	j.report.times(best.quant.Layers, times)
 	var out []*candidate
 	base := best
-	if !j.within(best.score) {
+	switch {
+	case j.within(best.score):
+	case j.eval.len() < searchLeast:
+		j.tried("mixed precision", nil, false, "left out: %s cannot tell which layers to keep in float, %d or more could", counted(j.eval.len(), "sample"), searchLeast)
+	default:
 		c, err := j.search(best, times)
 		if err != nil {
 			return nil, err
@@ -88,13 +98,19 @@ func (j *job) search(best *candidate, times []quant.NodeTime) (*candidate, error
 			lost[name] = t.Lost()
 		}
 	}
+	// Each layer takes two inferences per sample.
 	n := min(j.pool.len(), sensitive)
+	if pass := 2 * j.inference * time.Duration(len(best.quant.Layers)); pass > 0 {
+		n = min(n, max(int(sensitivityTime/pass), 1))
+	}
 	j.rep.begin("sensitivity of layers", 0)
 	sens, err := quant.Sensitivity(j.ctx, best.float, best.cal, best.cfg, j.pool.samples(j.pool.len()-n, j.pool.len()), j.executor(), j.progress())
 	if err != nil {
 		return nil, err
 	}
 	made := map[*quant.Result]*candidate{}
+	start := time.Now()
+	limit := searchTime + searchPerSample*time.Duration(j.eval.len())
 	res, err := quant.Search(j.ctx, quant.SearchConfig{
 		Build: func(_ context.Context, keep map[string]string) (*quant.Result, error) {
 			c, err := j.keeping(best, "int8-mixed", keep)
@@ -114,7 +130,7 @@ func (j *job) search(best *candidate, times []quant.NodeTime) (*candidate, error
 			return 100 * c.score.accuracy, nil
 		},
 		Float: 100 * j.original.accuracy, MaxDrop: j.cfg.MaxDrop + 1e-9,
-		Sensitivity: sens, TimeLost: lost, MaxTrials: searchTrials,
+		Sensitivity: sens, TimeLost: lost, MaxTrials: searchTrials, Until: start.Add(limit),
 	}, nil)
 	if err != nil {
 		return nil, err
@@ -123,6 +139,9 @@ func (j *job) search(best *candidate, times []quant.NodeTime) (*candidate, error
 		what := fmt.Sprintf("mixed precision: %s back to %s", list(t.Changed), map[bool]string{true: "float", false: "8 bits"}[t.ToFloat])
 		j.report.Tried = append(j.report.Tried, Trial{Name: what, Accepted: t.Accepted, Why: t.Reason,
 			Accuracy: figure(t.Accuracy / 100), Samples: j.original.samples})
+	}
+	if res.Stopped {
+		j.tried("mixed precision", nil, res.Met, "stopped after %s and %.0f s: at most %d trials and %.0f s are spent", counted(len(res.Trials)-1, "trial"), time.Since(start).Seconds(), searchTrials, limit.Seconds())
 	}
 	c := made[res.Best]
 	if integers, _ := countLayers(c.quant); integers == 0 || !j.better(c, best) {
@@ -135,16 +154,15 @@ func (j *job) search(best *candidate, times []quant.NodeTime) (*candidate, error
 // unslow puts layers that are slower in 8 bits back to float, and keeps that where the
 // whole model is then measured faster.
 func (j *job) unslow(base *candidate, keep map[string]string) (*candidate, error) {
-	const name = "layers that are slower in 8 bits back to float"
 	if len(keep) == 0 {
-		j.tried(name, nil, false, "no layer is measured slower by enough to pay for the conversions")
+		j.tried("layers that are slower in 8 bits back to float", nil, false, "no layer is measured slower by enough to pay for the conversions")
 		return nil, nil
 	}
 	c, err := j.keeping(base, "int8-fast", keep)
 	if err != nil {
 		return nil, err
 	}
-	what := fmt.Sprintf("%d %s", len(keep), name)
+	what := plural(len(keep), "layer that is slower in 8 bits back to float", "layers that are slower in 8 bits back to float")
 	if integers, _ := countLayers(c.quant); integers == 0 {
 		j.tried(what, nil, false, "no layer in 8 bits would be left")
 		return nil, nil
@@ -184,7 +202,7 @@ func (j *job) keeping(best *candidate, name string, keep map[string]string) (*ca
 	if err != nil {
 		return nil, err
 	}
-	c := &candidate{name: name, how: fmt.Sprintf("%s, %d layers kept in float", best.how, len(cfg.Keep)),
+	c := &candidate{name: name, how: fmt.Sprintf("%s, %s kept in float", best.how, counted(len(cfg.Keep), "layer")),
 		float: best.float, graph: r.Graph, quant: r, cfg: cfg, cal: best.cal, bias: best.bias}
 	if err := j.correctBias(c); err != nil {
 		return nil, err
@@ -274,7 +292,7 @@ func list(names []string) string {
 	names = slices.SortedFunc(slices.Values(names), cmp.Compare[string])
 	more := ""
 	if len(names) > 3 {
-		more = fmt.Sprintf(" and %d more layers", len(names)-3)
+		more = " and " + counted(len(names)-3, "more layer")
 		names = names[:3]
 	}
 	short := make([]string, len(names))

@@ -25,8 +25,10 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"slices"
 	"time"
 
+	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -114,6 +116,7 @@ type job struct {
 	quantized bool         // the original computes in integers somewhere
 	cal       *quant.Calibration
 	original  *score
+	inference time.Duration // of the original on one core, roughly
 	points    []*candidate
 	input     *tensor.Tensor // the sample that latency is measured on
 
@@ -163,10 +166,14 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	return &Result{Report: j.report, Graph: picked.graph, Out: cfg.Out, job: j, picked: picked}, nil
 }
 
+// warn adds a warning to the report, once.
 func (j *job) warn(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
+	if slices.Contains(j.report.Warnings, s) {
+		return
+	}
 	j.report.Warnings = append(j.report.Warnings, s)
-	j.rep.note("warning: " + s)
+	j.rep.warning(s)
 }
 
 // open reads model and data and settles what is measured and how.
@@ -200,7 +207,10 @@ func (j *job) open() error {
 	j.split = divide(d, &j.cfg)
 	j.rep.note(j.split.note)
 	if !j.split.disjoint {
-		j.warn("%s", j.split.note)
+		j.warn("what calibrates is evaluated too: on other data the 8-bit points may lose more than here")
+	}
+	if c := cpu.Cores(); j.cfg.Threads > c {
+		j.warn("%d threads share %s: latencies are those of threads that wait for each other; take --threads %d", j.cfg.Threads, counted(c, "usable core"), c)
 	}
 	pre, err := j.choosePreprocess()
 	if err != nil {
@@ -212,7 +222,7 @@ func (j *job) open() error {
 	if err := j.checkLabels(); err != nil {
 		return err
 	}
-	j.calN = max(j.pool.len()-j.cfg.proxy(), (j.pool.len()+1)/2)
+	j.calN = j.split.calibrating
 	if j.input, err = j.eval.get(0); err != nil {
 		return err
 	}
@@ -227,11 +237,13 @@ const chanceWarning = "THE ORIGINAL MODEL IS NO BETTER THAN CHANCE"
 // evaluateOriginal finds the accuracy that drops are counted from.
 func (j *job) evaluateOriginal() error {
 	j.rep.begin("evaluate original", j.eval.len())
+	start := time.Now()
 	s, err := evaluate(j.ctx, j.task, j.src.graph, nil, j.eval, nil, j.rep.done)
 	if err != nil {
 		return err
 	}
 	j.original = s
+	j.inference = time.Since(start) * time.Duration(min(cpu.Cores(), s.samples)) / time.Duration(s.samples)
 	g := &j.report.Goal
 	g.Metric = j.task.metric
 	if g.Metric != metricTop1 {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
@@ -403,6 +404,74 @@ func TestBoundIsResolved(t *testing.T) {
 		}
 		if got := strings.Contains(strings.Join(r.Warnings, "\n"), "cannot resolve a bound of 1 point"); got != want {
 			t.Errorf("%d samples: warned %v", limit, got)
+		}
+	}
+}
+
+// With a handful of samples mixed precision is left out, and said to be.
+func TestFewSamples(t *testing.T) {
+	r := optimized(t, Config{MaxDrop: -50, Limit: searchLeast - 1, Calibration: 40}).Report
+	var mixed []Trial
+	for _, x := range r.Tried {
+		if strings.HasPrefix(x.Name, "mixed precision") {
+			mixed = append(mixed, x)
+		}
+	}
+	if len(mixed) != 1 || !strings.Contains(mixed[0].Why, "left out: 19 samples") {
+		t.Errorf("%+v", mixed)
+	}
+}
+
+// heard collects the warnings of a run.
+type heard []string
+
+func (h *heard) Update(e Event) {
+	if e.Warning != "" {
+		*h = append(*h, e.Warning)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	model, data := writeNet(t, []int{1, 6}, false)
+	var h heard
+	r, err := Run(context.Background(), Config{Model: model, Data: data, MaxDrop: 20, Limit: 20, Threads: cpu.Cores() + 1, Progress: &h, turn: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(h, r.Report.Warnings) {
+		t.Errorf("told %q, reported %q", h, r.Report.Warnings)
+	}
+	var b bytes.Buffer
+	if err := r.Table(&b, 100, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"usable core", "what calibrates is evaluated too"} {
+		if n := strings.Count(strings.Join(h, "\n"), want); n != 1 {
+			t.Errorf("%d warnings about %q in %q", n, want, h)
+		}
+		if n := strings.Count(b.String(), want); n != 1 {
+			t.Errorf("%q stands %d times in\n%s", want, n, &b)
+		}
+	}
+}
+
+// Every sample is evaluated or set apart, and the note says how many calibrate.
+func TestDivide(t *testing.T) {
+	for _, c := range []struct {
+		n, eval, calibrating int
+		note                 string
+	}{
+		{1, 1, 1, "1 sample is too few to set one apart, so it is evaluated as well: 1 for calibration, 0 for comparing candidates"},
+		{30, 30, 20, "30 samples are too few to set some apart, so all are evaluated as well: 20 for calibration, 10 for comparing candidates"},
+		{400, 350, 40, "50 of 400 samples set apart and not evaluated: 40 for calibration, 10 for comparing candidates"},
+	} {
+		d, err := dataset.FromTensors("x", tensor.New(tensor.Float32, c.n, 2), nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := divide(d, &Config{Calibration: 40, Seed: 1})
+		if s.eval.Len() != c.eval || s.calibrating != c.calibrating || s.note != c.note || s.disjoint != (c.n >= poolLeast) {
+			t.Errorf("%d samples: %d evaluated, %d calibrate, disjoint %v: %s", c.n, s.eval.Len(), s.calibrating, s.disjoint, s.note)
 		}
 	}
 }

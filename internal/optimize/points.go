@@ -168,8 +168,12 @@ func (j *job) describe(picked *candidate) error {
 		r.Confusion = &Confusion{Classes: j.classNames(), Original: j.original.confusion, Picked: picked.score.confusion}
 	}
 	if picked.quant == nil {
+		reason := "the float form was picked"
+		if why := noted(r.Tried, pointPrefix+"int8"); why != "" {
+			reason += "; " + why
+		}
 		for i := range r.Layers {
-			r.Layers[i].Reason = "the float form was picked; " + noted(r.Tried, pointPrefix+"int8")
+			r.Layers[i].Reason = reason
 		}
 		return nil
 	}
@@ -180,6 +184,11 @@ func (j *job) describe(picked *candidate) error {
 		}
 	}
 	r.describeLayers(picked.quant.Layers)
+	for i := range r.Layers {
+		if l := &r.Layers[i]; l.Bits > 8 && l.Reason == "" {
+			l.Reason = picked.name + " computes it in float"
+		}
+	}
 	return nil
 }
 

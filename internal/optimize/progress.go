@@ -14,6 +14,8 @@ type Event struct {
 	Done  int    // units of the stage that are done
 	Total int    // units of the stage, 0 while unknown
 	Note  string // a finding worth a line of its own; the other fields are then unset
+
+	Warning string // one that the report will repeat; the other fields are then unset
 }
 
 // reporter turns counts into events, no more often than people can read.
@@ -45,5 +47,11 @@ func (r *reporter) done(n int) {
 func (r *reporter) note(s string) {
 	if r.to != nil {
 		r.to.Update(Event{Note: s})
+	}
+}
+
+func (r *reporter) warning(s string) {
+	if r.to != nil {
+		r.to.Update(Event{Warning: s})
 	}
 }

@@ -163,10 +163,11 @@ func decide(scores *tensor.Tensor) int {
 
 // split is which samples serve what.
 type split struct {
-	eval, pool *dataset.Dataset // pool: for calibration and the proxy
-	train      *dataset.Dataset // the data's own training part, nil where it has none
-	disjoint   bool
-	note       string
+	eval, pool  *dataset.Dataset // pool: for calibration and the proxy
+	train       *dataset.Dataset // the data's own training part, nil where it has none
+	calibrating int              // the first so many of the pool; the rest is the proxy
+	disjoint    bool
+	note        string
 }
 
 // Below poolLeast samples a set is too small to be divided.
@@ -178,18 +179,28 @@ const (
 // divide sets samples for calibration apart.
 func divide(d *dataset.Dataset, cfg *Config) split {
 	want := cfg.Calibration + cfg.proxy()
-	switch train := d.Calibration(); {
-	case train != nil:
-		return split{d, train.Subset(train.Spread(want, cfg.Seed)), train, true, "calibrated on the data's own training part"}
+	s := split{eval: d, pool: d, train: d.Calibration(), disjoint: true}
+	var from string
+	switch {
+	case s.train != nil:
+		s.pool = s.train.Subset(s.train.Spread(want, cfg.Seed))
+		from = plural(s.pool.Len(), "sample of the data's own training part", "samples of the data's own training part")
 	case d.Len() < poolLeast:
-		return split{d, d, nil, false, fmt.Sprintf("%d samples are too few to set some apart: ranges were calibrated on the evaluation samples themselves", d.Len())}
-	}
-	pool := d.Spread(min(want, max(d.Len()/poolShare, poolLeast/3)), cfg.Seed)
-	var rest []int
-	for i := range d.Len() {
-		if _, ok := slices.BinarySearch(pool, i); !ok {
-			rest = append(rest, i)
+		s.disjoint = false
+		from = plural(d.Len(), "sample is too few to set one apart, so it is evaluated as well", "samples are too few to set some apart, so all are evaluated as well")
+	default:
+		pool := d.Spread(min(want, max(d.Len()/poolShare, poolLeast/3)), cfg.Seed)
+		var rest []int
+		for i := range d.Len() {
+			if _, ok := slices.BinarySearch(pool, i); !ok {
+				rest = append(rest, i)
+			}
 		}
+		s.eval, s.pool = d.Subset(rest), d.Subset(pool)
+		from = fmt.Sprintf("%d of %s set apart and not evaluated", len(pool), counted(d.Len(), "sample"))
 	}
-	return split{d.Subset(rest), d.Subset(pool), nil, true, fmt.Sprintf("%d of %d samples were set apart for calibration and are not evaluated", len(pool), d.Len())}
+	n := s.pool.Len()
+	s.calibrating = max(n-cfg.proxy(), (n+1)/2)
+	s.note = fmt.Sprintf("%s: %d for calibration, %d for comparing candidates", from, s.calibrating, n-s.calibrating)
+	return s
 }

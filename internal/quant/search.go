@@ -30,6 +30,7 @@ type SearchConfig struct {
 
 	Keep      map[string]string // layers that stay float in any case
 	MaxTrials int               // evaluations beyond the first; 0 means 40
+	Until     time.Time         // no evaluation begins later; zero sets no limit
 }
 
 // Trial is one step of a search: a set of layers that was tried.
@@ -49,6 +50,7 @@ type SearchResult struct {
 	Keep     map[string]string
 	Accuracy float64
 	Met      bool // the bound holds
+	Stopped  bool // by MaxTrials or Until, with sets left to try
 	Trials   []Trial
 }
 
@@ -98,7 +100,12 @@ type search struct {
 	moved    []string // layers that went back to float, in order
 }
 
-func (s *search) left() bool { return len(s.res.Trials) <= s.cfg.MaxTrials }
+// left reports whether a further set may be tried.
+func (s *search) left() bool {
+	ok := len(s.res.Trials) <= s.cfg.MaxTrials && (s.cfg.Until.IsZero() || time.Now().Before(s.cfg.Until))
+	s.res.Stopped = s.res.Stopped || !ok
+	return ok
+}
 
 // lost adds up the predicted cost of layers in floating point.
 func (s *search) lost(keep map[string]string) time.Duration {

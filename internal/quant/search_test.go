@@ -195,3 +195,35 @@ func TestCompareTimes(t *testing.T) {
 		t.Errorf("conversions cost more than the layer gains, yet %v", keep)
 	}
 }
+
+// A search that may not begin another evaluation says so and keeps the best so far.
+func TestSearchStops(t *testing.T) {
+	var layers []LayerSensitivity
+	for _, n := range []string{"a", "b", "c", "d", "e", "f", "g"} {
+		layers = append(layers, LayerSensitivity{Node: n, Noise: 1})
+	}
+	search := func(until time.Time, trials int) *SearchResult {
+		t.Helper()
+		res, err := Search(context.Background(), SearchConfig{
+			Build: func(context.Context, map[string]string) (*Result, error) { return &Result{}, nil },
+			Evaluate: func(context.Context, *Result) (float64, error) {
+				time.Sleep(time.Millisecond)
+				return 10, nil
+			},
+			Float: 100, MaxDrop: 1, Sensitivity: layers, Until: until, MaxTrials: trials,
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	if r := search(time.Now(), 0); !r.Stopped || len(r.Trials) != 1 || r.Best == nil {
+		t.Errorf("no time: %+v", r)
+	}
+	if r := search(time.Time{}, 2); !r.Stopped || len(r.Trials) != 3 {
+		t.Errorf("two trials: %+v", r)
+	}
+	if r := search(time.Now().Add(time.Hour), 0); r.Stopped || len(r.Trials) != 4 {
+		t.Errorf("time enough: %+v", r)
+	}
+}
