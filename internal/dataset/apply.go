@@ -19,9 +19,17 @@ func (d *Dataset) Sample(i int, p Preprocess) (*tensor.Tensor, error) {
 	}
 	t, err := p.apply(s)
 	if err != nil {
-		return nil, fmt.Errorf("sample %d: %w", i, err)
+		return nil, fmt.Errorf("sample %d: %w", i, s.named(err))
 	}
 	return t, nil
+}
+
+// named tells the file in an error that does not.
+func (s *sample) named(err error) error {
+	if s.name == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", s.name, err)
 }
 
 // Image returns img as the model's input.
@@ -73,13 +81,26 @@ func (p Preprocess) apply(s *sample) (*tensor.Tensor, error) {
 
 // plain reports whether values pass unchanged.
 func (p Preprocess) plain() bool {
-	return p.Divide == 1 && len(p.Mean) == 0 && len(p.Std) == 0 && p.QScale == 0
+	return p.Scale == 0 && p.Divide == 1 && len(p.Mean) == 0 && len(p.Std) == 0 && p.QScale == 0
 }
 
-// applyRaw takes bytes for what the input's size makes of them: the input's own type,
-// or float32.
+// applyRaw takes bytes for the type that is stated, else for what the input's size makes
+// of them: the input's own type, or float32.
 func (p Preprocess) applyRaw(out *tensor.Tensor, raw []byte) (*tensor.Tensor, error) {
 	switch n := out.Len(); {
+	case p.From != "":
+		from, err := tensor.ParseDType(p.From)
+		if err != nil {
+			return nil, err
+		}
+		t, err := tensor.FromBytes(from, p.Shape, raw)
+		if err != nil {
+			return nil, err
+		}
+		for i := range n {
+			p.store(out, i, 0, float32(t.Float(i)))
+		}
+		return out, nil
 	case len(raw) == out.DType().Bytes(n) && (p.Stored || p.plain()):
 		return tensor.FromBytes(out.DType(), p.Shape, raw)
 	case len(raw) == 4*n:
@@ -92,13 +113,16 @@ func (p Preprocess) applyRaw(out *tensor.Tensor, raw []byte) (*tensor.Tensor, er
 		}
 		return out, nil
 	default:
-		return nil, fmt.Errorf("%d bytes do not fill the input %v%v (a dataset.yaml can state dtype, shape, scale and zero)",
-			len(raw), out.DType(), tensor.FormatShape(p.Shape))
+		return nil, fmt.Errorf("%d bytes do not fill the input %v%v, which takes %d; hint: `dtype` of a dataset.yaml (--spec) tells what they are, `scale` and `zero` what stored integers mean",
+			len(raw), out.DType(), tensor.FormatShape(p.Shape), out.SizeBytes())
 	}
 }
 
 // store puts the preprocessed form of v, of channel c, into element i.
 func (p Preprocess) store(out *tensor.Tensor, i, c int, v float32) {
+	if p.Scale != 0 {
+		v = (v - float32(p.Zero)) * p.Scale
+	}
 	v /= p.Divide
 	if len(p.Mean) > 0 {
 		v -= p.Mean[c%len(p.Mean)]

@@ -9,13 +9,10 @@
 package dataset
 
 import (
-	"errors"
 	"fmt"
 	"image"
-	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,6 +58,7 @@ type Dataset struct {
 
 // sample is one item as stored; exactly one of img, t, raw, pcm is set.
 type sample struct {
+	name string // of the file, "" where there is none of its own
 	img  image.Image
 	t    *tensor.Tensor
 	raw  []byte
@@ -155,13 +153,16 @@ func (d *Dataset) Spread(n int, seed uint64) []int {
 
 // Open reads the index of the data at path; samples are read when asked for.
 func Open(name string, o Options) (*Dataset, error) {
-	d, err := open(name, o)
+	d, err := openGiven(name, o.Spec)
 	if err != nil {
 		return nil, fmt.Errorf("data %s: %w", name, err)
 	}
 	d.name = filepath.Base(name)
 	if d.n == 0 {
 		return nil, fmt.Errorf("data %s: holds no samples", name)
+	}
+	if d.n == 1 {
+		d.notes = append(d.notes, "a single sample proves little")
 	}
 	if o.Limit > 0 && o.Limit < d.n {
 		train, cl := d.train, d.close
@@ -171,114 +172,8 @@ func Open(name string, o Options) (*Dataset, error) {
 	return d, nil
 }
 
-func open(name string, o Options) (*Dataset, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return nil, err
-	}
-	lower := strings.ToLower(name)
-	switch {
-	case info.IsDir():
-		return openFolder(name, o)
-	case hasSuffix(lower, ".zip", ".tar", ".tar.gz", ".tgz"):
-		f, err := openArchive(name)
-		if err != nil {
-			return nil, err
-		}
-		return openTree(f, o)
-	case o.Spec != "":
-		return openWithSpec(name, o.Spec)
-	case hasSuffix(lower, ".yaml", ".yml"):
-		return openSpec(filepath.Dir(name), name)
-	case hasSuffix(lower, ".npz"):
-		return openNPZ(name)
-	case hasSuffix(lower, ".npy"):
-		return openNPY(name)
-	case hasSuffix(lower, ".csv", ".tsv"):
-		return openCSV(name, "")
-	case isIDX(lower):
-		return openIDXFile(name)
-	case hasSuffix(lower, slices.Concat(imageExt, audioExt, rawExt)...):
-		root, err := os.OpenRoot(filepath.Dir(name))
-		if err != nil {
-			return nil, err
-		}
-		return fromFiles(&dirFiles{root: root, list: []string{filepath.Base(name)}})
-	}
-	return nil, errors.New("is of no known kind (want a folder, zip, tar.gz, npz, npy, csv, idx or a dataset.yaml)")
-}
-
 func hasSuffix(s string, list ...string) bool {
 	return slices.ContainsFunc(list, func(x string) bool { return strings.HasSuffix(s, x) })
-}
-
-// Names of the parts that a source may be divided into.
-var (
-	evalParts  = []string{"val", "validation", "test", "eval", "t10k"}
-	trainParts = []string{"train", "training", "calibration", "calib"}
-)
-
-// partOf returns the part that a file or folder name stands for.
-func partOf(name string, parts []string) bool {
-	base := strings.ToLower(path.Base(filepath.ToSlash(name)))
-	for _, ext := range []string{".tar.gz", ".tgz", ".tar", ".zip", ".npz", ".csv"} {
-		base = strings.TrimSuffix(base, ext)
-	}
-	return slices.Contains(parts, base)
-}
-
-func openFolder(dir string, o Options) (*Dataset, error) {
-	if o.Spec != "" {
-		return openSpec(dir, o.Spec)
-	}
-	for _, name := range specNames {
-		if p := filepath.Join(dir, name); fileExists(p) {
-			return openSpec(dir, p)
-		}
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var eval, train string
-	idx := false
-	for _, e := range entries {
-		idx = idx || isIDX(strings.ToLower(e.Name()))
-		switch {
-		case partOf(e.Name(), evalParts):
-			eval = e.Name()
-		case partOf(e.Name(), trainParts):
-			train = e.Name()
-		}
-	}
-	if idx {
-		return openIDXFolder(dir, entries)
-	}
-	if eval != "" {
-		d, err := open(filepath.Join(dir, eval), Options{})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", eval, err)
-		}
-		d.notes = append(d.notes, "evaluated on "+eval)
-		if train != "" {
-			if d.train, err = open(filepath.Join(dir, train), Options{}); err != nil {
-				d.Close()
-				return nil, fmt.Errorf("%s: %w", train, err)
-			}
-			d.notes = append(d.notes, "calibrated on "+train)
-			d.adoptClasses()
-		}
-		return d, nil
-	}
-	f, err := openDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	return fromFiles(f)
 }
 
 // adoptClasses gives both parts one numbering when each was numbered by the names that

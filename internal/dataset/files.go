@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -71,7 +72,7 @@ func (d *dirFiles) close() error    { return d.root.Close() }
 func (d *dirFiles) read(name string) ([]byte, error) {
 	f, err := d.root.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", filepath.Join(d.root.Name(), name), plainError(err))
 	}
 	defer f.Close()
 	return readBounded(f, name)
@@ -151,6 +152,9 @@ func (z *zipFiles) close() error    { return z.r.Close() }
 
 func (z *zipFiles) read(name string) ([]byte, error) {
 	f := z.by[name]
+	if f == nil {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
 	if f.UncompressedSize64 > maxFileBytes {
 		return nil, fmt.Errorf("%s: unpacks to %d bytes, more than %d MB", name, f.UncompressedSize64, maxFileBytes>>20)
 	}
@@ -223,7 +227,13 @@ func openTar(name string) (files, error) {
 func (t *tarFiles) names() []string { return t.list }
 func (t *tarFiles) close() error    { return nil }
 
-func (t *tarFiles) read(name string) ([]byte, error) { return t.data[name], nil }
+func (t *tarFiles) read(name string) ([]byte, error) {
+	b, ok := t.data[name]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	return b, nil
+}
 
 // within restricts a tree to one folder of it.
 type within struct {

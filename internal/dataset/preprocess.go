@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -26,8 +27,9 @@ const (
 const MetaKey = "edgewise.preprocess"
 
 // Preprocess turns a sample into the model's input. A stored value v (a pixel 0..255, a
-// tensor element, an audio sample) becomes real = (v/Divide - Mean)/Std; where the
-// model's input is an integer type, real is quantized by QScale and QZero.
+// tensor element, an audio sample) becomes real = (v/Divide - Mean)/Std, where samples are
+// stored integers of a Scale with (v - Zero)*Scale in place of v; where the model's input
+// is an integer type, real is quantized by QScale and QZero.
 type Preprocess struct {
 	Shape  []int  `json:"shape"` // of the model input, batch 1 included
 	DType  string `json:"dtype"`
@@ -44,6 +46,9 @@ type Preprocess struct {
 	Mean     []float32 `json:"mean,omitempty"` // one per channel, or one for all
 	Std      []float32 `json:"std,omitempty"`
 	Rate     int       `json:"rate,omitempty"`   // Hz, for audio
+	From     string    `json:"from,omitempty"`   // element type of raw files, where it is not the input's
+	Scale    float32   `json:"scale,omitempty"`  // of stored integers, 0 = none
+	Zero     int       `json:"zero,omitempty"`   // of stored integers
 	QScale   float32   `json:"qscale,omitempty"` // integer inputs: q = real/QScale + QZero
 	QZero    int       `json:"qzero,omitempty"`
 	Stored   bool      `json:"stored,omitempty"` // samples already lie on the integer input's grid
@@ -98,27 +103,90 @@ func (p Preprocess) formula() string {
 		return "stored integers as they are"
 	}
 	s := "x"
+	if p.Scale != 0 {
+		switch {
+		case p.Zero < 0:
+			s = fmt.Sprintf("(x + %d)", -p.Zero)
+		case p.Zero > 0:
+			s = fmt.Sprintf("(x - %d)", p.Zero)
+		}
+		s += "·" + number(p.Scale)
+	}
 	if p.Divide != 1 {
-		s = "x/" + strconv.FormatFloat(float64(p.Divide), 'g', -1, 32)
+		s += "/" + number(p.Divide)
 	}
-	if len(p.Mean) > 0 || len(p.Std) > 0 {
-		s = "(" + s + " - " + list(p.Mean, "0") + ") / " + list(p.Std, "1")
+	if slices.ContainsFunc(p.Mean, func(m float32) bool { return m != 0 }) {
+		if len(p.Mean) == 1 && p.Mean[0] < 0 {
+			s += " + " + number(-p.Mean[0])
+		} else {
+			s += " - " + list(p.Mean)
+		}
 	}
-	if p.QScale != 0 {
-		s += fmt.Sprintf(", quantized by scale %g zero %d", p.QScale, p.QZero)
+	if slices.ContainsFunc(p.Std, func(d float32) bool { return d != 1 }) {
+		if strings.Contains(s, " ") {
+			s = "(" + s + ")"
+		}
+		s += " / " + list(p.Std)
+	}
+	if p.QScale == 1 && p.QZero == 0 {
+		s += ", rounded to the integer input"
+	} else if p.QScale != 0 {
+		s += fmt.Sprintf(", quantized by scale %s zero %d", number(p.QScale), p.QZero)
 	}
 	return s
 }
 
-func list(v []float32, def string) string {
-	if len(v) == 0 {
-		return def
+func number(v float32) string { return strconv.FormatFloat(float64(v), 'g', -1, 32) }
+
+// list writes one value alone, those of several channels in brackets.
+func list(v []float32) string {
+	if len(v) == 1 {
+		return number(v[0])
 	}
 	s := make([]string, len(v))
 	for i, x := range v {
-		s[i] = strconv.FormatFloat(float64(x), 'g', -1, 32)
+		s[i] = number(x)
 	}
-	return strings.Join(s, " ")
+	return "[" + strings.Join(s, " ") + "]"
+}
+
+// YAML returns p as the part of a dataset.yaml that states it, for data of the same kind.
+func (p Preprocess) YAML() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "label_offset: %d\n", p.LabelOffset)
+	if p.From != "" {
+		fmt.Fprintf(&b, "dtype: %s\n", p.From)
+	}
+	if p.Scale != 0 {
+		fmt.Fprintf(&b, "scale: %s\nzero: %d\n", number(p.Scale), p.Zero)
+	}
+	if p.Stored {
+		return b.String() // bytes that need nothing
+	}
+	b.WriteString("preprocess:\n")
+	if p.Layout != "" {
+		order := "rgb"
+		if p.BGR {
+			order = "bgr"
+		}
+		fmt.Fprintf(&b, "  layout: %s\n  order: %s\n  resize: %d\n  fit: %s\n", p.Layout, order, p.Resize, p.Fit)
+		if p.Fit == Letterbox {
+			fmt.Fprintf(&b, "  fill: %d\n", p.Fill)
+		}
+	}
+	if p.Rate > 0 {
+		fmt.Fprintf(&b, "  rate: %d\n", p.Rate)
+	}
+	fmt.Fprintf(&b, "  divide: %s\n", number(p.Divide))
+	for _, v := range []struct {
+		key    string
+		values []float32
+	}{{"mean", p.Mean}, {"std", p.Std}} {
+		if len(v.values) > 0 {
+			fmt.Fprintf(&b, "  %s: [%s]\n", v.key, strings.ReplaceAll(strings.Trim(list(v.values), "[]"), " ", ", "))
+		}
+	}
+	return b.String()
 }
 
 // SameInput reports whether p and q make the same input of every sample.
@@ -182,8 +250,8 @@ func Infer(t Target, d *Dataset) ([]Preprocess, error) {
 			return nil, err
 		}
 	}
-	if d.spec != nil && d.spec.Preprocess != nil {
-		out = out[:1]
+	if d.spec != nil && d.spec.Preprocess.scales() {
+		out = out[:1] // the others differ in what the specification states
 	}
 	if d.spec != nil && d.spec.LabelOffset != nil {
 		return out, nil
@@ -347,10 +415,13 @@ func (p Preprocess) arrays(d *Dataset, integer bool) ([]Preprocess, error) {
 		p.Stored = true
 		p.Why = append(p.Why, "samples and input are 8-bit integers")
 	case d.spec != nil && d.spec.Scale != 0:
-		p.Divide, p.Mean = 1/d.spec.Scale, []float32{float32(d.spec.Zero) * d.spec.Scale}
+		p.Scale, p.Zero = d.spec.Scale, d.spec.Zero
 		p.Why = append(p.Why, "scale and zero from dataset.yaml")
 	default:
 		p.Why = append(p.Why, "values as they are stored")
+	}
+	if d.spec != nil && d.spec.DType != "" && first.t != nil && first.t.DType().String() == d.spec.DType && d.spec.DType != p.DType {
+		p.From = d.spec.DType
 	}
 	return []Preprocess{p}, nil
 }
@@ -369,18 +440,30 @@ func (p *Preprocess) override(s *Spec) error {
 	}
 	p.Why = append(p.Why, "preprocess from dataset.yaml")
 	if o.Layout != "" && o.Layout != p.Layout {
-		return fmt.Errorf("dataset.yaml says layout %s, but the model's input %v is %s", o.Layout, p.Shape, p.Layout)
+		return fmt.Errorf("dataset.yaml says layout %s, but the model's input %v is %s", o.Layout, p.Shape, cmp.Or(p.Layout, "not that of an image"))
 	}
-	p.Resize, p.Fill, p.BGR = o.Resize, o.Fill, o.Order == "bgr"
 	if o.Crop > 0 && (o.Crop != p.Width || o.Crop != p.Height) {
 		return fmt.Errorf("dataset.yaml crops to %d, but the model's input is %dx%d", o.Crop, p.Width, p.Height)
 	}
-	if o.Fit != "" {
-		p.Fit = Fit(o.Fit)
+	if o.Resize != nil {
+		p.Resize = *o.Resize
 	}
-	p.Divide, p.Mean, p.Std = 1, o.Mean, o.Std
-	if o.Divide != 0 {
-		p.Divide = o.Divide
+	if o.Fill != nil {
+		p.Fill = *o.Fill
+	}
+	if o.Order != "" {
+		p.BGR = o.Order == "bgr"
+	}
+	if o.Fit != "" {
+		if p.Fit = Fit(o.Fit); p.Fit != Crop && o.Resize == nil {
+			p.Resize = 0
+		}
+	}
+	if o.scales() {
+		p.Divide, p.Mean, p.Std = 1, o.Mean, o.Std
+		if o.Divide != nil {
+			p.Divide = *o.Divide
+		}
 	}
 	if o.Rate > 0 {
 		p.Rate = o.Rate
@@ -402,6 +485,11 @@ func (p *Preprocess) valid() error {
 	for _, v := range [][]float32{p.Mean, p.Std} {
 		if len(v) > 1 && len(v) != p.Channels {
 			return fmt.Errorf("%d means or deviations for %d channels", len(v), p.Channels)
+		}
+	}
+	if p.From != "" {
+		if d, err := tensor.ParseDType(p.From); err != nil || d.Bits() < 8 || d.IsComplex() {
+			return fmt.Errorf("samples of type %q cannot be read from raw files", p.From)
 		}
 	}
 	if p.Divide == 0 || slices.Contains(p.Std, 0) {

@@ -1,14 +1,11 @@
 package dataset
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -16,56 +13,66 @@ import (
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
-// Spec is the content of a dataset.yaml: what the files alone do not tell. Every field is
-// optional. Paths are relative to the yaml's folder and may not leave it.
-//
-//	files: "clips/*.bin"        # which files are samples; a folder or archive means all in it
-//	dtype: int8                 # of raw tensors
-//	shape: [49, 10]             # of one sample, without the batch
-//	scale: 0.584703             # real = (stored - zero) * scale
-//	zero: 83
-//	labels: y_labels.csv        # the table that names files (or features) and classes
-//	file_column: 1              # title or 1-based number
-//	label_column: 3
-//	label_offset: 1             # model class = label + offset
-//	calibration: train          # another folder, archive or yaml
-//	preprocess: {resize: 256, crop: 224, fit: crop, mean: [123.7, 116.3, 103.5], std: [58.4, 57.1, 57.4], divide: 1, order: rgb, layout: NCHW, rate: 16000}
+// Spec is the content of a dataset.yaml, as docs/dataset.md describes it. Every field is
+// optional and adds to what is found without it. Paths are relative to the data and may
+// not leave it, but for Data.
 type Spec struct {
-	Files       string          `yaml:"files"`
-	DType       string          `yaml:"dtype"`
-	Shape       []int           `yaml:"shape"`
-	Scale       float32         `yaml:"scale"`
-	Zero        int             `yaml:"zero"`
-	Labels      string          `yaml:"labels"`
-	FileColumn  string          `yaml:"file_column"`
-	LabelColumn string          `yaml:"label_column"`
-	LabelOffset *int            `yaml:"label_offset"`
-	Calibration string          `yaml:"calibration"`
+	Data        string          `yaml:"data"`         // folder, archive or file, relative to the yaml
+	Files       string          `yaml:"files"`        // which files of it are samples: a pattern, a folder or a file
+	DType       string          `yaml:"dtype"`        // of raw tensors
+	Shape       []int           `yaml:"shape"`        // of one raw tensor, without the batch
+	Scale       float32         `yaml:"scale"`        // real = (stored - zero) * scale
+	Zero        int             `yaml:"zero"`         //
+	Labels      string          `yaml:"labels"`       // the table that names files and classes
+	FileColumn  string          `yaml:"file_column"`  // title or 1-based number
+	LabelColumn string          `yaml:"label_column"` // title or 1-based number
+	LabelOffset *int            `yaml:"label_offset"` // class of the model = label + offset
+	Calibration string          `yaml:"calibration"`  // another folder, archive or yaml
 	Preprocess  *SpecPreprocess `yaml:"preprocess"`
 }
 
-// SpecPreprocess overrides what would be inferred. A pixel becomes (v/divide - mean)/std.
+// SpecPreprocess overrides what would be inferred, key by key; Divide, Mean and Std are
+// one: a pixel becomes (v/divide - mean)/std as soon as any of them is there.
 type SpecPreprocess struct {
-	Resize int       `yaml:"resize"`
+	Resize *int      `yaml:"resize"`
 	Crop   int       `yaml:"crop"`
 	Fit    string    `yaml:"fit"` // crop, stretch or letterbox
 	Mean   []float32 `yaml:"mean"`
 	Std    []float32 `yaml:"std"`
-	Divide float32   `yaml:"divide"`
+	Divide *float32  `yaml:"divide"`
 	Order  string    `yaml:"order"`  // rgb or bgr
 	Layout string    `yaml:"layout"` // NCHW or NHWC
-	Fill   uint8     `yaml:"fill"`
+	Fill   *uint8    `yaml:"fill"`
 	Rate   int       `yaml:"rate"` // Hz, of audio
+}
+
+// scales reports whether s says how values become numbers.
+func (s *SpecPreprocess) scales() bool {
+	return s != nil && (s.Divide != nil || s.Mean != nil || s.Std != nil)
+}
+
+// columns returns what of s holds for another source of the same kind.
+func (s *Spec) columns() *Spec {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.Data, c.Files, c.Labels, c.Calibration = "", "", "", ""
+	return &c
 }
 
 const maxSpecBytes = 1 << 20
 
 func parseSpec(b []byte) (*Spec, error) {
 	s := &Spec{}
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(s); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+	var doc yaml.Node
+	if err := yaml.Unmarshal(b, &doc); err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if len(doc.Content) > 0 && doc.Content[0].Tag != "!!null" {
+		if err := decodeKeys(doc.Content[0], s, ""); err != nil {
+			return nil, err
+		}
 	}
 	if s.DType != "" {
 		d, err := tensor.ParseDType(s.DType)
@@ -77,11 +84,14 @@ func parseSpec(b []byte) (*Spec, error) {
 		}
 	}
 	if _, err := tensor.NumElements(s.Shape); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("shape: %w", err)
+	}
+	if !finite(s.Scale) || s.Scale < 0 || s.Scale == 0 && s.Zero != 0 {
+		return nil, fmt.Errorf("scale %v is not positive: real = (stored - zero) * scale", s.Scale)
 	}
 	for _, p := range []string{s.Files, s.Labels, s.Calibration} {
 		if p != "" && !filepath.IsLocal(filepath.FromSlash(p)) {
-			return nil, fmt.Errorf("path %q leads out of the folder", p)
+			return nil, fmt.Errorf("path %q leads out of the data; `data:` may name another folder", p)
 		}
 	}
 	if p := s.Preprocess; p != nil {
@@ -94,14 +104,27 @@ func parseSpec(b []byte) (*Spec, error) {
 		if p.Order != "" && p.Order != "rgb" && p.Order != "bgr" {
 			return nil, fmt.Errorf("order %q is not rgb or bgr", p.Order)
 		}
+		if p.Divide != nil && (*p.Divide == 0 || !finite(*p.Divide)) {
+			return nil, fmt.Errorf("divide must not be %v", *p.Divide)
+		}
+		if p.Resize != nil && *p.Resize < 0 || p.Crop < 0 || p.Rate < 0 {
+			return nil, errors.New("resize, crop and rate must not be negative")
+		}
 		for _, v := range p.Std {
-			if v == 0 {
-				return nil, errors.New("std must not be 0")
+			if v == 0 || !finite(v) {
+				return nil, fmt.Errorf("std must not be %v", v)
+			}
+		}
+		for _, v := range p.Mean {
+			if !finite(v) {
+				return nil, fmt.Errorf("mean must not be %v", v)
 			}
 		}
 	}
 	return s, nil
 }
+
+func finite(v float32) bool { return v-v == 0 }
 
 // specNames are those under which data carries its own specification.
 var specNames = []string{"dataset.yaml", "dataset.yml"}
@@ -109,7 +132,7 @@ var specNames = []string{"dataset.yaml", "dataset.yml"}
 func readSpec(name string) (*Spec, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("specification %s: %w", name, plainError(err))
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxSpecBytes+1))
@@ -126,167 +149,31 @@ func readSpec(name string) (*Spec, error) {
 	return s, nil
 }
 
-// openSpec opens the data that the yaml file describes.
-func openSpec(dir, name string) (*Dataset, error) {
-	s, err := readSpec(name)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
-	}
-	return d, s.attach(d, func(train string) (*Dataset, error) {
-		return open(filepath.Join(dir, filepath.FromSlash(train)), Options{})
-	})
-}
-
-// openWithSpec opens a single file; the specification says what it holds, not where.
-func openWithSpec(name, spec string) (*Dataset, error) {
-	s, err := readSpec(spec)
-	if err != nil {
-		return nil, err
-	}
-	if s.Files != "" || s.Labels != "" {
-		return nil, fmt.Errorf("%s: files and labels have no meaning for a single file", filepath.Base(spec))
-	}
-	d, err := open(name, Options{})
-	if err != nil {
-		return nil, err
-	}
-	return d, s.attach(d, func(train string) (*Dataset, error) {
-		return open(filepath.Join(filepath.Dir(name), filepath.FromSlash(train)), Options{})
-	})
-}
-
-// openTree opens an archive, which may hold a specification of its own.
-func openTree(f files, o Options) (*Dataset, error) {
-	top := unwrapped(f)
-	var s *Spec
-	var err error
-	if o.Spec != "" {
-		s, err = readSpec(o.Spec)
-	} else if i := slices.IndexFunc(specNames, func(n string) bool { return slices.Contains(top.names(), n) }); i >= 0 {
-		var b []byte
-		if b, err = top.read(specNames[i]); err == nil {
-			s, err = parseSpec(b[:min(len(b), maxSpecBytes)])
-		}
-	}
-	if err != nil {
-		f.close()
-		return nil, err
-	}
-	if s == nil {
-		return fromFiles(f)
-	}
-	d, err := s.fromFiles(top)
-	if err != nil {
-		return nil, err
-	}
-	return d, s.attach(d, func(train string) (*Dataset, error) {
-		t, err := fromFiles(under(top, strings.TrimSuffix(train, "/")))
-		if err == nil {
-			t.close = nil // d closes the archive
-		}
-		return t, err
-	})
-}
-
 // attach gives d the specification, and opens the part for calibration that it names.
 func (s *Spec) attach(d *Dataset, part func(name string) (*Dataset, error)) (err error) {
 	d.spec = s
-	if s.Calibration == "" {
-		return nil
+	if s.Calibration != "" {
+		if d.train != nil {
+			d.train.Close()
+		}
+		if d.train, err = part(s.Calibration); err != nil {
+			d.train = nil
+			d.Close()
+			return fmt.Errorf("calibration %s: %w", s.Calibration, err)
+		}
+		d.adoptClasses()
 	}
-	if d.train, err = part(s.Calibration); err != nil {
-		d.Close()
-		return fmt.Errorf("calibration %s: %w", s.Calibration, err)
-	}
-	if d.train.spec == nil {
+	if d.train != nil && d.train.spec == nil {
 		d.train.spec = s
 	}
 	return nil
 }
 
-func (s *Spec) open(dir string) (*Dataset, error) {
-	lower := strings.ToLower(s.Files)
-	if s.Files != "" && !strings.ContainsAny(s.Files, "*?[") {
-		p := filepath.Join(dir, filepath.FromSlash(s.Files))
-		if hasSuffix(lower, ".csv", ".tsv") {
-			return openCSV(p, s.LabelColumn)
-		}
-		if s.Labels == "" {
-			if fi, err := os.Stat(p); err == nil && fi.IsDir() {
-				f, err := openDir(p)
-				if err != nil {
-					return nil, err
-				}
-				return fromFiles(f)
-			}
-			return open(p, Options{})
-		}
-	}
-	f, err := openDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	return s.fromFiles(f)
-}
-
-// fromFiles makes a dataset of the files of a tree that the specification names.
-func (s *Spec) fromFiles(f files) (*Dataset, error) {
-	var list []string
-	var err error
-	for _, n := range f.names() {
-		ok := s.Files == "" || strings.HasPrefix(n, strings.TrimSuffix(s.Files, "/")+"/")
-		if !ok {
-			ok, err = path.Match(s.Files, n)
-			if err != nil {
-				f.close()
-				return nil, fmt.Errorf("files %q: %w", s.Files, err)
-			}
-		}
-		base := strings.ToLower(path.Base(n))
-		if ok && n != s.Labels && !hasSuffix(base, ".yaml", ".yml", ".txt", ".md", ".csv") {
-			list = append(list, n)
-		}
-	}
-	if len(list) == 0 {
-		f.close()
-		return nil, fmt.Errorf("files %q match nothing", s.Files)
-	}
-	d := &Dataset{kind: Raw, close: f.close}
-	switch ext := strings.ToLower(path.Ext(list[0])); {
-	case hasSuffix(ext, imageExt...):
-		d.kind = Images
-	case hasSuffix(ext, audioExt...):
-		d.kind = Audio
-	}
-	if s.Labels != "" {
-		b, err := f.read(s.Labels)
-		if err == nil {
-			var t *table
-			if t, err = readTable(bytes.NewReader(b), s.Labels); err == nil {
-				err = d.useTable(f, t, list, *s)
-			}
-		}
-		if err != nil {
-			f.close()
-			return nil, fmt.Errorf("labels %s: %w", s.Labels, err)
-		}
-	} else {
-		kind := d.kind
-		d.labelFromNames(list)
-		d.n, d.load = len(list), func(i int) (*sample, error) { return loadFile(f, kind, list[i]) }
-	}
-	if d.kind == Raw && s.DType != "" {
-		d.typed(s)
-	}
-	return d, nil
-}
-
 // typed turns raw files into tensors of the specified type and shape.
 func (d *Dataset) typed(s *Spec) {
+	if s == nil || s.DType == "" || d.kind != Raw {
+		return
+	}
 	dt, _ := tensor.ParseDType(s.DType)
 	load := d.load
 	d.kind = Tensors
@@ -301,8 +188,8 @@ func (d *Dataset) typed(s *Spec) {
 		}
 		t, err := tensor.FromBytes(dt, shape, r.raw)
 		if err != nil {
-			return nil, fmt.Errorf("sample %d: %w", i, err)
+			return nil, fmt.Errorf("%s: by dtype and shape of the specification: %w", r.name, err)
 		}
-		return &sample{t: t}, nil
+		return &sample{t: t, name: r.name}, nil
 	}
 }

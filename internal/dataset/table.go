@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -23,14 +25,33 @@ type table struct {
 
 const maxRows = 10_000_000
 
+// bom is the mark with which some programs begin a text in UTF-8.
+const bom = "\ufeff"
+
+// separator returns what divides the columns in the first line: a comma, or a semicolon or
+// tab where there are more of those.
+func separator(head []byte) rune {
+	line, _, _ := bytes.Cut(head, []byte("\n"))
+	best := ','
+	for _, c := range ";\t" {
+		if bytes.Count(line, []byte(string(c))) > bytes.Count(line, []byte(string(best))) {
+			best = c
+		}
+	}
+	return best
+}
+
 func readTable(r io.Reader, name string) (*table, error) {
-	c := csv.NewReader(r)
+	b := bufio.NewReaderSize(r, 64<<10)
+	if mark, err := b.Peek(len(bom)); err == nil && string(mark) == bom {
+		_, _ = b.Discard(len(bom))
+	}
+	c := csv.NewReader(b)
 	c.FieldsPerRecord = -1
 	c.LazyQuotes = true
 	c.TrimLeadingSpace = true
-	if strings.HasSuffix(strings.ToLower(name), ".tsv") {
-		c.Comma = '\t'
-	}
+	head, _ := b.Peek(64 << 10) // what there is of it
+	c.Comma = separator(head)
 	t := &table{name: filepath.Base(name)}
 	width := 0
 	for {
@@ -49,7 +70,7 @@ func readTable(r io.Reader, name string) (*table, error) {
 			}
 		}
 		if len(row) != width {
-			return nil, fmt.Errorf("%s: row %d has %d fields, the first has %d", t.name, len(t.rows)+1, len(row), width)
+			return nil, fmt.Errorf("%s: row %d has %d fields, the first has %d", t.name, t.row(len(t.rows)), len(row), width)
 		}
 		if len(t.rows) == maxRows {
 			return nil, fmt.Errorf("%s: more than %d rows", t.name, maxRows)
@@ -75,6 +96,35 @@ func isHeader(row []string) bool {
 		}
 	}
 	return true
+}
+
+// row returns the number of rows[i] in the file, as a spreadsheet counts.
+func (t *table) row(i int) int {
+	if t.header != nil {
+		i++
+	}
+	return i + 1
+}
+
+// columns lists the titles of the columns, or says how many there are.
+func (t *table) columns() string {
+	if t.header == nil {
+		return fmt.Sprintf("1 to %d, without titles", len(t.rows[0]))
+	}
+	return strings.Join(t.header, ", ")
+}
+
+// notATable says that no cell is the name of a file.
+func (t *table) notATable(files int) error {
+	first := t.rows[0]
+	if t.header != nil {
+		first = t.header
+	}
+	s := strings.Join(first, ", ")
+	if len(s) > 80 {
+		s = s[:80] + "…"
+	}
+	return fmt.Errorf("%w: none of its %d rows names one of the %d files (first row: %q)", errNotATable, len(t.rows), files, s)
 }
 
 func (t *table) title(col int) string {
@@ -104,10 +154,10 @@ func (t *table) byName(name string) (int, error) {
 	if k, err := strconv.Atoi(name); err == nil && k >= 1 && k <= len(t.rows[0]) {
 		return k - 1, nil
 	}
-	return 0, fmt.Errorf("there is no column %q (columns: %v)", name, t.header)
+	return 0, fmt.Errorf("there is no column %q (columns: %s)", name, t.columns())
 }
 
-func (t *table) fileColumn(known map[string]string, want string) (int, error) {
+func (t *table) fileColumn(known fileNames, files int, want string) (int, error) {
 	if want != "" {
 		return t.byName(want)
 	}
@@ -115,7 +165,7 @@ func (t *table) fileColumn(known map[string]string, want string) (int, error) {
 	for c := range t.rows[0] {
 		n := 0
 		for _, row := range t.rows {
-			if _, ok := known[strings.TrimSpace(row[c])]; ok {
+			if _, ok := known.find(row[c]); ok {
 				n++
 			}
 		}
@@ -124,7 +174,7 @@ func (t *table) fileColumn(known map[string]string, want string) (int, error) {
 		}
 	}
 	if best < 0 {
-		return 0, errNotATable
+		return 0, t.notATable(files)
 	}
 	return best, nil
 }
@@ -137,7 +187,7 @@ func (t *table) labelColumn(fileCol int, want string) (int, error) {
 	}
 	numeric := func(c int) bool {
 		for _, row := range t.rows {
-			if v, err := strconv.Atoi(strings.TrimSpace(row[c])); err != nil || v < 0 || v >= 1<<20 {
+			if _, ok := classNumber(row[c]); !ok {
 				return false
 			}
 		}
@@ -204,6 +254,11 @@ func (t *table) features(labelName string) (*Dataset, error) {
 	} else if t.header != nil {
 		label = t.column("label", "class", "target", "y", "class_index", "class_id", "category")
 	}
+	if label >= 0 {
+		if err := t.checkLabels(label); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
+		}
+	}
 	d := &Dataset{kind: Tensors, n: len(t.rows)}
 	width := len(t.rows[0])
 	if label >= 0 {
@@ -229,7 +284,7 @@ func (t *table) features(labelName string) (*Dataset, error) {
 			}
 			v, err := strconv.ParseFloat(strings.TrimSpace(f), 32)
 			if err != nil {
-				return nil, fmt.Errorf("%s: row %d, column %s: %q is not a number", t.name, i+1, t.title(c), f)
+				return nil, fmt.Errorf("%s: row %d, column %s: %q is not a number", t.name, t.row(i), t.title(c), f)
 			}
 			all.F32()[i*width+k] = float32(v)
 			k++

@@ -1,14 +1,12 @@
 package dataset
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"image"
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/picture"
@@ -18,11 +16,63 @@ var (
 	imageExt = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
 	audioExt = []string{".wav", ".wave"}
 	rawExt   = []string{".bin", ".raw"}
+	proseExt = []string{"", ".yaml", ".yml", ".txt", ".md", ".csv", ".tsv", ".json", ".html", ".pdf"} // never samples
 )
 
-// fromFiles makes a dataset of a tree of images, wavs or raw tensors.
-func fromFiles(f files) (*Dataset, error) {
-	f = unwrapped(f)
+// fromFiles makes a dataset of a tree of images, wavs or raw tensors; s, which may be nil,
+// tells what of it are samples and where their classes stand. It closes f when it fails.
+func fromFiles(f files, s *Spec) (*Dataset, error) {
+	d, err := treeOf(f, s)
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func treeOf(f files, s *Spec) (*Dataset, error) {
+	if s == nil {
+		s = &Spec{}
+	}
+	if s.Files == "" && s.Labels == "" {
+		f = unwrapped(f)
+		if d, err := partsOf(f, s); d != nil || err != nil {
+			return d, err
+		}
+	}
+	inside := f // where the samples are
+	dir := strings.TrimSuffix(s.Files, "/")
+	if dir != "" && slices.ContainsFunc(f.names(), func(n string) bool { return strings.HasPrefix(n, dir+"/") }) {
+		inside = under(f, dir)
+	} else {
+		dir = ""
+	}
+	kind, list, err := samplesOf(inside, s, dir == "")
+	if err != nil {
+		return nil, err
+	}
+	d := &Dataset{kind: kind, close: f.close}
+	misfit, err := d.labelFromTables(f, inside, list, s)
+	if err != nil {
+		return nil, err
+	}
+	if d.load == nil {
+		d.labelFromNames(list)
+		d.load = func(i int) (*sample, error) { return loadFile(inside, kind, list[i]) }
+		d.n = len(list)
+		if misfit != nil && d.labels == nil && strings.Contains(strings.ToLower(misfit.table), "label") {
+			return nil, fmt.Errorf("%w; mend it, or take it away to go without labels", misfit)
+		} else if misfit != nil {
+			d.notes = append(d.notes, misfit.Error())
+		}
+	}
+	d.typed(s)
+	return d, nil
+}
+
+// partsOf opens a tree that is divided into parts for training and evaluation; it returns
+// nil where it is not.
+func partsOf(f files, s *Spec) (*Dataset, error) {
 	top, _ := topFolders(f)
 	var eval, train string
 	for _, t := range top {
@@ -33,35 +83,50 @@ func fromFiles(f files) (*Dataset, error) {
 			train = t
 		}
 	}
-	if eval != "" {
-		d, err := fromFiles(under(f, eval))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", eval, err)
+	if eval == "" {
+		return nil, nil
+	}
+	d, err := treeOf(under(f, eval), s)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", eval, err)
+	}
+	d.notes = append(d.notes, "evaluated on "+eval)
+	if train != "" {
+		if d.train, err = treeOf(under(f, train), s); err != nil {
+			return nil, fmt.Errorf("%s: %w", train, err)
 		}
-		d.notes = append(d.notes, "evaluated on "+eval)
-		if train != "" {
-			if d.train, err = fromFiles(under(f, train)); err != nil {
-				return nil, fmt.Errorf("%s: %w", train, err)
-			}
-			d.train.close = nil
-			d.notes = append(d.notes, "calibrated on "+train)
-			d.adoptClasses()
-		}
-		return d, nil
+		d.train.close = nil
+		d.notes = append(d.notes, "calibrated on "+train)
+		d.adoptClasses()
+	}
+	return d, nil
+}
+
+// samplesOf lists the files of the kind that most of f are of, of those that match the
+// pattern of the specification where it is one.
+func samplesOf(f files, s *Spec, pattern bool) (Kind, []string, error) {
+	if !pattern {
+		s = &Spec{DType: s.DType}
+	}
+	if _, err := path.Match(s.Files, ""); err != nil {
+		return 0, nil, fmt.Errorf("files %q: %w", s.Files, err)
 	}
 	byKind := map[Kind][]string{}
-	var tables []string
+	matched := 0
 	for _, n := range f.names() {
-		ext := strings.ToLower(path.Ext(n))
-		switch {
+		if ok, _ := path.Match(s.Files, n); s.Files != "" && !ok {
+			continue
+		}
+		matched++
+		switch ext := strings.ToLower(path.Ext(n)); {
 		case slices.Contains(imageExt, ext):
 			byKind[Images] = append(byKind[Images], n)
 		case slices.Contains(audioExt, ext):
 			byKind[Audio] = append(byKind[Audio], n)
 		case slices.Contains(rawExt, ext):
 			byKind[Raw] = append(byKind[Raw], n)
-		case ext == ".csv" && !strings.Contains(n, "/"):
-			tables = append(tables, n)
+		case s.Files != "" && s.DType != "" && n != s.Labels && !slices.Contains(proseExt, ext):
+			byKind[Raw] = append(byKind[Raw], n)
 		}
 	}
 	kind := Images
@@ -70,33 +135,32 @@ func fromFiles(f files) (*Dataset, error) {
 			kind = k
 		}
 	}
-	list := byKind[kind]
-	if len(list) == 0 {
-		f.close()
-		return nil, errors.New("holds no images, wav files or raw tensors")
+	switch list := byKind[kind]; {
+	case len(list) > 0:
+		return kind, list, nil
+	case s.Files == "":
+		return 0, nil, errors.New("holds no images, wav files or raw tensors (.bin, .raw)")
+	case matched == 0:
+		return 0, nil, fmt.Errorf("files %q match none of the %d files", s.Files, len(f.names()))
+	default:
+		return 0, nil, fmt.Errorf("none of the %d files that %q matches is an image, a wav or a raw tensor (.bin, .raw, or any that a pattern names, with dtype)", matched, s.Files)
 	}
-	d := &Dataset{kind: kind, close: f.close}
-	if err := d.labelFromTables(f, tables, list); err != nil {
-		f.close()
-		return nil, err
-	}
-	if d.load == nil {
-		d.labelFromNames(list)
-		d.load = func(i int) (*sample, error) { return loadFile(f, kind, list[i]) }
-		d.n = len(list)
-	}
-	return d, nil
 }
 
 // unwrapped enters folders that hold everything: those are packaging, not classes.
 func unwrapped(f files) files {
-	for {
-		top, only := topFolders(f)
-		if len(top) != 1 || !only {
-			return f
-		}
-		f = under(f, top[0])
+	for g := unwrap(f); g != nil; g = unwrap(g) {
+		f = g
 	}
+	return f
+}
+
+// unwrap enters the one folder that holds everything, nil where there is none.
+func unwrap(f files) files {
+	if top, only := topFolders(f); len(top) == 1 && only {
+		return under(f, top[0])
+	}
+	return nil
 }
 
 // topFolders returns the folders at the top of f, and whether nothing else that counts
@@ -105,6 +169,9 @@ func topFolders(f files) (top []string, only bool) {
 	only = true
 	for _, n := range f.names() {
 		dir, _, ok := strings.Cut(n, "/")
+		if slices.Contains(specNames, n) {
+			continue
+		}
 		if !ok {
 			only = false
 			continue
@@ -138,112 +205,13 @@ func (d *Dataset) labelFromNames(list []string) {
 	d.notes = append(d.notes, fmt.Sprintf("class = folder in sorted order (0 = %s)", d.classes[0]))
 }
 
-// numbered gives names numbers in sorted order, which byName tells; plain numbers keep
-// their value.
-func numbered(names []string) (classes []string, labels []int, byName bool) {
-	classes = slices.Clone(names)
-	slices.Sort(classes)
-	classes = slices.Compact(classes)
-	numeric := true
-	for _, c := range classes {
-		v, err := strconv.Atoi(c)
-		numeric = numeric && err == nil && v >= 0 && v < 1<<20
-	}
-	labels = make([]int, len(names))
-	for i, n := range names {
-		if numeric {
-			labels[i], _ = strconv.Atoi(n)
-		} else {
-			labels[i], _ = slices.BinarySearch(classes, n)
-		}
-	}
-	if numeric {
-		top := slices.Max(labels)
-		classes = make([]string, top+1)
-		for i := range classes {
-			classes[i] = strconv.Itoa(i)
-		}
-	}
-	return classes, labels, !numeric
-}
-
-// labelFromTables looks for a csv that names the files and sets samples and labels by it.
-func (d *Dataset) labelFromTables(f files, tables, list []string) error {
-	for _, name := range tables {
-		b, err := f.read(name)
-		if err != nil {
-			return err
-		}
-		t, err := readTable(bytes.NewReader(b), name)
-		if err != nil {
-			return err
-		}
-		if err := d.useTable(f, t, list, Spec{}); err != nil {
-			if errors.Is(err, errNotATable) {
-				continue
-			}
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return nil
-	}
-	return nil
-}
-
-var errNotATable = errors.New("names none of the files")
-
-// useTable takes samples and labels from the rows of t that name files.
-func (d *Dataset) useTable(f files, t *table, list []string, spec Spec) error {
-	known := make(map[string]string, 2*len(list))
-	for _, n := range list {
-		known[path.Base(n)] = n
-	}
-	for _, n := range list {
-		known[n] = n
-	}
-	fileCol, err := t.fileColumn(known, spec.FileColumn)
-	if err != nil {
-		return err
-	}
-	labelCol, err := t.labelColumn(fileCol, spec.LabelColumn)
-	if err != nil {
-		return err
-	}
-	var used []string
-	var class []string
-	for _, row := range t.rows {
-		if n, ok := known[strings.TrimSpace(row[fileCol])]; ok {
-			used = append(used, n)
-			if labelCol >= 0 {
-				class = append(class, strings.TrimSpace(row[labelCol]))
-			}
-		}
-	}
-	kind := d.kind
-	d.n = len(used)
-	d.load = func(i int) (*sample, error) { return loadFile(f, kind, used[i]) }
-	if labelCol < 0 {
-		d.notes = append(d.notes, t.name+" has no label column")
-		return nil
-	}
-	d.classes, d.labels, d.byName = numbered(class)
-	if names := t.column("name", "class_name", "label_name"); names >= 0 && names != labelCol {
-		for _, row := range t.rows {
-			if l, err := strconv.Atoi(strings.TrimSpace(row[labelCol])); err == nil && l >= 0 && l < len(d.classes) {
-				d.classes[l] = row[names]
-			}
-		}
-	}
-	d.notes = append(d.notes, fmt.Sprintf("labels from column %s of %s", t.title(labelCol), t.name))
-	return nil
-}
-
 // loadFile reads and decodes one file.
 func loadFile(f files, kind Kind, name string) (*sample, error) {
 	b, err := f.read(name)
 	if err != nil {
 		return nil, err
 	}
-	s := &sample{}
+	s := &sample{name: name}
 	switch kind {
 	case Images:
 		var img *image.RGBA
@@ -256,7 +224,7 @@ func loadFile(f files, kind Kind, name string) (*sample, error) {
 		s.raw = b
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w; hint: mend the file, or take it out of the data", name, err)
 	}
 	return s, nil
 }
