@@ -54,7 +54,7 @@ func lowerByteChain(l *lowerer, g *group) string {
 	in := l.dense(x)
 	l.note(g)
 	out := l.make(y, in.strides, nil)
-	l.byteMap(nodeName(g.last()), opNames(g.nodes...), out, in, table)
+	l.byteMap(g.last().Label(), opNames(g.nodes...), out, in, table)
 	return ""
 }
 
@@ -145,7 +145,7 @@ func lowerQuantize(l *lowerer, n *graph.Node) string {
 	// cheaper to move, but most users of bytes want them so.
 	out := l.make(y, in.strides, nil)
 	level, total, scale := l.level, in.len(), float32(q.scale)
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "quantize u8", reads: []*ref{in}, writes: []*ref{out}, units: (total + unitElements - 1) / unitElements,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "quantize u8", reads: []*ref{in}, writes: []*ref{out}, units: (total + unitElements - 1) / unitElements,
 		run: func(s *Session, _, lo, hi int) {
 			a, b := lo*unitElements, min(hi*unitElements, total)
 			kernel.QuantizeU8(level, s.bytes(out)[a:b], s.f32(in)[a:b], scale, q.zero, 0, 255)
@@ -166,7 +166,7 @@ func lowerDequantize(l *lowerer, n *graph.Node) string {
 	in := l.dense(x)
 	out := l.make(y, in.strides, nil)
 	level, total, scale := l.level, in.len(), float32(q.scale)
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "dequantize u8", reads: []*ref{in}, writes: []*ref{out}, units: (total + unitElements - 1) / unitElements,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "dequantize u8", reads: []*ref{in}, writes: []*ref{out}, units: (total + unitElements - 1) / unitElements,
 		run: func(s *Session, _, lo, hi int) {
 			a, b := lo*unitElements, min(hi*unitElements, total)
 			kernel.DequantizeU8(level, s.f32(out)[a:b], s.bytes(in)[a:b], scale, q.zero)

@@ -131,7 +131,7 @@ func lowerConcat(l *lowerer, n *graph.Node) string {
 			src = l.first(in)
 		}
 		moved++
-		l.move(nodeName(n), part, src)
+		l.move(n.Label(), part, src)
 	}
 	if moved < len(n.Inputs) {
 		l.plan.fused[ruleConcat] += len(n.Inputs) - moved

@@ -68,7 +68,7 @@ func lowerConvGroup(l *lowerer, g *group) string {
 
 // addConvF32 adds the step of a prepared convolution or matrix product.
 func (l *lowerer) addConvF32(g *group, conv *kernel.ConvF32, macs int64, out, in, res *ref) {
-	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: conv.Name(), macs: macs,
+	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: conv.Name(), macs: macs,
 		reads: []*ref{in}, writes: []*ref{out}, units: conv.Units(), scratch: conv.ScratchBytes()}
 	if res == nil {
 		st.run = func(s *Session, worker, lo, hi int) {

@@ -35,7 +35,7 @@ func (l *lowerer) elementwise(n *graph.Node, kernelName string, f func(dst, src 
 	in := l.dense(n.In(0))
 	out := l.make(n.Outputs[0], in.strides, nil)
 	total := in.len()
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: kernelName, reads: []*ref{in}, writes: []*ref{out}, inPlace: true,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: kernelName, reads: []*ref{in}, writes: []*ref{out}, inPlace: true,
 		units: (total + unitElements - 1) / unitElements,
 		run: func(s *Session, _, lo, hi int) {
 			a, b := lo*unitElements, min(hi*unitElements, total)
@@ -146,7 +146,7 @@ func lowerPRelu(l *lowerer, n *graph.Node) string {
 	rs := l.first(slope)
 	p := newPair(in, rs, out)
 	k := prelu{l.level, gentle}
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "prelu f32", reads: []*ref{in, rs}, writes: []*ref{out}, units: p.units,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "prelu f32", reads: []*ref{in, rs}, writes: []*ref{out}, units: p.units,
 		run: func(s *Session, _, lo, hi int) { runPair(p, k, s.f32(out), s.f32(in), s.f32(rs), lo, hi) }})
 	return ""
 }
@@ -395,7 +395,7 @@ func (l *lowerer) binary(n *graph.Node, kind kernel.BinaryKind, a, b *graph.Valu
 	}
 	k := kernelBinary{kind, swapped[kind], l.level}
 	p := newPair(ra, rb, out)
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "binary " + kind.String(), reads: []*ref{ra, rb}, writes: []*ref{out},
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "binary " + kind.String(), reads: []*ref{ra, rb}, writes: []*ref{out},
 		inPlace: sameStrides(ra, out) && ra.len() == out.len() && (ra.buf != rb.buf || ra.same(rb)), units: p.units,
 		run: func(s *Session, _, lo, hi int) { runPair(p, k, s.f32(out), s.f32(ra), s.f32(rb), lo, hi) }})
 }

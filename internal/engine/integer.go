@@ -27,12 +27,12 @@ func lowerDynamicQuantize(l *lowerer, n *graph.Node) string {
 	out := l.make(n.Outputs[0], in.strides, nil)
 	scale, zero := l.make(n.Outputs[1], []int{}, nil), l.make(n.Outputs[2], []int{}, nil)
 	level, total := l.level, in.len()
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "range f32", reads: []*ref{in}, writes: []*ref{scale, zero}, units: 1,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "range f32", reads: []*ref{in}, writes: []*ref{scale, zero}, units: 1,
 		run: func(s *Session, _, _, _ int) {
 			sc, z := kernel.DynamicScaleU8(kernel.RangeF32(level, s.f32(in)))
 			s.f32(scale)[0], s.bytes(zero)[0] = sc, z
 		}})
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "quantize u8", reads: []*ref{in, scale, zero}, writes: []*ref{out},
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "quantize u8", reads: []*ref{in, scale, zero}, writes: []*ref{out},
 		units: (total + unitElements - 1) / unitElements,
 		run: func(s *Session, _, lo, hi int) {
 			a, b := lo*unitElements, min(hi*unitElements, total)
@@ -186,7 +186,7 @@ func lowerIntegerGroup(l *lowerer, g *group) string {
 		out = l.make(g.out(), tensor.Strides(ys), nil)
 	}
 	l.plan.weights += len(weights)
-	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: op.Name(), macs: macs(n), reads: []*ref{in}, writes: []*ref{out},
+	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: op.Name(), macs: macs(n), reads: []*ref{in}, writes: []*ref{out},
 		units: op.Units(), scratch: op.ScratchBytes()}
 	if zero != nil {
 		st.reads = append(st.reads, zero)
@@ -206,9 +206,9 @@ func lowerIntegerGroup(l *lowerer, g *group) string {
 	}
 	level := l.level
 	scale, factors := l.plain(g.scale), g.scales.F32()
-	mult := &ref{dtype: tensor.Float32, shape: []int{channels}, strides: []int{1}, buf: &buffer{name: nodeName(n) + "_scales"}}
+	mult := &ref{dtype: tensor.Float32, shape: []int{channels}, strides: []int{1}, buf: &buffer{name: n.Label() + "_scales"}}
 	mult.buf.size = mult.span()
-	l.add(&step{name: nodeName(g.nodes[1]), op: "Mul", kernel: "scales", reads: []*ref{scale}, writes: []*ref{mult}, units: 1,
+	l.add(&step{name: g.nodes[1].Label(), op: "Mul", kernel: "scales", reads: []*ref{scale}, writes: []*ref{mult}, units: 1,
 		run: func(s *Session, _, _, _ int) { kernel.Mul.Apply(level, s.f32(mult), factors, s.f32(scale)[:1]) }})
 	l.note(g)
 	var bias []float32
@@ -273,7 +273,7 @@ func lowerCast(l *lowerer, n *graph.Node) string {
 	in := l.dense(x)
 	out := l.make(y, in.strides, nil)
 	total := in.len()
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "cast", reads: []*ref{in}, writes: []*ref{out}, units: (total + unitElements - 1) / unitElements,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "cast", reads: []*ref{in}, writes: []*ref{out}, units: (total + unitElements - 1) / unitElements,
 		run: func(s *Session, _, lo, hi int) { f(s, out, in, lo*unitElements, min(hi*unitElements, total)) }})
 	return ""
 }

@@ -442,10 +442,3 @@ func opNames(nodes ...*graph.Node) string {
 	}
 	return strings.Join(names, "+")
 }
-
-func nodeName(n *graph.Node) string {
-	if n.Name == "" && len(n.Outputs) > 0 && n.Outputs[0] != nil {
-		return n.Outputs[0].Name
-	}
-	return n.Name
-}

@@ -153,7 +153,7 @@ func lowerRuntimeMatMul(l *lowerer, n *graph.Node) string {
 	batch := ys[:len(ys)-2]
 	offA, offB := batchOffsets(as[:len(as)-2], batch, m*k), batchOffsets(bs[:len(bs)-2], batch, k*cols)
 	per := gemm.Units()
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: gemm.Name(), macs: int64(len(offA)) * int64(m) * int64(k) * int64(cols),
+	l.add(&step{name: n.Label(), op: n.Op, kernel: gemm.Name(), macs: int64(len(offA)) * int64(m) * int64(k) * int64(cols),
 		reads: []*ref{ra, rb}, writes: []*ref{out}, units: per * len(offA), scratch: gemm.ScratchBytes(),
 		run: func(s *Session, worker, lo, hi int) {
 			x, w, y := s.f32(ra), s.f32(rb), s.f32(out)

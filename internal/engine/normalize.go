@@ -37,7 +37,7 @@ func (l *lowerer) rowsAlong(v *graph.Value, axis int) *ref {
 func (l *lowerer) rows(node *graph.Node, kernelName string, n int, out, in *ref, f func(dst, src []float32)) {
 	count := in.len() / n
 	per := max(1, unitElements/n)
-	l.add(&step{name: nodeName(node), op: node.Op, kernel: kernelName, reads: []*ref{in}, writes: []*ref{out}, inPlace: true,
+	l.add(&step{name: node.Label(), op: node.Op, kernel: kernelName, reads: []*ref{in}, writes: []*ref{out}, inPlace: true,
 		units: (count + per - 1) / per,
 		run: func(s *Session, _, lo, hi int) {
 			a, b := lo*per*n, min(hi*per, count)*n
@@ -136,7 +136,7 @@ func lowerBatchNorm(l *lowerer, n *graph.Node) string {
 	out := l.make(n.Outputs[0], tensor.Strides(s), nil)
 	plane := in.len() / (s[0] * s[1])
 	level := l.level
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "affine f32", reads: []*ref{in}, writes: []*ref{out}, inPlace: true, units: s[0] * s[1],
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "affine f32", reads: []*ref{in}, writes: []*ref{out}, inPlace: true, units: s[0] * s[1],
 		run: func(ses *Session, _, lo, hi int) {
 			x, y := ses.f32(in), ses.f32(out)
 			for u := lo; u < hi; u++ {

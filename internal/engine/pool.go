@@ -54,7 +54,7 @@ func (l *lowerer) pool(n *graph.Node, win *window, p kernel.Pooling) string {
 				return err.Error()
 			}
 		}
-		l.add(&step{name: nodeName(n), op: n.Op, kernel: op.Name(), reads: []*ref{in}, writes: []*ref{out}, units: op.Units(),
+		l.add(&step{name: n.Label(), op: n.Op, kernel: op.Name(), reads: []*ref{in}, writes: []*ref{out}, units: op.Units(),
 			run: func(s *Session, _, lo, hi int) { op.Run(s.f32(out), s.f32(in), lo, hi) }})
 		return ""
 	case tensor.Uint8, tensor.Int8:
@@ -79,7 +79,7 @@ func (l *lowerer) pool(n *graph.Node, win *window, p kernel.Pooling) string {
 }
 
 func (l *lowerer) addPoolU8(n *graph.Node, op *kernel.PoolU8, out, in *ref) {
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: op.Name(), reads: []*ref{in}, writes: []*ref{out}, units: op.Units(), scratch: op.ScratchBytes(),
+	l.add(&step{name: n.Label(), op: n.Op, kernel: op.Name(), reads: []*ref{in}, writes: []*ref{out}, units: op.Units(), scratch: op.ScratchBytes(),
 		run: func(s *Session, worker, lo, hi int) { op.Run(s.bytes(out), s.bytes(in), s.scratch[worker], lo, hi) }})
 }
 

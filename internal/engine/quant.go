@@ -304,7 +304,7 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 	}
 	l.note(g)
 	l.plan.weights += len(weights) + 4*(len(q.quant.Bias)+len(q.quant.Mult))
-	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: k.Name(), macs: macs(n),
+	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: k.Name(), macs: macs(n),
 		reads: []*ref{in}, writes: []*ref{out}, units: k.Units(), scratch: k.ScratchBytes()}
 	switch {
 	case q.float:
@@ -397,7 +397,7 @@ func lowerQuantPair(l *lowerer, g *group) string {
 	l.note(g)
 	ra, rb, out := l.operands(a, b, y)
 	p := newPair(ra, rb, out)
-	l.add(&step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: "binary u8", reads: []*ref{ra, rb}, writes: []*ref{out},
+	l.add(&step{name: g.last().Label(), op: opNames(g.nodes...), kernel: "binary u8", reads: []*ref{ra, rb}, writes: []*ref{out},
 		inPlace: sameStrides(ra, out) && ra.len() == out.len() && (ra.buf != rb.buf || ra.same(rb)), units: p.units,
 		run: func(s *Session, _, lo, hi int) {
 			runPair(p, byteBinary{forward, backward}, s.bytes(out), s.bytes(ra), s.bytes(rb), lo, hi)
@@ -505,10 +505,10 @@ func lowerQuantConcat(l *lowerer, n *graph.Node) string {
 		if table != nil {
 			mapped := &ref{dtype: v.Type.DType, biased: whole.biased, shape: is, strides: src.strides, buf: &buffer{name: in.Name}}
 			mapped.buf.size = mapped.span()
-			l.byteMap(nodeName(n), n.Op, mapped, src, table)
+			l.byteMap(n.Label(), n.Op, mapped, src, table)
 			src = mapped
 		}
-		l.move(nodeName(n), part, src)
+		l.move(n.Label(), part, src)
 	}
 	return ""
 }

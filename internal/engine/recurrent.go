@@ -48,7 +48,7 @@ func lowerRecurrent(l *lowerer, n *graph.Node) string {
 		}
 	}
 	temp := func(name string, shape ...int) *ref {
-		t := &ref{dtype: tensor.Float32, shape: shape, strides: tensor.Strides(shape), buf: &buffer{name: nodeName(n) + "_" + name}}
+		t := &ref{dtype: tensor.Float32, shape: shape, strides: tensor.Strides(shape), buf: &buffer{name: n.Label() + "_" + name}}
 		t.buf.size = t.span()
 		return t
 	}
@@ -90,7 +90,7 @@ func lowerRecurrent(l *lowerer, n *graph.Node) string {
 		c.h, c.c = temp("h", batch, hidden), temp("c", batch, hidden)
 		g := &group{nodes: []*graph.Node{n}}
 		l.addConvF32(g, convX, int64(steps)*int64(batch)*int64(width)*int64(input), c.terms, in, nil)
-		st := &step{name: nodeName(n), op: n.Op, kernel: "recurrence " + convR.Name(), macs: int64(steps) * int64(batch) * int64(width) * int64(hidden),
+		st := &step{name: n.Label(), op: n.Op, kernel: "recurrence " + convR.Name(), macs: int64(steps) * int64(batch) * int64(width) * int64(hidden),
 			reads: []*ref{c.terms}, writes: []*ref{c.gates, c.h, c.c}, units: 1, scratch: convR.ScratchBytes()}
 		for _, r := range initial {
 			if r != nil {

@@ -82,7 +82,7 @@ func lowerReduce(l *lowerer, n *graph.Node) string {
 	f := reductions[n.Op]
 	rows := in.len() / size
 	per := max(1, unitElements/size)
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "rows f32", reads: []*ref{in}, writes: []*ref{out}, units: (rows + per - 1) / per,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "rows f32", reads: []*ref{in}, writes: []*ref{out}, units: (rows + per - 1) / per,
 		run: func(s *Session, _, lo, hi int) {
 			x, y := s.f32(in), s.f32(out)
 			for u := lo * per; u < min(hi*per, rows); u++ {

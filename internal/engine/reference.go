@@ -13,7 +13,7 @@ import (
 // known size go to the arena; the rest are heap values.
 func (l *lowerer) reference(n *graph.Node, reason string) {
 	r := &referenceStep{node: n, consts: make([]op.Value, len(n.Inputs)), in: make([]*ref, len(n.Inputs)), out: make([]*ref, len(n.Outputs))}
-	st := &step{name: nodeName(n), op: n.Op, kernel: "reference", fallback: true, reason: reason, exec: r.exec}
+	st := &step{name: n.Label(), op: n.Op, kernel: "reference", fallback: true, reason: reason, exec: r.exec}
 	for i, v := range n.Inputs {
 		switch {
 		case v == nil:

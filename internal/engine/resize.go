@@ -66,7 +66,7 @@ func lowerResize(l *lowerer, n *graph.Node) string {
 	if err != nil {
 		panic("engine: a resize accepts one stride and not another: " + err.Error())
 	}
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: k.Name(), reads: []*ref{in}, writes: []*ref{out}, units: k.Units(), scratch: k.ScratchBytes(),
+	l.add(&step{name: n.Label(), op: n.Op, kernel: k.Name(), reads: []*ref{in}, writes: []*ref{out}, units: k.Units(), scratch: k.ScratchBytes(),
 		run: func(ses *Session, _, lo, hi int) { k.Run(ses.f32(out), ses.f32(in), lo, hi) }})
 	return ""
 }
@@ -86,7 +86,7 @@ func (l *lowerer) nearestBytes(n *graph.Node, s kernel.ResizeShape) string {
 	}
 	in, inPixel := l.channelsLast(n.In(0))
 	out, pixel := l.makeChannelsLast(n.Outputs[0])
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "resize nearest u8", reads: []*ref{in}, writes: []*ref{out}, units: s.Batch * s.OutH,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "resize nearest u8", reads: []*ref{in}, writes: []*ref{out}, units: s.Batch * s.OutH,
 		run: func(ses *Session, _, lo, hi int) {
 			x, y := ses.bytes(in), ses.bytes(out)
 			for u := lo; u < hi; u++ {
@@ -175,7 +175,7 @@ func lowerPad(l *lowerer, n *graph.Node) string {
 	inside := out.view(xs, out.strides, off)
 	m := newMove(inside, in)
 	// One unit writes the border and one thread the inside: pads are small.
-	l.add(&step{name: nodeName(n), op: n.Op, kernel: "pad", reads: []*ref{in}, writes: []*ref{out}, units: 1,
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "pad", reads: []*ref{in}, writes: []*ref{out}, units: 1,
 		run: func(s *Session, _, _, _ int) {
 			fillBytes(s.bytes(out), fill)
 			m.run(s.bytes(inside), s.bytes(in), 0, m.units)

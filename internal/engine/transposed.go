@@ -71,14 +71,14 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 			bias[i] += v
 		}
 	}
-	products := &ref{dtype: tensor.Float32, shape: []int{shape.InW, wide}, strides: []int{wide, 1}, buf: &buffer{name: nodeName(n) + "_taps"}}
+	products := &ref{dtype: tensor.Float32, shape: []int{shape.InW, wide}, strides: []int{wide, 1}, buf: &buffer{name: n.Label() + "_taps"}}
 	products.buf.size = products.span()
 	l.plan.weights += len(w.Const.Bytes()) + 4*len(bias)
 	l.addConvF32(&group{nodes: []*graph.Node{n}}, conv, macs(n), products, in, nil)
 	t := &gather{taps: taps, kernelW: win.kernel[1], rows: win.meeting(0, height(xs), height(ys)), cols: win.meeting(1, xs[len(xs)-1], ys[len(ys)-1]), batch: xs[0], inH: height(xs), inW: xs[len(xs)-1], outH: height(ys), outW: ys[len(ys)-1], channels: channels,
 		groups: groups, pixel: pixel, resPixel: resPixel, bias: bias, act: g.act, level: l.level}
 	l.note(g)
-	st := &step{name: nodeName(g.last()), op: opNames(g.nodes...), kernel: "gather taps", reads: []*ref{products}, writes: []*ref{out}, units: t.batch * t.outH}
+	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: "gather taps", reads: []*ref{products}, writes: []*ref{out}, units: t.batch * t.outH}
 	if res != nil {
 		st.reads = append(st.reads, res)
 	}

@@ -32,7 +32,7 @@ func (l *lowerer) show(n *graph.Node, v *graph.Value, r *ref) {
 	if out.biased != r.biased {
 		panic("engine: a view changed the storage of " + v.Name)
 	}
-	l.move(nodeName(n), out, r)
+	l.move(n.Label(), out, r)
 }
 
 func lowerReshape(l *lowerer, n *graph.Node) string {

@@ -175,17 +175,21 @@ func (n *Node) Out(i int) *Value {
 // Is reports whether the node applies the operator op of the default domain.
 func (n *Node) Is(op string) bool { return n.Domain == "" && n.Op == op }
 
+// Label is what reports call the node: its name, or without one that of its first output.
+func (n *Node) Label() string {
+	if n.Name == "" && len(n.Outputs) > 0 && n.Outputs[0] != nil {
+		return n.Outputs[0].Name
+	}
+	return n.Name
+}
+
 // String names the node for messages, as in `conv1 (Conv)`.
 func (n *Node) String() string {
 	op := n.Op
 	if n.Domain != "" {
 		op = n.Domain + "." + op
 	}
-	name := n.Name
-	if name == "" && len(n.Outputs) > 0 && n.Outputs[0] != nil {
-		name = n.Outputs[0].Name
-	}
-	return fmt.Sprintf("%s (%s)", name, op)
+	return fmt.Sprintf("%s (%s)", n.Label(), op)
 }
 
 // String names the value with its type, as in `x float32[1x3]`.

@@ -111,3 +111,18 @@ func TestMerge(t *testing.T) {
 		t.Error("contradiction not found")
 	}
 }
+
+func TestLabel(t *testing.T) {
+	for _, c := range []struct {
+		node        *Node
+		label, text string
+	}{
+		{&Node{Name: "conv1", Op: "Conv", Outputs: []*Value{{Name: "y"}}}, "conv1", "conv1 (Conv)"},
+		{&Node{Op: "QGemm", Domain: DomainMicrosoft, Outputs: []*Value{{Name: "y"}}}, "y", "y (com.microsoft.QGemm)"},
+		{&Node{Op: "LSTM", Outputs: []*Value{nil, {Name: "h"}}}, "", " (LSTM)"},
+	} {
+		if c.node.Label() != c.label || c.node.String() != c.text {
+			t.Errorf("label %q and text %q, want %q and %q", c.node.Label(), c.node.String(), c.label, c.text)
+		}
+	}
+}

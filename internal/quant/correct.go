@@ -89,7 +89,7 @@ func (c *corrector) collect(layers []Layer) []Correction {
 	find := func(g *graph.Graph) map[string]*graph.Node {
 		m := map[string]*graph.Node{}
 		for _, n := range g.Nodes {
-			m[nodeName(n)] = n
+			m[n.Label()] = n
 		}
 		return m
 	}
@@ -157,15 +157,15 @@ func (c *corrector) floatMeans(ctx context.Context, progress Progress, sequentia
 	d := c.float.Clone()
 	byName := map[string]*graph.Node{}
 	for _, n := range d.Nodes {
-		byName[nodeName(n)] = n
+		byName[n.Label()] = n
 	}
 	d.Outputs = nil
 	for _, y := range c.layers {
-		d.Outputs = append(d.Outputs, byName[nodeName(y.float)].Out(0))
+		d.Outputs = append(d.Outputs, byName[y.float.Label()].Out(0))
 	}
 	if !sequential {
 		for _, y := range c.layers {
-			n := byName[nodeName(y.float)]
+			n := byName[y.float.Label()]
 			in := y.q.In(0).Def // of the operand
 			w := y.q.In(1).Def
 			constant := func(v *graph.Value) *graph.Value { return d.Constant(v.Name, v.Const) }
@@ -211,7 +211,7 @@ func probe(g *graph.Graph, n *graph.Node, x, w *graph.Value) *graph.Node {
 func (c *corrector) quantMeans(ctx context.Context, y *biased) error {
 	d := c.q.Clone()
 	for _, n := range d.Nodes {
-		if nodeName(n) != nodeName(y.q) {
+		if n.Label() != y.q.Label() {
 			continue
 		}
 		p := probe(d, n, n.In(0), n.In(1))

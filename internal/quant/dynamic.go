@@ -112,13 +112,13 @@ func (e *editor) add(op, name string, attrs graph.Attrs, in []*graph.Value, outp
 func (e *editor) float(n *graph.Node, reason string) {
 	e.nodes = append(e.nodes, n)
 	if computes(n) {
-		e.res.Layers = append(e.res.Layers, Layer{Node: nodeName(n), Op: n.Op, Reason: reason, Bits: 32, Output: n.Out(0).Name, SQNR: math.NaN()})
+		e.res.Layers = append(e.res.Layers, Layer{Node: n.Label(), Op: n.Op, Reason: reason, Bits: 32, Output: n.Out(0).Name, SQNR: math.NaN()})
 	}
 }
 
 // done reports a quantized layer.
 func (e *editor) done(n *graph.Node, y Layer) {
-	y.Node, y.Op, y.Quantized, y.Output, y.SQNR = nodeName(n), n.Op, true, n.Outputs[0].Name, math.NaN()
+	y.Node, y.Op, y.Quantized, y.Output, y.SQNR = n.Label(), n.Op, true, n.Outputs[0].Name, math.NaN()
 	e.res.Layers = append(e.res.Layers, y)
 	e.res.Values[y.Output] = y.Output
 }
@@ -142,7 +142,7 @@ func (e *editor) finish(n, m *graph.Node) {
 	if b := n.In(2); b != nil {
 		m.Outputs[0].Type = n.Outputs[0].Type.Clone()
 		c := e.channelConst(b.Name, b.Const.F32(), n, true)
-		m = e.add("Add", nodeName(n)+"_bias", nil, []*graph.Value{m.Outputs[0], c}, "")
+		m = e.add("Add", n.Label()+"_bias", nil, []*graph.Value{m.Outputs[0], c}, "")
 	}
 	y := n.Outputs[0]
 	m.Outputs[0], y.Def = y, m
@@ -162,7 +162,7 @@ func weightedReason(n *graph.Node, keep map[string]string) string {
 	if d := op.Of(n); d == nil || d.Quant.Kind != op.QuantWeighted {
 		return fmt.Sprintf("%s has no constant weights", n.Op)
 	}
-	if r, ok := keep[nodeName(n)]; ok {
+	if r, ok := keep[n.Label()]; ok {
 		if r == "" {
 			r = "asked for"
 		}

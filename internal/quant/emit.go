@@ -218,14 +218,14 @@ func (q *quantizer) quantizeLinear(s *island) ([]*graph.Node, error) {
 func (q *quantizer) report(renamed map[*graph.Value]string) {
 	weights := map[string]*graph.Node{}
 	for _, n := range q.float.Nodes {
-		weights[nodeName(n)] = n
+		weights[n.Label()] = n
 	}
 	for _, s := range q.layout.islands {
 		n := s.head()
 		if s.out == nil || s.role == same || n.Is("QuantizeLinear") || n.Is("DequantizeLinear") {
 			continue
 		}
-		y := Layer{Node: nodeName(n), Op: n.Op, Quantized: s.on, Bits: 32, Output: s.out.Name, SQNR: math.NaN()}
+		y := Layer{Node: n.Label(), Op: n.Op, Quantized: s.on, Bits: 32, Output: s.out.Name, SQNR: math.NaN()}
 		if old, ok := renamed[s.out]; ok {
 			y.Output = old
 		}
@@ -239,7 +239,7 @@ func (q *quantizer) report(renamed map[*graph.Value]string) {
 			y.Bits, y.Range, y.Params = 8, r.range_, r.params
 			if s.role == weighted {
 				d := n.Inputs[1].Def
-				y.Weights = weightInfo(weights[nodeName(n)].Inputs[1].Const, d.Inputs[0].Const, int(d.Attrs.Int("axis", 0)), d.Inputs[1].Const.F32())
+				y.Weights = weightInfo(weights[n.Label()].Inputs[1].Const, d.Inputs[0].Const, int(d.Attrs.Int("axis", 0)), d.Inputs[1].Const.F32())
 			}
 		}
 		q.res.Layers = append(q.res.Layers, y)

@@ -57,7 +57,7 @@ func Equalize(g *graph.Graph) (*graph.Graph, *Equalization, error) {
 		}
 		b, reason := e.next(a)
 		if b == nil {
-			info.Skipped = append(info.Skipped, Skipped{nodeName(n), reason})
+			info.Skipped = append(info.Skipped, Skipped{n.Label(), reason})
 			continue
 		}
 		p := pair{a: a, b: b, scale: make([]float64, a.outputs())}
@@ -85,7 +85,7 @@ func Equalize(g *graph.Graph) (*graph.Graph, *Equalization, error) {
 		}
 	}
 	for _, p := range pairs {
-		y := Pair{First: nodeName(p.a.node), Second: nodeName(p.b.node), Channels: len(p.scale), MinScale: math.Inf(1)}
+		y := Pair{First: p.a.node.Label(), Second: p.b.node.Label(), Channels: len(p.scale), MinScale: math.Inf(1)}
 		for _, s := range p.scale {
 			y.MinScale, y.MaxScale = min(y.MinScale, s), max(y.MaxScale, s)
 		}
@@ -237,7 +237,7 @@ func (e *equalizer) next(a *balanced) (*balanced, string) {
 		n := e.users[v.ID][0]
 		if b := e.layer(n); b != nil && n.In(0) == v {
 			if b.inputs() != a.outputs() {
-				return nil, fmt.Sprintf("%s does not take its channels one to one", nodeName(n))
+				return nil, fmt.Sprintf("%s does not take its channels one to one", n.Label())
 			}
 			return b, ""
 		}

@@ -68,22 +68,14 @@ func Prepare(g *graph.Graph) (*graph.Graph, error) {
 	}
 	taken := map[string]bool{}
 	c.Walk(func(_ *graph.Graph, n *graph.Node) {
-		name := nodeName(n)
+		name := n.Label()
 		for i := 1; taken[name]; i++ {
-			name = fmt.Sprintf("%s_%d", nodeName(n), i)
+			name = fmt.Sprintf("%s_%d", n.Label(), i)
 		}
 		taken[name] = true
 		n.Name = name
 	})
 	return c, c.Verify()
-}
-
-// nodeName is the name by which reports call a node.
-func nodeName(n *graph.Node) string {
-	if n.Name == "" && len(n.Outputs) > 0 && n.Outputs[0] != nil {
-		return n.Outputs[0].Name
-	}
-	return n.Name
 }
 
 // isFloat reports whether v is a float32 tensor.

@@ -139,7 +139,7 @@ func (q *quantizer) decide() {
 		if s.role == staysFloat {
 			continue
 		}
-		name := nodeName(s.head())
+		name := s.head().Label()
 		if r, ok := q.cfg.Keep[name]; ok {
 			s.role, s.reason = staysFloat, r
 			if r == "" {

@@ -28,7 +28,7 @@ func (t NodeTime) Lost() time.Duration { return t.Float - t.Integer }
 func CompareTimes(g *graph.Graph, float, integer *engine.Plan, floatTimes, integerTimes []engine.StepTime) (times []NodeTime, border time.Duration) {
 	index := map[string]int{}
 	for i, n := range g.Nodes {
-		index[nodeName(n)] = i
+		index[n.Label()] = i
 	}
 	parent := make([]int, len(g.Nodes))
 	for i := range parent {
@@ -77,7 +77,7 @@ func CompareTimes(g *graph.Graph, float, integer *engine.Plan, floatTimes, integ
 			groups[r] = &NodeTime{}
 			order = append(order, groups[r])
 		}
-		groups[r].Nodes = append(groups[r].Nodes, nodeName(n))
+		groups[r].Nodes = append(groups[r].Nodes, n.Label())
 	}
 	for _, t := range fs {
 		groups[find(t.node)].Float += t.d
@@ -99,7 +99,7 @@ func CompareTimes(g *graph.Graph, float, integer *engine.Plan, floatTimes, integ
 func chains(g *graph.Graph, steps []engine.StepTime) func(step, ops string) []string {
 	byName := map[string]*graph.Node{}
 	for _, n := range g.Nodes {
-		byName[nodeName(n)] = n
+		byName[n.Label()] = n
 	}
 	own := map[string]bool{}
 	for _, s := range steps {
@@ -114,17 +114,17 @@ func chains(g *graph.Graph, steps []engine.StepTime) func(step, ops string) []st
 		if parts[len(parts)-1] != n.Op {
 			return nil
 		}
-		names := []string{nodeName(n)}
+		names := []string{n.Label()}
 		for i := len(parts) - 2; i >= 0 && n != nil; i-- {
 			var up *graph.Node
 			for _, v := range n.Inputs {
-				if v != nil && v.Def != nil && v.Def.Op == parts[i] && !own[nodeName(v.Def)] {
+				if v != nil && v.Def != nil && v.Def.Op == parts[i] && !own[v.Def.Label()] {
 					up = v.Def
 					break
 				}
 			}
 			if up != nil {
-				names = append(names, nodeName(up))
+				names = append(names, up.Label())
 			}
 			n = up
 		}

@@ -85,13 +85,6 @@ func (c *Context) Sole(v *graph.Value) bool {
 	return v != nil && c.outs[v] == 0 && len(c.users[v]) == 1 && len(c.users[v][0].Bodies()) == 0
 }
 
-func nodeName(n *graph.Node) string {
-	if n.Name == "" && len(n.Outputs) > 0 && n.Outputs[0] != nil {
-		return n.Outputs[0].Name
-	}
-	return n.Name
-}
-
 func newContext(g *graph.Graph, facts *op.Facts, budget *op.FoldBudget) *Context {
 	c := &Context{Graph: g, facts: facts, budget: budget, users: map[*graph.Value][]*graph.Node{}, outs: map[*graph.Value]int{}, seen: map[string]*graph.Node{}}
 	if g.Outer != nil {

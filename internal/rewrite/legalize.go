@@ -276,7 +276,7 @@ func floatIslands(g *graph.Graph) []Note {
 		case (n.Op == "Conv" || n.Op == "Gemm" || n.Op == "MatMul") && !isDQ(n.In(1)):
 			reason = "its weights are not quantized"
 		}
-		notes = append(notes, Note{Node: nodeName(n), Op: n.Op, Reason: fmt.Sprintf("computed in floating point: %s", reason)})
+		notes = append(notes, Note{Node: n.Label(), Op: n.Op, Reason: fmt.Sprintf("computed in floating point: %s", reason)})
 	})
 	return notes
 }
