@@ -23,7 +23,12 @@ report.json.
 
 --data takes a folder of pictures (classes as folders, or labels.csv), a zip or tar.gz
 of one, idx, npz, csv, a folder of wavs, or a dataset.yaml that says what cannot be
-guessed. Without labels, agreement with the original takes the place of accuracy.
+guessed, as
+  data: pictures
+  label_offset: 1
+  preprocess: {resize: 256, divide: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
+(all keys: docs/dataset.md). Without labels, agreement with the original takes the place
+of accuracy.
 
 Without arguments it optimizes the built-in example, a classifier of (synthetic)
 heartbeats. The exit code is 3 where no point, not even the simplified original, holds
@@ -41,7 +46,7 @@ the bound that was asked for.`,
 	a.jsonFlag(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&cfg.Data, "data", "", "samples with labels: folder, archive, npz, csv, idx, dataset.yaml")
-	fl.StringVar(&cfg.Spec, "spec", "", "a dataset.yaml `file` to use instead of the data's own")
+	fl.StringVar(&cfg.Spec, "spec", "", "a dataset.yaml `file` to use instead of the data's own (docs/dataset.md)")
 	fl.Float64Var(&cfg.MaxDrop, "max-drop", 1, "greatest loss of accuracy, in points (hundredths)")
 	fl.StringVarP(&cfg.Out, "output", "o", "edgewise-out", "`folder` to write")
 	fl.BoolVar(&cfg.Force, "force", false, "overwrite a model.onnx or report that no earlier run wrote")
