@@ -7,35 +7,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/edgewise-ml/edgewise/internal/atomicfile"
 )
 
-// writeFile writes a file under another name and gives it its name only when it is
-// complete and on the disk. A path that is no regular file, as /dev/stdout, is written
-// directly.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	if info, e := os.Stat(path); e == nil && !info.Mode().IsRegular() {
+// writeFile writes a file that appears complete or not at all. A path that is no regular
+// file, as /dev/stdout, is written directly.
+func writeFile(path string, write func(io.Writer) error) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return writeDirectly(path, write)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("cannot write %s: %w", path, err)
-		}
-	}()
-	w := bufio.NewWriter(f)
-	if err := write(w); err != nil {
-		return err
-	}
-	_ = f.Chmod(0o644) // a temporary file is private; not every system has modes
-	if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return atomicfile.Write(path, write)
 }
 
 // modelOutput checks the name under which a model is to be written: a device or folder

@@ -1,10 +1,8 @@
 package onnx
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/edgewise-ml/edgewise/internal/atomicfile"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -45,7 +44,8 @@ const (
 	pageAlign = 4096
 )
 
-// Write writes g to path. The file appears complete or not at all.
+// Write writes g to path. The file appears complete or not at all; anything at path but
+// a regular file is refused.
 func Write(path string, g *graph.Graph, o Options) error {
 	e, g, err := prepare(g, o)
 	if err != nil {
@@ -179,41 +179,9 @@ func (d *dataFile) WriteTo(w io.Writer) (int64, error) {
 	return at, nil
 }
 
-// writeFile writes a file under another name, makes it durable, and only then gives it
-// its name, so that neither a full disk nor a lost process leaves half of it.
-func writeFile(path string, from io.WriterTo) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("cannot write %s: %w", path, err)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if _, err := from.WriteTo(w); err != nil {
+func writeFile(path string, from io.WriterTo) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := from.WriteTo(w)
 		return err
-	}
-	_ = f.Chmod(0o644) // a temporary file is private; not every system has modes
-	if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	syncDir(dir)
-	return nil
-}
-
-// syncDir makes a rename durable where folders can be synced; elsewhere there is nothing
-// to be done about it.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync()
-		d.Close()
-	}
+	})
 }
