@@ -101,7 +101,7 @@ func (a *app) runBench(ctx context.Context, path string, f benchFlags) error {
 		return err
 	}
 	load := time.Since(start)
-	given, shapes, err := a.gather(m, f.inputs, nil)
+	given, shapes, err := a.gather(m, f.inputs, nil, "")
 	if err != nil {
 		return err
 	}

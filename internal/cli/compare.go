@@ -226,7 +226,7 @@ func (a *app) recorded(m *edgewise.Model, path string) (feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	inputs, _, err := a.gather(m, []string{path}, nil)
+	inputs, _, err := a.gather(m, []string{path}, nil, "")
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (a *app) samples(ctx context.Context, m *edgewise.Model, f compareFlags) (f
 	if f.data != "" {
 		return a.dataSamples(ctx, m, f)
 	}
-	given, shapes, err := a.gather(m, f.inputs, nil)
+	given, shapes, err := a.gather(m, f.inputs, nil, "")
 	if err != nil {
 		return nil, err
 	}

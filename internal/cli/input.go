@@ -21,8 +21,9 @@ const maxFile = 1 << 30
 // gather reads the --input flags and arguments of a command into tensors by input name,
 // and completes the shapes of all inputs: given ones, those of --shape, those of the
 // model. A flag or argument is name=file, or a file alone for the first input still
-// without one; an npz gives every input that it names.
-func (a *app) gather(m *edgewise.Model, flags []string, files []string) (map[string]*tensor.Tensor, map[string][]int, error) {
+// without one; an npz gives every input that it names. spec is a dataset.yaml for files that
+// need preprocessing, "" for none.
+func (a *app) gather(m *edgewise.Model, flags, files []string, spec string) (map[string]*tensor.Tensor, map[string][]int, error) {
 	shapes, err := a.shapeFlags(m)
 	if err != nil {
 		return nil, nil, err
@@ -80,7 +81,7 @@ func (a *app) gather(m *edgewise.Model, flags []string, files []string) (map[str
 		if v == nil {
 			return nil, nil, usagef("--input %s: the model has no input %s (its inputs are %s)", arg, name, inputNames(m))
 		}
-		t, err := a.readInput(m, v, file)
+		t, err := a.readInput(m, v, file, spec)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -107,8 +108,8 @@ func fileExists(path string) bool {
 }
 
 // readInput reads one file as the value of an input: npy as it is, raw bytes where their
-// number is right, pictures and sound by the model's preprocessing.
-func (a *app) readInput(m *edgewise.Model, v *graph.Value, file string) (*tensor.Tensor, error) {
+// number is right, anything else by the preprocessing of spec or the model.
+func (a *app) readInput(m *edgewise.Model, v *graph.Value, file, spec string) (*tensor.Tensor, error) {
 	switch ext := strings.ToLower(filepath.Ext(file)); ext {
 	case ".npy":
 		b, err := readFile(file)
@@ -125,17 +126,13 @@ func (a *app) readInput(m *edgewise.Model, v *graph.Value, file string) (*tensor
 		if err != nil {
 			return nil, err
 		}
-		shape, ok := v.Type.Static()
-		if !ok {
-			return nil, fmt.Errorf("%s: input %s has no fixed shape, so raw bytes cannot be read for it", file, v)
+		if shape, ok := v.Type.Static(); ok && spec == "" {
+			if t, err := tensor.FromBytes(v.Type.DType, shape, b); err == nil {
+				return t, nil
+			}
 		}
-		t, err := tensor.FromBytes(v.Type.DType, shape, b)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		return t, nil
 	}
-	return a.readSample(m, v, file)
+	return a.readSample(m, v, file, spec)
 }
 
 // readFile reads a whole file of bounded size.

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/optimize"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -24,6 +25,7 @@ import (
 type runFlags struct {
 	inputs            []string
 	outputDir, labels string
+	spec              string
 	top               int
 	seed              uint64
 	random            bool
@@ -58,7 +60,7 @@ func (a *app) run() *cobra.Command {
 		Long: `Runs a model once. Files are pictures (jpeg, png, gif, bmp, tiff, webp), sound
 (wav), numpy arrays (npy, or npz with arrays named as the inputs) or raw bytes (bin);
 a FILE goes to the first input that has none, --input name=file to the one named.
-Outputs that look like a classification are shown as the best classes.`,
+Preprocessing is taken from the model, or from a dataset.yaml (--spec). Outputs that look like a classification are shown as the best classes.`,
 		Example: `  edgewise run model.onnx cat.jpg --labels labels.txt
   edgewise run model.onnx --input x=x.npy --input mask=mask.npy --output-dir out
   edgewise run zoo:heartbeat --random`,
@@ -72,7 +74,8 @@ Outputs that look like a classification are shown as the best classes.`,
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.inputs, "input", nil, "input file, as name=x.npy (repeatable)")
 	fl.StringVarP(&f.outputDir, "output-dir", "o", "", "write every output as npy into this `folder`")
-	fl.StringVar(&f.labels, "labels", "", "`file` with one class name a line")
+	fl.StringVar(&f.labels, "labels", "", "`file` with one class name a line, or a csv with columns of names and classes")
+	fl.StringVar(&f.spec, "spec", "", "a dataset.yaml `file` that says how files become inputs (docs/dataset.md)")
 	fl.IntVar(&f.top, "top", 5, "how many classes to show")
 	fl.BoolVar(&f.random, "random", false, "make up the inputs that have no file")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of made-up inputs")
@@ -95,7 +98,7 @@ func (a *app) runOnce(ctx context.Context, path string, files []string, f runFla
 	if err != nil {
 		return err
 	}
-	inputs, shapes, err := a.gather(m, f.inputs, files)
+	inputs, shapes, err := a.gather(m, f.inputs, files, f.spec)
 	if err != nil {
 		return err
 	}
@@ -193,11 +196,7 @@ func outputFiles(m *edgewise.Model) map[string]string {
 // built-in network.
 func modelLabels(m *edgewise.Model, file string) ([]string, error) {
 	if file != "" {
-		b, err := readFile(file)
-		if err != nil {
-			return nil, err
-		}
-		return strings.Split(strings.TrimRight(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n"), "\n"), nil
+		return dataset.ReadClassNames(file)
 	}
 	g := m.Graph()
 	var names []string

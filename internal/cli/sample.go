@@ -11,9 +11,9 @@ import (
 )
 
 // readSample reads a picture, a wav or another file that package dataset knows as one
-// sample, prepared the way the model wants it as far as the model tells.
-func (a *app) readSample(m *edgewise.Model, v *graph.Value, file string) (*tensor.Tensor, error) {
-	d, err := dataset.Open(file, dataset.Options{})
+// sample, prepared the way the model wants it as far as the model or spec tells.
+func (a *app) readSample(m *edgewise.Model, v *graph.Value, file, spec string) (*tensor.Tensor, error) {
+	d, err := dataset.Open(file, dataset.Options{Spec: spec, Single: true})
 	if err != nil {
 		return nil, err
 	}
@@ -27,9 +27,13 @@ func (a *app) readSample(m *edgewise.Model, v *graph.Value, file string) (*tenso
 	}
 	a.note("%s: %s", file, candidates[0])
 	if len(candidates) > 1 {
-		a.note("the model does not say how its input is scaled, this is a guess; with --input %s=x.npy you decide", v.Name)
+		a.note("the model does not say how its input is scaled, this is a guess; a dataset.yaml given with --spec, or --input %s=x.npy, decides", v.Name)
 	}
-	return d.Sample(0, candidates[0])
+	t, err := d.Sample(0, candidates[0])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return t, nil
 }
 
 // ranked is one class of a classification.

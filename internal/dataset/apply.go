@@ -18,18 +18,14 @@ func (d *Dataset) Sample(i int, p Preprocess) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("sample %d: %w", i, err)
 	}
 	t, err := p.apply(s)
-	if err != nil {
-		return nil, fmt.Errorf("sample %d: %w", i, s.named(err))
+	switch {
+	case err == nil:
+		return t, nil
+	case s.name != "":
+		return nil, fmt.Errorf("%s: %w", s.name, err)
+	default:
+		return nil, fmt.Errorf("sample %d: %w", i, err)
 	}
-	return t, nil
-}
-
-// named tells the file in an error that does not.
-func (s *sample) named(err error) error {
-	if s.name == "" {
-		return err
-	}
-	return fmt.Errorf("%s: %w", s.name, err)
 }
 
 // Image returns img as the model's input.

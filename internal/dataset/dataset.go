@@ -37,8 +37,9 @@ func (k Kind) String() string {
 
 // Options steer Open.
 type Options struct {
-	Spec  string // path of a dataset.yaml; "" uses the one inside the folder or archive, if any
-	Limit int    // use at most so many samples, spread evenly; 0 = all
+	Spec   string // path of a dataset.yaml; "" uses the one inside the folder or archive, if any
+	Single bool   // the data is one file to be prepared: what Spec says of others does not count
+	Limit  int    // use at most so many samples, spread evenly; 0 = all
 }
 
 // Dataset is an indexed set of samples, labelled or not. It is safe for concurrent use.
@@ -153,7 +154,7 @@ func (d *Dataset) Spread(n int, seed uint64) []int {
 
 // Open reads the index of the data at path; samples are read when asked for.
 func Open(name string, o Options) (*Dataset, error) {
-	d, err := openGiven(name, o.Spec)
+	d, err := openGiven(name, o)
 	if err != nil {
 		return nil, fmt.Errorf("data %s: %w", name, err)
 	}

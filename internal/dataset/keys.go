@@ -63,21 +63,30 @@ func keysOf(t reflect.Type) []string {
 
 func unknownKey(in, key string, known []string) string {
 	s := fmt.Sprintf("%sthere is no key %q", in, key)
-	if other := keysOf(reflect.TypeFor[SpecPreprocess]()); in == "" && slices.Contains(other, key) {
-		return s + fmt.Sprintf(" here; it belongs under preprocess, as `preprocess: {%s: ...}`", key)
-	} else if top := keysOf(reflect.TypeFor[Spec]()); in != "" && slices.Contains(top, key) {
-		return s + "; it belongs at the top, without indentation"
+	other, place := keysOf(reflect.TypeFor[SpecPreprocess]()), "under preprocess"
+	if in != "" {
+		other, place = keysOf(reflect.TypeFor[Spec]()), "at the top"
 	}
-	near, best := "", 3
-	for _, k := range known {
-		if d := editDistance(key, k); d < best && d < len(k) {
-			near, best = k, d
-		}
+	near, d := nearest(key, known)
+	if k, e := nearest(key, other); e < d {
+		return s + fmt.Sprintf(" here; %s belongs %s (keys there: %s)", k, place, strings.Join(other, ", "))
 	}
 	if near != "" {
-		s += fmt.Sprintf("; %s is meant?", near)
+		s += fmt.Sprintf("; is %s meant?", near)
 	}
 	return s + " (keys: " + strings.Join(known, ", ") + ")"
+}
+
+// nearest returns the word that key is probably a misspelling of, "" where none is near,
+// and how far that is.
+func nearest(key string, words []string) (near string, distance int) {
+	distance = 3
+	for _, k := range words {
+		if d := editDistance(key, k); d < distance && d < len(k)-1 {
+			near, distance = k, d
+		}
+	}
+	return near, distance
 }
 
 // editDistance is that of Levenshtein, in bytes.

@@ -12,7 +12,8 @@ import (
 )
 
 // openGiven opens what a user names: data, data with a specification, or a specification.
-func openGiven(name, spec string) (*Dataset, error) {
+func openGiven(name string, o Options) (*Dataset, error) {
+	spec := o.Spec
 	if spec == "" && !isYAML(name) {
 		return open(name, nil)
 	}
@@ -28,6 +29,10 @@ func openGiven(name, spec string) (*Dataset, error) {
 		return nil, fmt.Errorf("is a specification, and %s is another; name the data itself", spec)
 	case spec == "":
 		return s.openBeside(name)
+	}
+	if o.Single {
+		s = s.columns()
+		s.LabelColumn = ""
 	}
 	d, err := open(name, s)
 	if err == nil && s.Data != "" {

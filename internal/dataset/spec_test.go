@@ -31,10 +31,11 @@ func mustInfer(t *testing.T, tg Target, d *Dataset) []Preprocess {
 func TestSpecErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"nonsense: 1":                         `line 1: there is no key "nonsense" (keys: data, files, dtype,`,
-		"label_ofset: 1":                      "label_offset is meant?",
-		"\nmean: [1]":                         "line 2: there is no key \"mean\" here; it belongs under preprocess",
-		"preprocess: {label_offset: 1}":       "preprocess: there is no key \"label_offset\"; it belongs at the top",
+		"label_ofset: 1":                      "is label_offset meant?",
+		"\nmean: [1]":                         "line 2: there is no key \"mean\" here; mean belongs under preprocess",
+		"preprocess: {label_offset: 1}":       "preprocess: there is no key \"label_offset\" here; label_offset belongs at the top",
 		"preprocess: {standard: 1}":           "(keys: resize, crop, fit, mean,",
+		"devide: 3":                           "divide belongs under preprocess (keys there: resize, crop, fit,",
 		"scale: abc":                          `scale: "abc" is not a number`,
 		"label_offset: one":                   `label_offset: "one" is not a whole number`,
 		"shape: [a]":                          "shape: is not a list of whole numbers, as [1, 2]",
@@ -51,7 +52,7 @@ func TestSpecErrors(t *testing.T) {
 		"zero: 3":                             "scale 0 is not positive",
 		"a: b: c":                             "mapping values",
 		"files: ../x":                         "leads out of the data",
-		"preprocess: {order: rgb, orde: bgr}": "order is meant?",
+		"preprocess: {order: rgb, orde: bgr}": "is order meant?",
 	} {
 		_, err := parseSpec([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {

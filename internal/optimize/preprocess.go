@@ -57,7 +57,7 @@ func (j *job) choosePreprocess() (dataset.Preprocess, error) {
 	if c.guess != "" {
 		j.warn("%s", c.guess)
 	}
-	j.report.Preprocess = PreInfo{Text: p.String(), Why: p.Why, Spec: p, Tried: trials}
+	j.report.Preprocess = PreInfo{Text: p.String(), Why: p.Why, Spec: p, YAML: p.YAML(), Tried: trials}
 	return p, nil
 }
 

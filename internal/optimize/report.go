@@ -98,6 +98,7 @@ type PreInfo struct {
 	Text  string             `json:"text"`
 	Why   []string           `json:"why"`
 	Spec  dataset.Preprocess `json:"spec"`
+	YAML  string             `json:"dataset_yaml"`    // states Spec
 	Tried []PreTrial         `json:"tried,omitempty"` // where the model did not tell
 }
 
