@@ -36,8 +36,8 @@ type view struct {
 	Best      *Point
 	Cards     []card
 	Scatter   template.HTML
-	Bars      template.HTML
-	SQNR      template.HTML
+	Bars      *bars
+	SQNR      *bars
 	Timelines template.HTML
 	Matrices  []matrix
 	Kept      []LayerInfo
@@ -108,10 +108,11 @@ func (r *Report) HTML() ([]byte, error) {
 // noise is shown as good, and nothing is where accuracy means nothing.
 func (r *Report) cards(p *Point) []card {
 	o := &r.Original
-	note := fmt.Sprintf("%s samples, %s", thousands(int64(p.Samples)), p.Origin)
+	loss, note, _ := strings.Cut(r.lossText(p), " (")
+	note = strings.TrimSuffix(note, ")") + ", " + p.Origin
 	runs := fmt.Sprintf("p50 of %s, %s", r.RunsText(), p.Origin)
 	out := []card{
-		{shortMetric(r.Goal.Metric), percent(o.Accuracy), percent(p.Accuracy), r.lossText(p), note, r.lossClass(p)},
+		{shortMetric(r.Goal.Metric), percent(o.Accuracy), percent(p.Accuracy), loss, note, r.lossClass(p)},
 		{"latency", millis(o.P50) + " ms", millis(p.P50) + " ms", r.speedChange(p), runs, ""},
 		{"activation memory", sizeText(int64(o.Arena)), sizeText(int64(p.Arena)), r.memoryChange(p), "peak of one inference, " + p.Origin, gain(float64(o.Arena), float64(p.Arena))},
 		{"file", sizeText(o.Size), sizeText(p.Size), r.sizeChange(p), p.Origin, gain(float64(o.Size), float64(p.Size))},

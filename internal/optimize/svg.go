@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -54,16 +55,28 @@ func ticks(lo, hi float64, n int) []float64 {
 	return out
 }
 
-func tickText(v, span float64) string {
-	digits := max(0, int(math.Ceil(-math.Log10(span)))+1)
-	s := fmt.Sprintf("%.*f", min(digits, 4), v)
-	if strings.Contains(s, ".") {
-		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+// tickText writes a tick with the digits that a step between two of them needs.
+func tickText(v, step float64) string {
+	digits := 0
+	for step > 0 && digits < 6 {
+		scaled := step * math.Pow(10, float64(digits))
+		if math.Abs(scaled-math.Round(scaled)) < 1e-6*scaled {
+			break
+		}
+		digits++
 	}
-	if s == "-0" || s == "" {
-		s = "0"
+	if math.Abs(v) < 1e-9 {
+		v = 0 // without a sign
 	}
-	return s
+	return fmt.Sprintf("%.*f", digits, v)
+}
+
+// stepOf returns the distance of ticks.
+func stepOf(ticks []float64) float64 {
+	if len(ticks) < 2 {
+		return 0
+	}
+	return ticks[1] - ticks[0]
 }
 
 // scatter shows the points by latency and accuracy, with the bound.
@@ -78,6 +91,12 @@ func scatter(r *Report) template.HTML {
 		hiX = max(hiX, *p.P50)
 		loY, hiY = min(loY, 100**p.Accuracy), max(hiY, 100**p.Accuracy)
 	}
+	// The whiskers that are compared are whole; those of other points may be cut.
+	for i, p := range all {
+		if (i == 0 || p.Name == r.Picked) && len(p.Interval) == 2 {
+			loY, hiY = min(loY, 100*p.Interval[0]), max(hiY, 100*p.Interval[1])
+		}
+	}
 	if hiX == 0 || r.Original.Accuracy == nil {
 		return ""
 	}
@@ -88,26 +107,39 @@ func scatter(r *Report) template.HTML {
 		loY, hiY = min(loY, bound), max(hiY, bound)
 	}
 	pad := max(0.12*(hiY-loY), 0.15)
-	loY, hiY, hiX = loY-pad, hiY+pad, 1.12*hiX
+	loY, hiY, hiX = max(loY-pad, min(loY, 0)), hiY+pad, 1.12*hiX
+	if hiY > 100 {
+		hiY = 100 + 0.04*(100-loY) // room for a mark that lies on the edge
+	}
 	x := func(v float64) float64 { return left + (v-loX)/(hiX-loX)*(w-left-right) }
 	y := func(v float64) float64 { return h - bottom - (v-loY)/(hiY-loY)*(h-top-bottom) }
 	d := newDrawing(w, h, "accuracy against latency of every point")
-	for _, v := range ticks(loY, hiY, 6) {
+	across, up := ticks(loX, hiX, 6), ticks(loY, hiY, 6)
+	for _, v := range up {
 		d.line(left, y(v), w-right, y(v), "grid")
-		d.text(left-8, y(v)+4, "tick", "end", tickText(v, hiY-loY))
+		d.text(left-8, y(v)+4, "tick", "end", tickText(v, stepOf(up)))
 	}
-	for _, v := range ticks(loX, hiX, 6) {
+	for _, v := range across {
 		d.line(x(v), h-bottom, x(v), h-bottom+4, "axis")
-		d.text(x(v), h-bottom+18, "tick", "middle", tickText(v, hiX-loX))
+		d.text(x(v), h-bottom+18, "tick", "middle", tickText(v, stepOf(across)))
 	}
 	d.line(left, h-bottom, w-right, h-bottom, "axis")
 	d.text((left+w-right)/2, h-8, "label", "middle", "latency p50, ms (less is better)")
 	d.add(`<text transform="translate(14 %d) rotate(-90)" class="label" text-anchor="middle">%s, %%</text>`, (top+h-bottom)/2, escape(shortMetric(r.Goal.Metric)))
+	var taken []box // by marks and labels
+	for _, p := range all {
+		if p.P50 != nil && p.Accuracy != nil {
+			cx, cy := x(*p.P50), y(100**p.Accuracy)
+			taken = append(taken, box{cx - 8, cy - 8, cx + 8, cy + 8})
+		}
+	}
 	if bound > loY && bound < hiY {
 		d.line(left, y(bound), w-right, y(bound), "bound")
-		d.text(w-right-4, y(bound)-6, "boundtext", "end", "bound: "+pointsText(r.Goal.MaxDrop)+" below the original")
+		label := "bound: " + pointsText(r.Goal.MaxDrop) + " below the original"
+		b := place(taken, box{left, top - 10, w - right, h - bottom}, w-right, y(bound)-9, 6.4*float64(len(label)))
+		taken = append(taken, b)
+		d.text(b.x0, b.y1-3, "boundtext", "start", label)
 	}
-	var taken [][4]float64 // labels already placed
 	for i, p := range all {
 		if p.P50 == nil || p.Accuracy == nil {
 			continue
@@ -123,132 +155,60 @@ func scatter(r *Report) template.HTML {
 		}
 		cx, cy := x(*p.P50), y(100**p.Accuracy)
 		if len(p.Interval) == 2 {
-			lo, hi := max(100*p.Interval[0], loY), min(100*p.Interval[1], hiY)
-			d.line(cx, y(lo), cx, y(hi), "whisker")
-		}
-		d.add(`<circle cx="%.1f" cy="%.1f" r="%d" class="%s"><title>%s</title></circle>`, cx, cy, 7, class,
-			escape(fmt.Sprintf("%s: %s, %s ms, %s, %s (%d samples, %s)", p.Name, percent(p.Accuracy), millis(p.P50), sizeText(p.Size), p.How, p.Samples, p.Origin)))
-		width := 7.2 * float64(len(p.Name))
-		lx, ly := cx+11, cy+4.0
-		if lx+width > w-right {
-			lx = cx - 11 - width
-		}
-		for _, dy := range []float64{0, -16, 16, -32, 32, -48, 48} {
-			box := [4]float64{lx, ly + dy - 11, lx + width, ly + dy + 3}
-			free := box[1] > 4 && box[3] < h-bottom-2
-			for _, t := range taken {
-				free = free && (box[2] < t[0] || box[0] > t[2] || box[3] < t[1] || box[1] > t[3])
-			}
-			if free {
-				ly += dy
-				taken = append(taken, box)
-				break
-			}
+			d.line(cx, y(max(100*p.Interval[0], loY)), cx, y(min(100*p.Interval[1], hiY)), "whisker")
 		}
 		name := "name"
 		if p.Name == r.Picked {
 			name = "name pickedname"
 		}
-		d.text(lx, ly, name, "start", p.Name)
-	}
-	return d.html()
-}
-
-// rowHeight and the like lay out the bars of layers.
-const (
-	barsWidth  = 720
-	rowHeight  = 22
-	nameColumn = 210
-)
-
-func fits(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return "…" + string(r[len(r)-n+1:]) // the end of a layer's name tells more
-}
-
-// timeBars compares the time of each layer in float and in 8 bits.
-func timeBars(r *Report) template.HTML {
-	var rows []LayerInfo
-	most := 0.0
-	for _, l := range r.Layers {
-		if l.Float == nil {
-			continue
-		}
-		rows = append(rows, l)
-		most = max(most, *l.Float)
-		if l.Int8 != nil {
-			most = max(most, *l.Int8)
-		}
-	}
-	if len(rows) == 0 || most == 0 {
-		return ""
-	}
-	d := newDrawing(barsWidth, rowHeight*len(rows)+24, "time of each layer in float and in 8 bits")
-	x := func(v float64) float64 { return v / most * (barsWidth - nameColumn - 110) }
-	unit, write := "ms", millis
-	if most < 0.5 {
-		unit, write = "µs", func(v *float64) string {
-			if v == nil {
-				return "–"
+		b := place(taken, box{left, top - 10, w - right, h - bottom}, cx, cy, 7.2*float64(len(p.Name)))
+		taken = append(taken, b)
+		if b.y1 < cy-10 || b.y0 > cy+10 { // too far to be told by nearness
+			end := b.x0
+			if b.x1 < cx {
+				end = b.x1
 			}
-			us := 1000 * *v
-			return millis(&us)
+			d.line(cx, cy, end, (b.y0+b.y1)/2, "leader")
 		}
+		d.add(`<circle cx="%.1f" cy="%.1f" r="%d" class="%s"><title>%s</title></circle>`, cx, cy, 7, class,
+			escape(fmt.Sprintf("%s: %s, %s ms, %s, %s (%s, %s)", p.Name, percent(p.Accuracy), millis(p.P50), sizeText(p.Size), p.How, counted(p.Samples, "sample"), p.Origin)))
+		d.text(b.x0, b.y1-3, name, "start", p.Name)
 	}
-	for i, l := range rows {
-		y := float64(i * rowHeight)
-		d.add(`<g><title>%s</title>`, escape(fmt.Sprintf("%s (%s): float %s %s, 8 bits %s %s %s", l.Name, l.Op, write(l.Float), unit, write(l.Int8), unit, l.Reason)))
-		d.text(nameColumn-8, y+15, "tick", "end", fits(l.Name, 27))
-		d.add(`<rect x="%d" y="%.1f" width="%.1f" height="8" class="float"/>`, nameColumn, y+3, max(x(*l.Float), 0.5))
-		end, label := x(*l.Float), write(l.Float)
-		if l.Int8 != nil {
-			class := "int8"
-			if l.Bits > 8 {
-				class = "int8 unused"
-			}
-			d.add(`<rect x="%d" y="%.1f" width="%.1f" height="8" class="%s"/>`, nameColumn, y+12, max(x(*l.Int8), 0.5), class)
-			end = max(end, x(*l.Int8))
-			label += " → " + write(l.Int8)
-		}
-		d.text(nameColumn+end+6, y+15, "tick", "start", label)
-		d.add(`</g>`)
-	}
-	d.text(nameColumn, float64(rowHeight*len(rows))+16, "label", "start", unit+", least of several runs")
 	return d.html()
 }
 
-// sqnrBars shows how far each layer's output is from the float one's.
-func sqnrBars(r *Report) template.HTML {
-	var rows []LayerInfo
-	most := 0.0
-	for _, l := range r.Layers {
-		if l.SQNR != nil {
-			rows = append(rows, l)
-			most = max(most, *l.SQNR)
+// box is a rectangle of a drawing.
+type box struct{ x0, y0, x1, y1 float64 }
+
+func (b box) meets(o box) bool { return b.x0 < o.x1 && o.x0 < b.x1 && b.y0 < o.y1 && o.y0 < b.y1 }
+
+// place finds room within a frame for a label of the given width that belongs to (cx, cy):
+// beside it, else above or below as near as it goes.
+func place(taken []box, frame box, cx, cy, width float64) box {
+	const height, beside, row = 14, 11, 15
+	var first *box
+	for k := range 17 {
+		dy := float64((k+1)/2) * row // 0, -15, 15, -30, …
+		if k%2 == 1 {
+			dy = -dy
+		}
+		for _, x0 := range []float64{cx + beside, cx - beside - width} {
+			b := box{x0, cy + dy - height/2, x0 + width, cy + dy + height/2}
+			if b.x0 < frame.x0 || b.x1 > frame.x1 || b.y0 < frame.y0 || b.y1 > frame.y1 {
+				continue
+			}
+			if first == nil {
+				first = &b
+			}
+			if !slices.ContainsFunc(taken, b.meets) {
+				return b
+			}
 		}
 	}
-	if len(rows) == 0 || most <= 0 {
-		return ""
+	if first == nil {
+		return box{cx + beside, cy - height/2, cx + beside + width, cy + height/2}
 	}
-	d := newDrawing(barsWidth, rowHeight*len(rows)+24, "signal to quantization noise of each layer")
-	x := func(v float64) float64 { return max(v, 0) / most * (barsWidth - nameColumn - 70) }
-	for i, l := range rows {
-		y := float64(i * rowHeight)
-		class := "sqnr"
-		if *l.SQNR < 15 {
-			class = "sqnr low"
-		}
-		d.add(`<g><title>%s</title>`, escape(fmt.Sprintf("%s (%s): %.1f dB, range %s..%s", l.Name, l.Op, *l.SQNR, decibels(l.Lo), decibels(l.Hi))))
-		d.text(nameColumn-8, y+15, "tick", "end", fits(l.Name, 27))
-		d.add(`<rect x="%d" y="%.1f" width="%.1f" height="12" class="%s"/>`, nameColumn, y+5, max(x(*l.SQNR), 0.5), class)
-		d.text(nameColumn+x(*l.SQNR)+6, y+15, "tick", "start", fmt.Sprintf("%.1f", *l.SQNR))
-		d.add(`</g>`)
-	}
-	d.text(nameColumn, float64(rowHeight*len(rows))+16, "label", "start", "dB, more is better")
-	return d.html()
+	return *first
 }
 
 // memorySteps draws the working memory over the steps of each program, on one scale.
@@ -266,9 +226,10 @@ func memorySteps(r *Report) template.HTML {
 	}
 	d := newDrawing(w, h, "working memory over the steps of an inference")
 	y := func(n float64) float64 { return h - bottom - n/(1.08*float64(peak))*(h-top-bottom) }
-	for _, v := range ticks(0, float64(peak)/1024, 4) {
+	up := ticks(0, float64(peak)/1024, 4)
+	for _, v := range up {
 		d.line(left, y(v*1024), w-10, y(v*1024), "grid")
-		d.text(left-8, y(v*1024)+4, "tick", "end", fmt.Sprintf("%s KiB", tickText(v, float64(peak)/1024)))
+		d.text(left-8, y(v*1024)+4, "tick", "end", tickText(v, stepOf(up))+" KiB")
 	}
 	for i, t := range r.Memory {
 		class := "int8"
