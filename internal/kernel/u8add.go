@@ -68,20 +68,7 @@ func (q *QuantMul) Apply(a, b uint8) uint8 {
 	return clampRound(float32(float32(n)*q.Mult), q.OutZero, q.Lo, q.Hi)
 }
 
-// AddU8 stores the sums of a and b in dst, which may be a or b. b has len(dst)
-// values, or fewer that divide len(dst) and repeat: a vector for the last
-// dimension, or one scalar. It panics if the lengths do not agree.
-func AddU8(l cpu.Level, q QuantAdd, dst, a, b []uint8) {
-	p := q.prepare(l)
-	repeat(dst, a, b, p)
-}
-
-// MulU8 is AddU8 for products.
-func MulU8(l cpu.Level, q QuantMul, dst, a, b []uint8) {
-	p := q.prepare(l)
-	repeat(dst, a, b, p)
-}
-
+// repeat is BinaryU8.Run.
 func repeat(dst, a, b []uint8, p *preparedAdd) {
 	n := len(b)
 	if len(a) != len(dst) || n == 0 && len(dst) > 0 || n > 0 && len(dst)%n != 0 {

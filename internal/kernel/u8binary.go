@@ -22,5 +22,7 @@ func NewMulU8(l cpu.Level, q QuantMul) (*BinaryU8, error) {
 	return &BinaryU8{q.prepare(l)}, nil
 }
 
-// Run stores the results for a and b in dst as AddU8 does.
+// Run stores the results for a and b in dst, which may be a or b. b has len(dst)
+// values, or fewer that divide len(dst) and repeat: a vector for the last
+// dimension, or one scalar. It panics if the lengths do not agree.
 func (p *BinaryU8) Run(dst, a, b []uint8) { repeat(dst, a, b, p.prepared) }

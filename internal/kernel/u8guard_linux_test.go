@@ -29,8 +29,8 @@ func TestSlicesU8Guarded(t *testing.T) {
 	for _, l := range cpu.Levels() {
 		for n := 1; n < 200; n++ {
 			a, b, dst := guarded(t, n), guarded(t, n), guarded(t, n)
-			AddU8(l, QuantAdd{AMult: 1, BMult: 1, Hi: 255}, dst, a, b)
-			MulU8(l, QuantMul{Mult: 1, Hi: 255}, dst, a, b)
+			addU8(t, l, QuantAdd{AMult: 1, BMult: 1, Hi: 255}).Run(dst, a, b)
+			mulU8(t, l, QuantMul{Mult: 1, Hi: 255}).Run(dst, a, b)
 			accumulateU8(l, int32s(guarded(t, 4*n), n), a)
 			maxU8(l, dst, a)
 			f := guardedF32(t, make([]float32, n))

@@ -39,15 +39,6 @@ func RequantTable(inZero uint8, q Requant) *[256]uint8 {
 	return &t
 }
 
-// RequantU8 moves bytes to another scale and zero point, by RequantTable.
-func RequantU8(l cpu.Level, dst, src []uint8, inZero uint8, q Requant) {
-	if q == (Requant{1, inZero, 0, 255}) {
-		copy(dst[:len(src)], src)
-		return
-	}
-	LookupU8(l, dst, src, RequantTable(inZero, q))
-}
-
 // OffsetU8 adds 128 to every byte: it turns the bits of an int8 into the
 // unsigned byte that the engine stores for it, and back.
 func OffsetU8(dst, src []uint8) {
@@ -92,19 +83,6 @@ func quantizeVector(l cpu.Level, dst []uint8, src []float32, scale float32, zero
 	return quantizeU8Asm(l, &p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
 }
 
-// QuantizeChannelsU8 is QuantizeU8 with a scale and zero point for each index of
-// the last dimension, which has len(scale) values.
-func QuantizeChannelsU8(dst []uint8, src []float32, scale []float32, zero []uint8, lo, hi uint8) {
-	dst = dst[:len(src)]
-	zero = zero[:len(scale)]
-	for len(src) >= len(scale) && len(scale) > 0 {
-		for c, s := range scale {
-			dst[c] = clampRound(src[c]/s, zero[c], lo, hi)
-		}
-		src, dst = src[len(scale):], dst[len(scale):]
-	}
-}
-
 // DequantizeU8 stores float32(q-zero)*scale.
 func DequantizeU8(l cpu.Level, dst []float32, src []uint8, scale float32, zero uint8) {
 	dst = dst[:len(src)]
@@ -121,19 +99,6 @@ func dequantize(l cpu.Level, dst []float32, src []uint8, scale float32, zero uin
 	done := dequantizeU8Asm(l, &p, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
 	for i := done; i < len(src); i++ {
 		dst[i] = float32(int32(src[i])-int32(zero)) * scale
-	}
-}
-
-// DequantizeChannelsU8 is DequantizeU8 with a scale and zero point for each
-// index of the last dimension, which has len(scale) values.
-func DequantizeChannelsU8(dst []float32, src []uint8, scale []float32, zero []uint8) {
-	dst = dst[:len(src)]
-	zero = zero[:len(scale)]
-	for len(src) >= len(scale) && len(scale) > 0 {
-		for c, s := range scale {
-			dst[c] = float32(int32(src[c])-int32(zero[c])) * s
-		}
-		src, dst = src[len(scale):], dst[len(scale):]
 	}
 }
 
