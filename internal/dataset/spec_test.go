@@ -160,6 +160,27 @@ func TestSpecInArchive(t *testing.T) {
 	}
 }
 
+// Folders under the one in which a pattern begins are the classes, and numbers count as such.
+func TestSpecPatterns(t *testing.T) {
+	dir := t.TempDir()
+	for _, n := range []string{"clips/10/a.i8", "clips/2/b.i8", "clips/2/COPYRIGHT", "clips/notes.txt", "other/3/c.i8"} {
+		write(t, dir, n, []byte{1, 2})
+	}
+	for _, pattern := range []string{"clips/*/*.i8", "clips/*/*", "*/*/[ab].i8"} {
+		write(t, dir, "dataset.yaml", []byte("files: \""+pattern+"\"\ndtype: int8\n"))
+		d := mustOpen(t, dir, Options{})
+		if pattern[0] == '*' {
+			if d.Len() != 2 {
+				t.Errorf("%s: %s", pattern, d.Describe())
+			}
+			continue
+		}
+		if diff := cmp.Diff([]int{10, 2}, labels(d)); diff != "" {
+			t.Errorf("%s: %s %s", pattern, d.Describe(), diff)
+		}
+	}
+}
+
 // What a preprocessing says of itself as YAML gives the same preprocessing.
 func TestPreprocessAsYAML(t *testing.T) {
 	dir := t.TempDir()

@@ -40,14 +40,16 @@ func treeOf(f files, s *Spec) (*Dataset, error) {
 			return d, err
 		}
 	}
-	inside := f // where the samples are
-	dir := strings.TrimSuffix(s.Files, "/")
-	if dir != "" && slices.ContainsFunc(f.names(), func(n string) bool { return strings.HasPrefix(n, dir+"/") }) {
-		inside = under(f, dir)
-	} else {
-		dir = ""
+	// A folder that is named, or in which a pattern begins, holds the classes' folders.
+	inside, pattern := f, strings.TrimSuffix(s.Files, "/")
+	if slices.ContainsFunc(f.names(), func(n string) bool { return strings.HasPrefix(n, pattern+"/") }) {
+		inside, pattern = under(f, pattern), ""
+	} else if i := strings.IndexAny(pattern, "*?[\\"); i >= 0 {
+		if i = strings.LastIndexByte(pattern[:i], '/'); i > 0 {
+			inside, pattern = under(f, pattern[:i]), pattern[i+1:]
+		}
 	}
-	kind, list, err := samplesOf(inside, s, dir == "")
+	kind, list, err := samplesOf(inside, pattern, s)
 	if err != nil {
 		return nil, err
 	}
@@ -103,18 +105,15 @@ func partsOf(f files, s *Spec) (*Dataset, error) {
 }
 
 // samplesOf lists the files of the kind that most of f are of, of those that match the
-// pattern of the specification where it is one.
-func samplesOf(f files, s *Spec, pattern bool) (Kind, []string, error) {
-	if !pattern {
-		s = &Spec{DType: s.DType}
-	}
-	if _, err := path.Match(s.Files, ""); err != nil {
+// pattern where there is one.
+func samplesOf(f files, pattern string, s *Spec) (Kind, []string, error) {
+	if _, err := path.Match(pattern, ""); err != nil {
 		return 0, nil, fmt.Errorf("files %q: %w", s.Files, err)
 	}
 	byKind := map[Kind][]string{}
 	matched := 0
 	for _, n := range f.names() {
-		if ok, _ := path.Match(s.Files, n); s.Files != "" && !ok {
+		if ok, _ := path.Match(pattern, n); pattern != "" && !ok {
 			continue
 		}
 		matched++
@@ -125,7 +124,7 @@ func samplesOf(f files, s *Spec, pattern bool) (Kind, []string, error) {
 			byKind[Audio] = append(byKind[Audio], n)
 		case slices.Contains(rawExt, ext):
 			byKind[Raw] = append(byKind[Raw], n)
-		case s.Files != "" && s.DType != "" && n != s.Labels && !slices.Contains(proseExt, ext):
+		case pattern != "" && s.DType != "" && !slices.Contains(proseExt, ext):
 			byKind[Raw] = append(byKind[Raw], n)
 		}
 	}
@@ -138,7 +137,7 @@ func samplesOf(f files, s *Spec, pattern bool) (Kind, []string, error) {
 	switch list := byKind[kind]; {
 	case len(list) > 0:
 		return kind, list, nil
-	case s.Files == "":
+	case pattern == "":
 		return 0, nil, errors.New("holds no images, wav files or raw tensors (.bin, .raw)")
 	case matched == 0:
 		return 0, nil, fmt.Errorf("files %q match none of the %d files", s.Files, len(f.names()))
@@ -189,20 +188,24 @@ var spoken = regexp.MustCompile(`^(\d+)_[^_]+_\d+\.wav$`)
 // spoken digit set has it.
 func (d *Dataset) labelFromNames(list []string) {
 	class := make([]string, len(list))
+	from := "folder"
 	for i, n := range list {
 		if dir := path.Dir(n); dir != "." {
 			class[i] = dir
 		} else if m := spoken.FindStringSubmatch(n); m != nil {
-			class[i] = m[1]
+			class[i], from = m[1], "number before the first _ of the file's name"
 		} else {
 			return
 		}
 	}
-	if d.classes, d.labels, d.byName = numbered(class); len(d.classes) < 2 {
+	if d.classes, d.labels, d.byName = numbered(class); d.distinct() < 2 {
 		d.classes, d.labels, d.byName = nil, nil, false
 		return
 	}
-	d.notes = append(d.notes, fmt.Sprintf("class = folder in sorted order (0 = %s)", d.classes[0]))
+	if d.byName {
+		from += fmt.Sprintf(" in sorted order (0 = %s)", d.classes[0])
+	}
+	d.notes = append(d.notes, "class = "+from)
 }
 
 // loadFile reads and decodes one file.

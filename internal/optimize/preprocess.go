@@ -81,6 +81,10 @@ func (c *chooser) choose() (dataset.Preprocess, []PreTrial, error) {
 	if err != nil {
 		return dataset.Preprocess{}, nil, err
 	}
+	if first := trials[0].Accuracy; !slices.ContainsFunc(trials, func(x PreTrial) bool { return x.Accuracy != first }) {
+		c.guess = fmt.Sprintf("%d customary ways of preprocessing let the model decide equally well, on %.1f %% of %d labelled samples: %s is a guess; a dataset.yaml can say it", len(cands), 100*first, trials[0].Samples, cands[best])
+		return cands[best], trials, nil
+	}
 	c.rep.note(fmt.Sprintf("preprocessing: of %d customary ways the original model decided best with this one: %.1f %% of %d labelled samples", len(cands), 100*trials[best].Accuracy, trials[best].Samples))
 	p := cands[best]
 	p.Why = append(p.Why, fmt.Sprintf("best of %d customary ways on %d labelled samples", len(cands), trials[best].Samples))

@@ -81,3 +81,26 @@ func TestRealLabelOffset(t *testing.T) {
 		t.Errorf("%.1f %% of %d samples by %s", 100*s.accuracy, s.samples, p)
 	}
 }
+
+// Ways that come out even are no finding.
+func TestUndecidedPreprocessingIsAGuess(t *testing.T) {
+	model, _ := writeNet(t, []int{1, 6}, false)
+	m, err := edgewise.Open(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zeros := tensor.New(tensor.Float32, 4, 3, 8, 8)
+	d, err := dataset.FromTensors("zeros", zeros, []int{3, 3, 3, 3}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := newTask(m.Graph(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &chooser{ctx: context.Background(), graph: m.Graph(), task: task, eval: d, seed: 1, rep: &reporter{}}
+	p, trials, err := c.choose()
+	if err != nil || len(trials) != 2 || p.LabelOffset != 0 || c.guess == "" {
+		t.Errorf("%v after %v: %q, %v", p, trials, c.guess, err)
+	}
+}
