@@ -168,7 +168,11 @@ func (j *job) static() (*candidate, error) {
 			return nil, err
 		}
 		if integers, _ := countLayers(c.quant); integers == 0 {
-			j.tried("static int8", nil, false, "no layer has an 8-bit form%s", firstReason(c.quant))
+			if j.quantized {
+				j.tried(trialStatic, nil, false, "no further layer has an 8-bit form%s", firstReason(c.quant))
+			} else {
+				j.tried(trialStatic, nil, false, "no layer has an 8-bit form%s", firstReason(c.quant))
+			}
 			return nil, nil
 		}
 		byMethod = append(byMethod, c)

@@ -40,9 +40,9 @@ type view struct {
 	SQNR      *bars
 	Timelines template.HTML
 	Matrices  []matrix
-	Kept      []LayerInfo
-	Alarm     string   // what overrules all figures
-	Cautions  []string // the other warnings
+	Floats    []LayerInfo // that stayed in float
+	Alarm     string      // what overrules all figures
+	Cautions  []string    // the other warnings
 	Raw       template.JS
 }
 
@@ -73,7 +73,7 @@ type matrixCell struct {
 
 // HTML returns report.html: one page that needs nothing else.
 func (r *Report) HTML() ([]byte, error) {
-	v := view{Report: r, Best: r.Point(r.Picked), Kept: r.KeptFloat()}
+	v := view{Report: r, Best: r.Point(r.Picked), Floats: r.KeptFloat()}
 	if v.Best == nil {
 		return nil, fmt.Errorf("report: there is no point %q", r.Picked)
 	}

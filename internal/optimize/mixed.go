@@ -242,7 +242,7 @@ func (j *job) withoutRanges() error {
 	}
 	for _, c := range []*candidate{
 		{name: "int8-dynamic", how: how, float: j.prep, graph: dynamic.Graph, quant: dynamic},
-		{name: "int8-weights", how: "weights stored in 8 bits per channel, arithmetic in float", float: j.prep, graph: weights.Graph, quant: weights},
+		{name: pointWeights, how: "weights stored in 8 bits per channel, arithmetic in float", float: j.prep, graph: weights.Graph, quant: weights},
 	} {
 		if err := j.proxySQNR(c); err != nil {
 			return err

@@ -320,6 +320,9 @@ func TestChanceIsSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if bytes.Contains(page, []byte("<ul>")) {
+		t.Error("failures are listed although a candidate was picked")
+	}
 	body := string(page[bytes.Index(page, []byte("<main>")):])
 	if alarm, title := strings.Index(body, `class="alarm"`), strings.Index(body, "<h1"); alarm < 0 || alarm > title {
 		t.Error("the page does not begin with the alarm")
@@ -348,7 +351,7 @@ func TestKeptAsItIs(t *testing.T) {
 	if h := r.Headline(); !r.Kept || !strings.Contains(h, "already 8-bit") || !strings.Contains(h, "the model is kept as it is") {
 		t.Errorf("picked %s, headline %q", r.Picked, h)
 	}
-	if len(r.Points) > 1 && len(r.Failures()) != len(r.Points)-1 {
+	if len(r.Points) > 1 && len(r.Failures()) < len(r.Points)-1 {
 		t.Errorf("%d points, but only %d failed: %v", len(r.Points), len(r.Failures()), r.Failures())
 	}
 }
@@ -373,7 +376,7 @@ func TestLossText(t *testing.T) {
 		{metricTop1, 3, 1, "3.00 points lost (±1.0 on 400 samples)"},
 		{metricTop1, -3, 1, "3.00 points gained (±1.0 on 400 samples)"},
 		{metricAgreement, 3, 1, "3.00 points of agreement lost (±1.0 on 400 samples; not accuracy: the data has no labels)"},
-		{metricFidelity, 10, 0, "90.00 % agreement with the original's outputs (not accuracy: no labels were used)"},
+		{metricFidelity, 10, 0, "outputs agree to 90.00 % (with the original's; not accuracy: no labels were used)"},
 	} {
 		r := &Report{Goal: Goal{Metric: c.metric}}
 		if got := r.lossText(p(c.drop, c.half)); got != c.want {

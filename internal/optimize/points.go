@@ -13,7 +13,9 @@ import (
 const (
 	pointFloat      = "float32"
 	pointSimplified = "simplified" // of a model that came with 8-bit layers
+	pointWeights    = "int8-weights"
 	pointPrefix     = "point "
+	trialStatic     = "static int8"
 )
 
 // measure times the original and all points, in turns.
@@ -108,7 +110,7 @@ func (j *job) pick() *candidate {
 	if r.Kept {
 		r.Why = fmt.Sprintf("no point that loses at most %s is faster or smaller", pointsText(j.cfg.MaxDrop))
 	}
-	if w, ok := r.Point(best.name).uncertainty(); ok && j.cfg.MaxDrop > 0 && w > j.cfg.MaxDrop {
+	if w, ok := r.Point(best.name).uncertainty(); ok && !r.Kept && j.cfg.MaxDrop > 0 && w > j.cfg.MaxDrop {
 		j.warn("%s cannot resolve a bound of %s: what %s loses is known to ±%.1f points (95 %%); evaluate more samples", counted(best.score.samples, "sample"), pointsText(j.cfg.MaxDrop), best.name, w)
 	}
 	for _, c := range j.points {
@@ -133,7 +135,7 @@ func (j *job) whyNot(c, best *candidate) string {
 		return fmt.Sprintf("gains %.2f points, less than asked for", -j.drop(c.score))
 	case !j.within(c.score):
 		return fmt.Sprintf("loses %.2f points, of which %g are allowed", j.drop(c.score), j.cfg.MaxDrop)
-	case c.latency.P50 > best.latency.P50:
+	case c.latency.P50 > (1+tie)*best.latency.P50 || c.latency.P50 > best.latency.P50 && c.size < best.size:
 		return fmt.Sprintf("slower: %.3f ms against %.3f ms", c.latency.P50, best.latency.P50)
 	}
 	return fmt.Sprintf("about as fast, and larger: %s against %s", sizeText(c.size), sizeText(best.size))
@@ -186,7 +188,10 @@ func (j *job) describe(picked *candidate) error {
 	r.describeLayers(picked.quant.Layers)
 	for i := range r.Layers {
 		if l := &r.Layers[i]; l.Bits > 8 && l.Reason == "" {
-			l.Reason = picked.name + " computes it in float"
+			l.Reason = picked.name + " leaves it in float"
+			if picked.name == pointWeights {
+				l.Reason = picked.how
+			}
 		}
 	}
 	return nil

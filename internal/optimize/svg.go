@@ -81,7 +81,7 @@ func stepOf(ticks []float64) float64 {
 
 // scatter shows the points by latency and accuracy, with the bound.
 func scatter(r *Report) template.HTML {
-	const w, h, left, right, top, bottom = 640, 360, 62, 20, 18, 46
+	const w, h, left, right, top, bottom = 500, 330, 58, 14, 18, 46
 	all := append([]Point{r.Original}, r.Points...)
 	loX, hiX, loY, hiY := 0.0, 0.0, math.Inf(1), math.Inf(-1)
 	for _, p := range all {
@@ -136,7 +136,7 @@ func scatter(r *Report) template.HTML {
 	if bound > loY && bound < hiY {
 		d.line(left, y(bound), w-right, y(bound), "bound")
 		label := "bound: " + pointsText(r.Goal.MaxDrop) + " below the original"
-		b := place(taken, box{left, top - 10, w - right, h - bottom}, w-right, y(bound)-9, 6.4*float64(len(label)))
+		b := besideLine(taken, left, w-right, y(bound), 6.4*float64(len(label)))
 		taken = append(taken, b)
 		d.text(b.x0, b.y1-3, "boundtext", "start", label)
 	}
@@ -182,6 +182,18 @@ type box struct{ x0, y0, x1, y1 float64 }
 
 func (b box) meets(o box) bool { return b.x0 < o.x1 && o.x0 < b.x1 && b.y0 < o.y1 && o.y0 < b.y1 }
 
+// besideLine finds room for a label at either end of a line across the drawing.
+func besideLine(taken []box, x0, x1, y, width float64) box {
+	above, below := box{x1 - width, y - 17, x1, y - 3}, box{x1 - width, y + 3, x1, y + 17}
+	shift := x0 - above.x0
+	for _, b := range []box{above, below, {x0, above.y0, above.x1 + shift, above.y1}, {x0, below.y0, below.x1 + shift, below.y1}} {
+		if !slices.ContainsFunc(taken, b.meets) {
+			return b
+		}
+	}
+	return above
+}
+
 // place finds room within a frame for a label of the given width that belongs to (cx, cy):
 // beside it, else above or below as near as it goes.
 func place(taken []box, frame box, cx, cy, width float64) box {
@@ -213,7 +225,7 @@ func place(taken []box, frame box, cx, cy, width float64) box {
 
 // memorySteps draws the working memory over the steps of each program, on one scale.
 func memorySteps(r *Report) template.HTML {
-	const w, h, left, top, bottom = 720, 220, 74, 14, 34
+	const w, h, left, top, bottom = 560, 230, 66, 24, 34
 	peak, longest := 0, 0
 	for _, t := range r.Memory {
 		for _, s := range t.Steps {
@@ -231,6 +243,7 @@ func memorySteps(r *Report) template.HTML {
 		d.line(left, y(v*1024), w-10, y(v*1024), "grid")
 		d.text(left-8, y(v*1024)+4, "tick", "end", tickText(v, stepOf(up))+" KiB")
 	}
+	var taken []box // by labels
 	for i, t := range r.Memory {
 		class := "int8"
 		if i == 0 {
@@ -255,7 +268,17 @@ func memorySteps(r *Report) template.HTML {
 		if px > w/2 {
 			anchor = "end"
 		}
-		d.text(px, y(float64(most))-4, "tick", anchor, fmt.Sprintf("%s: %s at %s", t.Point, sizeText(int64(most)), fits(t.Steps[at].Name, 30)))
+		label := fmt.Sprintf("%s: %s at %s", t.Point, sizeText(int64(most)), fits(t.Steps[at].Name, 20))
+		width := 6.6 * float64(len(label))
+		b := box{px, y(float64(most)) - 15, px + width, y(float64(most)) - 1}
+		if anchor == "end" {
+			b.x0, b.x1 = px-width, px
+		}
+		for slices.ContainsFunc(taken, b.meets) {
+			b.y0, b.y1 = b.y0+15, b.y1+15
+		}
+		taken = append(taken, b)
+		d.text(px, b.y1-3, "tick", anchor, label)
 	}
 	d.line(left, h-bottom, w-10, h-bottom, "axis")
 	d.text(left, h-10, "label", "start", "first step")

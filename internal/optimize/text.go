@@ -32,11 +32,11 @@ func (r *Report) Headline() string {
 	return name
 }
 
-// Failures tells why the points that were not picked were not.
+// Failures tells why the points that were not picked were not, and why there is none in 8 bits.
 func (r *Report) Failures() []Trial {
 	var out []Trial
 	for _, t := range r.Tried {
-		if name, ok := strings.CutPrefix(t.Name, pointPrefix); ok && !t.Accepted {
+		if name, ok := strings.CutPrefix(t.Name, pointPrefix); (ok || t.Name == trialStatic) && !t.Accepted {
 			t.Name = name
 			out = append(out, t)
 		}
@@ -65,7 +65,7 @@ func (r *Report) lossText(p *Point) string {
 		return "accuracy " + Unmeasured
 	}
 	if r.Goal.Metric == metricFidelity {
-		return fmt.Sprintf("%s agreement with the original's outputs (not accuracy: no labels were used)", percent(p.Accuracy))
+		return fmt.Sprintf("outputs agree to %s (with the original's; not accuracy: no labels were used)", percent(p.Accuracy))
 	}
 	d := *p.Drop
 	half, known := p.uncertainty()
