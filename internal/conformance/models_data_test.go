@@ -115,8 +115,12 @@ func (c classifier) run(t *testing.T, client *witness.Client) {
 	}
 	share := func(n int) float64 { return 100 * float64(n) / float64(len(ours)) }
 	t.Logf("%d samples: accuracy %.2f %%, %s %.2f %%; equal class on %.2f %%", len(ours), share(right), c.lib, share(theirs), share(equal))
-	if share(right) < c.least {
-		t.Errorf("accuracy %.2f %%, at least %.2f %% are wanted", share(right), c.least)
+	least := c.least
+	if testing.Short() { // so few samples scatter: two standard errors
+		least -= 2 * math.Sqrt(least*(100-least)/float64(len(ours)))
+	}
+	if share(right) < least {
+		t.Errorf("accuracy %.2f %%, at least %.2f %% are wanted", share(right), least)
 	}
 	if share(equal) < 100*c.agree {
 		t.Errorf("equal class on %.2f %%, want %.2f %%", share(equal), 100*c.agree)
