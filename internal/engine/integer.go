@@ -161,7 +161,7 @@ func lowerIntegerGroup(l *lowerer, g *group) string {
 		}
 		s = rowsShape(m, ws[0], channels)
 		t := make([]int8, len(weights))
-		transposeInto(t, weights, ws[0], ws[1])
+		kernel.Transpose(t, weights, ws[0], ws[1])
 		weights = t
 		in = l.plainBytes(x)
 	}

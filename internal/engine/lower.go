@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/kernel"
 	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -319,7 +320,7 @@ func (l *lowerer) convert(v *graph.Value, shape, strides []int, biased bool) *re
 	if v.Const != nil {
 		dst.buf.place, dst.buf.data = inConst, tensor.AlignedBytes(dst.span())
 		m := newMove(dst, src)
-		m.run(dst.buf.data, src.buf.data[src.off:], 0, m.units)
+		m.Run(dst.buf.data, src.buf.data[src.off:], 0, m.Units())
 	} else {
 		l.move(v.Name, dst, src)
 	}
@@ -330,8 +331,14 @@ func (l *lowerer) convert(v *graph.Value, shape, strides []int, biased bool) *re
 // move adds a step that copies src to dst.
 func (l *lowerer) move(name string, dst, src *ref) {
 	m := newMove(dst, src)
-	l.add(&step{name: name, op: "layout", kernel: m.name(), reads: []*ref{src}, writes: []*ref{dst}, units: m.units,
-		run: func(s *Session, _, lo, hi int) { m.run(s.bytes(dst), s.bytes(src), lo, hi) }})
+	l.add(&step{name: name, op: "layout", kernel: m.Name(), reads: []*ref{src}, writes: []*ref{dst}, units: m.Units(),
+		run: func(s *Session, _, lo, hi int) { m.Run(s.bytes(dst), s.bytes(src), lo, hi) }})
+}
+
+// newMove prepares a copy of src to dst; int8 elements change between biased and plain on
+// the way.
+func newMove(dst, src *ref) *kernel.Move {
+	return kernel.NewMove(dst.elem(), dst.biased != src.biased, dst.shape, dst.strides, src.strides)
 }
 
 // make returns a place for output v with the given dense strides: where a

@@ -111,18 +111,13 @@ func columnsFirst(b *tensor.Tensor, trans bool, alpha float32) (w []float32, col
 		}
 		return w, b.Dim(0)
 	}
-	transposeInto(w, src, b.Dim(0), b.Dim(1))
+	kernel.Transpose(w, src, b.Dim(0), b.Dim(1))
 	if alpha != 1 {
 		for i := range w {
 			w[i] *= alpha
 		}
 	}
 	return w, b.Dim(1)
-}
-
-// transposeInto stores the rows×cols matrix src as cols×rows.
-func transposeInto[T tensor.Element](dst, src []T, rows, cols int) {
-	transposeTile(dst, src, cols, rows, rows, cols)
 }
 
 // lowerRuntimeMatMul is a product of two computed operands: a matrix product for every

@@ -289,7 +289,7 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 		s = rowsShape(m, k, channels)
 		if !transB {
 			t := make([]int8, len(weights))
-			transposeInto(t, weights, ws[0], ws[1])
+			kernel.Transpose(t, weights, ws[0], ws[1])
 			weights = t
 		}
 		in = l.plainBytes(q.x)

@@ -178,7 +178,7 @@ func lowerPad(l *lowerer, n *graph.Node) string {
 	l.add(&step{name: n.Label(), op: n.Op, kernel: "pad", reads: []*ref{in}, writes: []*ref{out}, units: 1,
 		run: func(s *Session, _, _, _ int) {
 			fillBytes(s.bytes(out), fill)
-			m.run(s.bytes(inside), s.bytes(in), 0, m.units)
+			m.Run(s.bytes(inside), s.bytes(in), 0, m.Units())
 		}})
 	return ""
 }
