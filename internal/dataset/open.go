@@ -83,9 +83,13 @@ func open(name string, s *Spec) (*Dataset, error) {
 		}
 		return openTree(f, s)
 	case isYAML(name):
+		// One specification names another for a part; it leads no further, least of all back.
 		own, err := readSpec(name)
 		if err != nil {
 			return nil, err
+		}
+		if own.Calibration = ""; isYAML(own.Files) {
+			return nil, fmt.Errorf("%s: files: %s is a specification too", filepath.Base(name), own.Files)
 		}
 		return own.openBeside(name)
 	}

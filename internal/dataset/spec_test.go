@@ -132,6 +132,28 @@ func TestSpecLiesElsewhere(t *testing.T) {
 	}
 }
 
+// Specifications that name themselves or each other come to an end.
+func TestSpecCycles(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "1.png", pngOf(t, 4, 4, red))
+	for name, c := range map[string]struct {
+		spec string
+		ok   bool
+	}{
+		"calibration": {"calibration: a.yaml\n", true}, "files": {"files: a.yaml\n", false}, "data": {"data: a.yaml\n", false},
+		"folder": {"data: .\n", true}, "calibration folder": {"calibration: .\n", true},
+	} {
+		write(t, dir, "a.yaml", []byte(c.spec))
+		d, err := Open(filepath.Join(dir, "a.yaml"), Options{})
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d != nil {
+			d.Close()
+		}
+	}
+}
+
 func TestSpecInArchive(t *testing.T) {
 	for _, at := range []string{"", "top/"} {
 		var b bytes.Buffer
