@@ -99,12 +99,7 @@ func weightsLast[T tensor.Element](w []T, shape []int) []T {
 	}
 	out := make([]T, len(w))
 	for o := range m {
-		src, dst := w[o*c*k:(o+1)*c*k], out[o*c*k:(o+1)*c*k]
-		for i := range c {
-			for j := range k {
-				dst[j*c+i] = src[i*k+j]
-			}
-		}
+		kernel.Transpose(out[o*c*k:(o+1)*c*k], w[o*c*k:(o+1)*c*k], c, k)
 	}
 	return out
 }
