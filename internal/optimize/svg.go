@@ -1,6 +1,7 @@
 package optimize
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
@@ -107,7 +108,7 @@ func scatter(r *Report) template.HTML {
 		loY, hiY = min(loY, bound), max(hiY, bound)
 	}
 	pad := max(0.12*(hiY-loY), 0.15)
-	loY, hiY, hiX = max(loY-pad, min(loY, 0)), hiY+pad, 1.12*hiX
+	loY, hiY, hiX = max(loY-pad, min(loY, 0)), hiY+pad, 1.32*hiX
 	if hiY > 100 {
 		hiY = 100 + 0.04*(100-loY) // room for a mark that lies on the edge
 	}
@@ -140,6 +141,27 @@ func scatter(r *Report) template.HTML {
 		taken = append(taken, b)
 		d.text(b.x0, b.y1-3, "boundtext", "start", label)
 	}
+	for _, i := range outermostFirst(all) {
+		p := &all[i]
+		cx, cy := x(*p.P50), y(100**p.Accuracy)
+		b := place(taken, box{left, top - 10, w - right, h - bottom}, cx, cy, 7.2*float64(len(p.Name)))
+		taken = append(taken, b)
+		if len(p.Interval) == 2 {
+			d.line(cx, y(max(100*p.Interval[0], loY)), cx, y(min(100*p.Interval[1], hiY)), "whisker")
+		}
+		if b.y1 < cy || b.y0 > cy { // not beside the mark
+			edge := b.y1
+			if b.y0 > cy {
+				edge = b.y0
+			}
+			d.line(cx, cy, min(max(cx, b.x0+4), b.x1-4), edge, "leader")
+		}
+		name := "name"
+		if p.Name == r.Picked {
+			name = "name pickedname"
+		}
+		d.text(b.x0, b.y1-3, name, "start", p.Name)
+	}
 	for i, p := range all {
 		if p.P50 == nil || p.Accuracy == nil {
 			continue
@@ -153,32 +175,32 @@ func scatter(r *Report) template.HTML {
 		case !p.Within:
 			class = "point outside"
 		}
-		cx, cy := x(*p.P50), y(100**p.Accuracy)
-		if len(p.Interval) == 2 {
-			d.line(cx, y(max(100*p.Interval[0], loY)), cx, y(min(100*p.Interval[1], hiY)), "whisker")
-		}
-		name := "name"
-		if p.Name == r.Picked {
-			name = "name pickedname"
-		}
-		b := place(taken, box{left, top - 10, w - right, h - bottom}, cx, cy, 7.2*float64(len(p.Name)))
-		taken = append(taken, b)
-		if b.y1 < cy-10 || b.y0 > cy+10 { // too far to be told by nearness
-			end := b.x0
-			if b.x1 < cx {
-				end = b.x1
-			}
-			d.line(cx, cy, end, (b.y0+b.y1)/2, "leader")
-		}
-		d.add(`<circle cx="%.1f" cy="%.1f" r="%d" class="%s"><title>%s</title></circle>`, cx, cy, 7, class,
+		d.add(`<circle cx="%.1f" cy="%.1f" r="%d" class="%s"><title>%s</title></circle>`, x(*p.P50), y(100**p.Accuracy), 7, class,
 			escape(fmt.Sprintf("%s: %s, %s ms, %s, %s (%s, %s)", p.Name, percent(p.Accuracy), millis(p.P50), sizeText(p.Size), p.How, counted(p.Samples, "sample"), p.Origin)))
-		d.text(b.x0, b.y1-3, name, "start", p.Name)
 	}
 	return d.html()
 }
 
+// outermostFirst orders the measured points so that those at the right and left ends of
+// a crowd, which have room beside them, get their labels before those in between.
+func outermostFirst(all []Point) []int {
+	var order []int
+	for i, p := range all {
+		if p.P50 != nil && p.Accuracy != nil {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(*all[b].P50, *all[a].P50) })
+	if n := len(order); n > 2 {
+		order = slices.Insert(order[:n-1], 1, order[n-1])
+	}
+	return order
+}
+
 // box is a rectangle of a drawing.
 type box struct{ x0, y0, x1, y1 float64 }
+
+func (b box) within(o box) bool { return b.x0 >= o.x0 && b.x1 <= o.x1 && b.y0 >= o.y0 && b.y1 <= o.y1 }
 
 func (b box) meets(o box) bool { return b.x0 < o.x1 && o.x0 < b.x1 && b.y0 < o.y1 && o.y0 < b.y1 }
 
@@ -198,29 +220,28 @@ func besideLine(taken []box, x0, x1, y, width float64) box {
 // beside it, else above or below as near as it goes.
 func place(taken []box, frame box, cx, cy, width float64) box {
 	const height, beside, row = 14, 11, 15
-	var first *box
-	for k := range 17 {
-		dy := float64((k+1)/2) * row // 0, -15, 15, -30, …
-		if k%2 == 1 {
-			dy = -dy
-		}
-		for _, x0 := range []float64{cx + beside, cx - beside - width} {
-			b := box{x0, cy + dy - height/2, x0 + width, cy + dy + height/2}
-			if b.x0 < frame.x0 || b.x1 > frame.x1 || b.y0 < frame.y0 || b.y1 > frame.y1 {
-				continue
-			}
-			if first == nil {
-				first = &b
-			}
-			if !slices.ContainsFunc(taken, b.meets) {
-				return b
-			}
+	at := func(x0, middle float64) box {
+		return box{x0, middle - height/2, x0 + width, middle + height/2}
+	}
+	tries := []box{at(cx+beside, cy), at(cx-beside-width, cy)}
+	for k := range 8 {
+		dy := 18 + float64(k)*row
+		for _, x0 := range []float64{cx - width/2, cx - 6, cx - width + 6} {
+			tries = append(tries, at(x0, cy-dy), at(x0, cy+dy))
 		}
 	}
-	if first == nil {
-		return box{cx + beside, cy - height/2, cx + beside + width, cy + height/2}
+	first := tries[0]
+	for i := len(tries) - 1; i >= 0; i-- { // should nothing be free
+		if tries[i].within(frame) {
+			first = tries[i]
+		}
 	}
-	return *first
+	for _, b := range tries {
+		if b.within(frame) && !slices.ContainsFunc(taken, b.meets) {
+			return b
+		}
+	}
+	return first
 }
 
 // memorySteps draws the working memory over the steps of each program, on one scale.
