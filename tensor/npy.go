@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sort"
 	"strconv"
 	"strings"
@@ -249,4 +250,18 @@ func ReadNPZ(r io.ReaderAt, size int64) (map[string]*Tensor, error) {
 		out[name] = t
 	}
 	return out, nil
+}
+
+// ReadNPZFile is ReadNPZ for a file.
+func ReadNPZFile(path string) (map[string]*Tensor, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return ReadNPZ(f, info.Size())
 }

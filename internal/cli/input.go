@@ -153,16 +153,7 @@ func readFile(path string) ([]byte, error) {
 }
 
 func readNPZ(path string) (map[string]*tensor.Tensor, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	out, err := tensor.ReadNPZ(f, info.Size())
+	out, err := tensor.ReadNPZFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

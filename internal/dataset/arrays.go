@@ -21,16 +21,7 @@ import (
 // openNPZ reads samples from member x (also "data", "inputs", "images", "features", or the
 // one of most dimensions, the first by name) and labels from y ("labels", "targets").
 func openNPZ(name string) (*Dataset, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	m, err := tensor.ReadNPZ(f, info.Size())
+	m, err := tensor.ReadNPZFile(name)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,26 @@ import (
 // mapFloor is the size from which files are mapped instead of read.
 const mapFloor = 1 << 20
 
+// Read returns the bytes of the regular file at path, as Contents does.
+func Read(path string) ([]byte, error) {
+	// Asked before opening: opening a pipe would wait for its writer.
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := Contents(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
+}
+
 // Contents returns the bytes of a regular file. They must not be written to. A mapping
 // lives as long as the process, because any tensor may refer to it; whoever replaces a
 // model file should rename a new one over it, as Edgewise does, and not write into it.

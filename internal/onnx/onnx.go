@@ -14,7 +14,6 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,27 +74,11 @@ func Sniff(head []byte) bool {
 
 // Read reads the model at path, with its external data if it has any.
 func Read(path string, o ReadOptions) (*graph.Graph, error) {
-	// Asked before opening: opening a pipe would wait for its writer.
-	if info, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	f, err := os.Open(path)
+	data, err := mapfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	data, err := mapfile.Contents(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	dir := filepath.Dir(path)
-	g, err := decode(data, dir, path, o)
-	if err != nil {
-		return nil, err
-	}
-	return g, nil
+	return decode(data, filepath.Dir(path), path, o)
 }
 
 // Decode reads a model from memory, which the graph goes on to use. External data is

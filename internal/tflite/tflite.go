@@ -30,7 +30,6 @@ package tflite
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -80,14 +79,9 @@ func Sniff(head []byte) bool {
 
 // Read reads the model at path.
 func Read(path string) (*graph.Graph, error) {
-	f, err := os.Open(path)
+	data, err := mapfile.Read(path)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	data, err := mapfile.Contents(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return decode(data, path)
 }

@@ -43,16 +43,7 @@ func writeArrays(path string, tensors map[string]*tensor.Tensor) (err error) {
 
 // readArrays reads outputs and gives back the types that were carried as others.
 func readArrays(path string, dtypes map[string]string) (map[string]*tensor.Tensor, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	tensors, err := tensor.ReadNPZ(f, info.Size())
+	tensors, err := tensor.ReadNPZFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("witness outputs: %w", err)
 	}
