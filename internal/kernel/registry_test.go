@@ -68,3 +68,23 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 		t.Errorf("%d generated files are checked in, the generator writes %d", len(checkedIn), len(made))
 	}
 }
+
+// The generator encodes what the assembler does not know; its own module pins
+// every encoding.
+func TestGeneratedWordsArePinned(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the tests of the generator")
+	}
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go command")
+	}
+	if _, err := os.Stat("_gen"); err != nil {
+		t.Skip("no source tree")
+	}
+	cmd := exec.Command(tool, "test", "-C", "_gen", ".")
+	cmd.Env = append(os.Environ(), "GOOS=", "GOARCH=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("tests of the generator: %v\n%s", err, out)
+	}
+}
