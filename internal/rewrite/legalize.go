@@ -12,6 +12,8 @@ import (
 // result stays inside the program: it may use operators that few runtimes know.
 var legalizePasses = []Pass{
 	{"fuse-activations", "x·sigmoid(x) and x·hardsigmoid(x) are single functions", fuseActivations},
+	{"fuse-gelu", "x·½(1+erf(x/√2)) and its approximation by tanh are single functions", fuseGelu},
+	{"fuse-layernorm", "mean, deviation, scale and shift of rows are one operator", fuseLayerNorm},
 	{"quantize-up", "quantizing before moving data moves fewer bytes", quantizeUp},
 	{"dequantize-down", "data movement commutes with dequantization", dequantizeDown},
 	{"cancel-quantize", "dequantizing and quantizing again with the same parameters changes nothing", cancelQuantize},

@@ -1,0 +1,258 @@
+package rewrite
+
+import (
+	"math"
+
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/op"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// scalar returns the value of a float32 constant of one element.
+func (c *Context) scalar(v *graph.Value) (float64, bool) {
+	t := c.Known(v)
+	if t == nil || t.DType() != tensor.Float32 || t.Len() != 1 {
+		return 0, false
+	}
+	return float64(t.F32()[0]), true
+}
+
+// near allows for constants that were rounded to a few digits, as exporters do.
+func near(a, b float64) bool { return math.Abs(a-b) <= 1e-5*math.Abs(b) }
+
+// factors splits a product into its parts: the product of its constants, in *scale, and
+// all others, in the order in which they are written. A part that has other users stays
+// whole.
+func (c *Context) factors(v *graph.Value, scale *float64, rest []*graph.Value) []*graph.Value {
+	if k, ok := c.scalar(v); ok {
+		*scale *= k
+		return rest
+	}
+	if d := v.Def; d != nil && d.Is("Mul") {
+		return c.factorsOf(d, scale, rest)
+	}
+	if d := v.Def; d != nil && d.Is("Div") && c.Sole(v) {
+		if k, ok := c.scalar(d.Inputs[1]); ok && k != 0 {
+			*scale /= k
+			return c.factors(d.Inputs[0], scale, rest)
+		}
+	}
+	return append(rest, v)
+}
+
+func (c *Context) factorsOf(mul *graph.Node, scale *float64, rest []*graph.Value) []*graph.Value {
+	for _, in := range mul.Inputs {
+		if in.Def != nil && in.Def.Is("Mul") && !c.Sole(in) {
+			rest = append(rest, in)
+			continue
+		}
+		rest = c.factors(in, scale, rest)
+	}
+	return rest
+}
+
+// cubic holds the coefficients of 1, x, x² and x³.
+type cubic [4]float64
+
+// cubicIn returns v as a polynomial in x; ok is false where it is none of degree 3 or less.
+func (c *Context) cubicIn(v, x *graph.Value, depth int) (p cubic, ok bool) {
+	if v == x {
+		return cubic{0, 1}, true
+	}
+	if k, ok := c.scalar(v); ok {
+		return cubic{k}, true
+	}
+	n := v.Def
+	if n == nil || n.Domain != "" || len(n.Inputs) != 2 || depth == 0 {
+		return p, false
+	}
+	a, okA := c.cubicIn(n.Inputs[0], x, depth-1)
+	b, okB := c.cubicIn(n.Inputs[1], x, depth-1)
+	if !okA || !okB {
+		return p, false
+	}
+	constant := b[1] == 0 && b[2] == 0 && b[3] == 0
+	switch n.Op {
+	case "Add":
+		for i := range p {
+			p[i] = a[i] + b[i]
+		}
+		return p, true
+	case "Div":
+		for i := range p {
+			p[i] = a[i] / b[0]
+		}
+		return p, constant && b[0] != 0
+	case "Mul":
+		return a.times(b)
+	case "Pow":
+		if !constant || b[0] != 2 && b[0] != 3 {
+			return p, false
+		}
+		p, ok = a.times(a)
+		if ok && b[0] == 3 {
+			p, ok = p.times(a)
+		}
+		return p, ok
+	}
+	return p, false
+}
+
+func (a cubic) times(b cubic) (p cubic, ok bool) {
+	for i, u := range a {
+		for j, v := range b {
+			if u*v == 0 {
+				continue
+			}
+			if i+j >= len(p) {
+				return p, false
+			}
+			p[i+j] += u * v
+		}
+	}
+	return p, true
+}
+
+// fuseGelu recognizes x·½(1+erf(x/√2)) and x·½(1+tanh(√(2/π)(x+0.044715x³))), with the
+// constants in any place.
+func fuseGelu(c *Context, n *graph.Node) (*Patch, error) {
+	if !n.Is("Mul") || n.Outputs[0].Type.DType != tensor.Float32 {
+		return nil, nil
+	}
+	scale := 1.0
+	parts := c.factorsOf(n, &scale, nil)
+	if len(parts) != 2 {
+		return nil, nil
+	}
+	for i, x := range parts {
+		gate := parts[1-i].Def // 1 + f(u), or both terms halved
+		if gate == nil || !gate.Is("Add") || !c.Sole(parts[1-i]) {
+			continue
+		}
+		for k, v := range gate.Inputs {
+			addend, ok := c.scalar(gate.Inputs[1-k])
+			if !ok || v.Def == nil || !c.Sole(v) {
+				continue
+			}
+			f, factor := v.Def, 1.0
+			if inner := c.factors(v, &factor, nil); len(inner) == 1 {
+				f = inner[0].Def
+			}
+			if f == nil || !near(addend*scale, 0.5) || !near(factor*scale, 0.5) {
+				continue
+			}
+			approximate := ""
+			switch {
+			case f.Is("Erf"):
+				if p, ok := c.cubicIn(f.Inputs[0], x, 2); ok && p[0] == 0 && p[2] == 0 && p[3] == 0 && near(p[1], math.Sqrt2/2) {
+					approximate = "none"
+				}
+			case f.Is("Tanh"):
+				root := math.Sqrt(2 / math.Pi)
+				if p, ok := c.cubicIn(f.Inputs[0], x, 6); ok && p[0] == 0 && p[2] == 0 && near(p[1], root) && near(p[3], root*0.044715) {
+					approximate = "tanh"
+				}
+			}
+			if approximate == "" || !sameShape(x, n.Outputs[0]) {
+				continue
+			}
+			m := c.Graph.NewNode("Gelu", "", n.Name, graph.Attrs{"approximate": approximate}, []*graph.Value{x}, "")
+			return &Patch{Nodes: []*graph.Node{m}, Replace: []Subst{{n.Outputs[0], m.Outputs[0]}}}, nil
+		}
+	}
+	return nil, nil
+}
+
+func sameShape(a, b *graph.Value) bool {
+	as, ok := a.Type.Static()
+	bs, ok2 := b.Type.Static()
+	if !ok || !ok2 || len(as) != len(bs) {
+		return false
+	}
+	for i, d := range as {
+		if d != bs[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// fuseLayerNorm recognizes (x-mean)/√(variance+ε)·γ+β over the last dimension, as
+// exporters wrote it before the operator existed.
+func fuseLayerNorm(c *Context, n *graph.Node) (*Patch, error) {
+	if !n.Is("Add") || n.Outputs[0].Type.DType != tensor.Float32 {
+		return nil, nil
+	}
+	shape, ok := n.Outputs[0].Type.Static()
+	if !ok || len(shape) == 0 {
+		return nil, nil
+	}
+	size := shape[len(shape)-1]
+	mul, beta := c.withVector(n, "Mul", size)
+	if mul == nil {
+		return nil, nil
+	}
+	div, gamma := c.withVector(mul, "Div", size)
+	if div == nil {
+		return nil, nil
+	}
+	centred, deviation := div.Inputs[0], div.Inputs[1].Def
+	if centred.Def == nil || !centred.Def.Is("Sub") || deviation == nil || !deviation.Is("Sqrt") {
+		return nil, nil
+	}
+	x := centred.Def.Inputs[0]
+	sum := deviation.Inputs[0].Def
+	if sum == nil || !sum.Is("Add") || !c.meanOf(centred.Def.Inputs[1], x) {
+		return nil, nil
+	}
+	for i, variance := range sum.Inputs {
+		eps, ok := c.scalar(sum.Inputs[1-i])
+		if !ok || !(eps >= 0) || variance.Def == nil || !variance.Def.Is("ReduceMean") {
+			continue
+		}
+		square := variance.Def.Inputs[0]
+		if p, ok := c.cubicIn(square, centred, 1); !ok || p != (cubic{2: 1}) || !c.meanOf(variance, square) || !sameShape(x, n.Outputs[0]) {
+			continue
+		}
+		m := c.Graph.NewNode("LayerNormalization", "", n.Name, graph.Attrs{"axis": int64(-1), "epsilon": float32(eps)},
+			[]*graph.Value{x, gamma, beta}, "")
+		return &Patch{Nodes: []*graph.Node{m}, Replace: []Subst{{n.Outputs[0], m.Outputs[0]}}}, nil
+	}
+	return nil, nil
+}
+
+// withVector splits a sum or product of an operator's result, used nowhere else, and a
+// constant vector along the last dimension. It returns the node that made the result,
+// nil where n is not of that form.
+func (c *Context) withVector(n *graph.Node, made string, size int) (*graph.Node, *graph.Value) {
+	for i, v := range n.Inputs {
+		t := c.Known(n.Inputs[1-i])
+		if v.Def == nil || !v.Def.Is(made) || !c.Sole(v) || t == nil || t.DType() != tensor.Float32 || t.Len() != size || t.Rank() == 0 || t.Dim(t.Rank()-1) != size {
+			continue
+		}
+		vector := n.Inputs[1-i]
+		if t.Rank() != 1 || vector.Const == nil {
+			flat, err := t.Reshape(size)
+			if err != nil {
+				continue
+			}
+			vector = c.Graph.Constant(vector.Name, flat)
+		}
+		return v.Def, vector
+	}
+	return nil, nil
+}
+
+// meanOf reports whether v is the mean of x along its last dimension, kept as size 1.
+func (c *Context) meanOf(v, x *graph.Value) bool {
+	n := v.Def
+	if n == nil || !n.Is("ReduceMean") || n.Inputs[0] != x || n.Attrs.Int("keepdims", 1) != 1 || n.In(1) == nil {
+		return false
+	}
+	axes, shape := c.Known(n.In(1)), x.Type.Shape
+	if axes == nil || axes.Len() != 1 || shape == nil {
+		return false
+	}
+	axis, err := op.ResolveAxis(axes.Int(0), len(shape))
+	return err == nil && axis == len(shape)-1
+}
