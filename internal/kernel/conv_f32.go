@@ -96,6 +96,9 @@ func (c *ConvF32) Run(dst, src, residual []float32, scratch []byte, lo, hi int) 
 // activate applies what the micro-kernel did not: rows of n values, step
 // elements apart.
 func (c *ConvF32) activate(dst unsafe.Pointer, rows, n, step int) {
+	if step == n {
+		rows, n = 1, rows*n
+	}
 	for r := range rows {
 		row := unsafe.Slice((*float32)(unsafe.Add(dst, r*step*4)), n)
 		c.act.Apply(c.level, row, row)

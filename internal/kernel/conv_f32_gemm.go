@@ -16,7 +16,9 @@ import (
 // edge, into a strip of scratch, which the same micro-kernel then reads.
 //
 // A unit is one tile of rows by one block of columns; blocks are the slow index,
-// so the weights of a block stay in the second cache while the tiles pass.
+// so the weights of a block stay in the second cache while the tiles pass. Each
+// call also fetches a share of what comes next: a processor by itself reads
+// further caches too late to keep up with the multiply-adds.
 type convGemm struct {
 	tile   *gemmTileF32
 	packed []float32 // [group][panel]
@@ -43,6 +45,13 @@ type convGemm struct {
 // of a common second cache, and well below 100 µs of work for one tile.
 const blockBytes = 512 << 10
 
+// Where the whole input stays in the second cache, blocks of streamBytes do: the
+// next one is fetched while the tiles of one pass.
+const (
+	residentBytes = 512 << 10
+	streamBytes   = 96 << 10
+)
+
 func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32) error {
 	s, g := &c.shape, &c.gemm
 	g.tile = gemmTile(l)
@@ -61,7 +70,11 @@ func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32) error {
 	g.least, g.longer = g.rowLen/g.perRow, g.rowLen%g.perRow
 
 	perPanel := g.tile.panelLen(g.k) * 4
-	panels := max(1, min(g.tile.panels(g.n), blockBytes/perPanel))
+	limit := blockBytes
+	if s.Batch*s.InH*s.InW*s.InStride*4 <= residentBytes {
+		limit = streamBytes
+	}
+	panels := max(1, min(g.tile.panels(g.n), limit/perPanel))
 	if g.tiles == 1 {
 		// One tile of rows: the columns are all there is to share.
 		panels = max(1, min(panels, g.tile.panels(g.n)/16))
@@ -128,6 +141,7 @@ func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi 
 		channel := group*g.n + j0
 		args.cols = min(g.block, g.n-j0)
 		args.b = unsafe.Pointer(&g.packed[(group*g.tile.panels(g.n)+j0/g.tile.nr)*panelLen])
+		quarter := g.block / g.tile.nr * panelLen // bytes of a quarter of a block
 		for end := min(hi, (block+1)*g.tiles); u < end; {
 			run := u % g.tiles / g.perRow
 			line := imageLine{}
@@ -154,6 +168,13 @@ func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi 
 					args.a = unsafe.Add(src, (pixel*s.InStride+group*groupC)*4)
 				} else {
 					c.window(&args, src, strip, line, x0, x1, group*groupC)
+				}
+				// A call fetches a quarter of a block: first those of the next block,
+				// then rows of the next tile.
+				if i := u % g.tiles; i < 4 {
+					args.ahead = uintptr(args.b) + uintptr((4+i)*quarter)
+				} else {
+					args.ahead = uintptr(args.a) + uintptr(args.rows*args.lda)
 				}
 				args.run(g.tile)
 				if c.more {

@@ -20,6 +20,9 @@ func gemmF32x14x32AVX512(args *gemmF32)
 //
 //go:noinline
 func (g *gemmF32) run(t *gemmTileF32) {
+	if g.ahead == 0 {
+		g.ahead = uintptr(g.b) // in cache already: fetching it costs nothing
+	}
 	switch t.call {
 	case gemmAVX512:
 		gemmF32x14x32AVX512(g)
@@ -28,4 +31,5 @@ func (g *gemmF32) run(t *gemmTileF32) {
 	default:
 		goGemmF32(g, t.nr)
 	}
+	g.ahead = 0
 }

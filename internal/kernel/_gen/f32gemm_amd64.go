@@ -53,6 +53,7 @@ func (v vector) bytes() int { return v.lanes * 4 }
 //	DX, BX    next segment offset, segments left
 //	R14       current panel
 //	R15       bytes of columns done
+//	AX        what to fetch ahead
 //	V0 …      sums, row by row; then two broadcast values, then two vectors of b
 type gemmF32 struct {
 	name string
@@ -122,6 +123,7 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 	a.ins("ADDQ gemmF32_bSkip(DI), SI")
 	a.ins("MOVQ gemmF32_off(DI), DX")
 	a.ins("MOVQ gemmF32_segs(DI), BX")
+	a.ins("MOVQ gemmF32_ahead(DI), AX")
 	segment, loop, tail, tailLoop, summed := a.label("segment"), a.label("loop"), a.label("tail"), a.label("tailloop"), a.label("summed")
 	a.at(segment)
 	a.ins("SUBQ $1, BX")
@@ -159,8 +161,12 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 	a.ins("PCALIGN $32")
 	a.at(loop)
 	for k := range unroll {
+		if k%2 == 0 {
+			a.ins("PREFETCHT1 %d(AX)", 32*k)
+		}
 		step(k)
 	}
+	a.ins("ADDQ $%d, AX", 32*unroll)
 	advance(unroll)
 	a.ins("SUBQ $%d, CX", unroll)
 	a.ins("JGE %s", loop)
@@ -174,6 +180,7 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 	a.ins("JNE %s", tailLoop)
 	a.ins("JMP %s", segment)
 	a.at(summed)
+	a.ins("MOVQ AX, gemmF32_ahead(DI)")
 	for n := sets; n > 1; n /= 2 {
 		for set := range n / 2 {
 			for row := range rows {
