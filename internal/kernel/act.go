@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -12,6 +13,7 @@ const (
 	ActNone        ActKind = iota // x
 	ActClamp                      // min(max(x, Lo), Hi): Relu, Relu6 and Clip
 	ActLeakyRelu                  // x < 0 ? Alpha·x : x
+	ActPRelu                      // x < 0 ? Slope[channel]·x : x
 	ActSigmoid                    // 1/(1+e^-x)
 	ActTanh                       // tanh x
 	ActHardSigmoid                // min(max(Alpha·x+Beta, 0), 1)
@@ -26,7 +28,7 @@ const (
 	actKinds
 )
 
-var actNames = [actKinds]string{"none", "clamp", "leakyrelu", "sigmoid", "tanh", "hardsigmoid", "hardswish",
+var actNames = [actKinds]string{"none", "clamp", "leakyrelu", "prelu", "sigmoid", "tanh", "hardsigmoid", "hardswish",
 	"silu", "gelu", "gelutanh", "elu", "softplus", "mish", "exp"}
 
 func (k ActKind) String() string {
@@ -40,8 +42,9 @@ func (k ActKind) String() string {
 // operator while it is still in cache. The zero Act changes nothing.
 type Act struct {
 	Kind        ActKind
-	Lo, Hi      float32 // ActClamp
-	Alpha, Beta float32 // ActLeakyRelu, ActElu: Alpha; ActHardSigmoid: both
+	Lo, Hi      float32   // ActClamp
+	Alpha, Beta float32   // ActLeakyRelu, ActElu: Alpha; ActHardSigmoid: both
+	Slope       []float32 // ActPRelu: one value a channel, the last dimension
 }
 
 // Validate reports whether the activation is one of those known. A clamp with
@@ -52,6 +55,9 @@ func (a Act) Validate() error {
 	}
 	if a.Kind == ActClamp && (a.Lo != a.Lo || a.Hi != a.Hi) {
 		return fmt.Errorf("activation clamp has bounds %v..%v", a.Lo, a.Hi)
+	}
+	if a.Kind == ActPRelu && len(a.Slope) == 0 {
+		return errors.New("activation prelu has no slopes")
 	}
 	return nil
 }

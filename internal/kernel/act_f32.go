@@ -7,7 +7,8 @@ import (
 )
 
 // Apply writes the activation of every value of src to dst, which may be src
-// and must be as long. A NaN stays a NaN.
+// and must be as long. A NaN stays a NaN. ActPRelu takes slices of whole rows of
+// channels.
 //
 // Against the exact function of the f32 argument, e^x, sigmoid, tanh and SiLU
 // stay within 4 units in the last place (of the sigmoid, where that is
@@ -18,6 +19,10 @@ func (a Act) Apply(l cpu.Level, dst, src []float32) {
 		panic("kernel: activation of slices of different lengths")
 	}
 	if len(src) == 0 {
+		return
+	}
+	if a.Kind == ActPRelu {
+		PRelu.Apply(l, dst, src, a.Slope)
 		return
 	}
 	if !a.applyArch(l, dst, src) {
@@ -41,6 +46,8 @@ func (a Act) applyGo(dst, src []float32) {
 			}
 			dst[i] = x
 		}
+	case ActPRelu:
+		PRelu.applyGo(dst, src, a.Slope)
 	case ActSigmoid:
 		for i, x := range src {
 			dst[i] = sigmoidF32(x)
@@ -126,7 +133,8 @@ func expF32(x float32) float32 {
 	p = p*r + expC2
 	p = p*r + expC1
 	p = p*r + expC0
-	p = p*(r*r) + r + 1
+	p = p*r + 1
+	p = p*r + 1
 	// In two steps, as 2^n alone may be no normal number.
 	half := int32(n) >> 1
 	return p * pow2(half) * pow2(int32(n)-half)

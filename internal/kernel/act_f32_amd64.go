@@ -7,14 +7,15 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
-// actF32 is a run of n values through an activation. Assembly reads the fields
-// by their offsets.
+// actF32 is rows of n values through an activation; the steps from row to row are in
+// bytes. Assembly reads the fields by their offsets.
 type actF32 struct {
-	dst, src    unsafe.Pointer
-	n           int
-	kind        int
-	lo, hi      float32
-	alpha, beta float32
+	dst, src         unsafe.Pointer
+	dstStep, srcStep int
+	rows, n          int
+	kind             int
+	lo, hi           float32
+	alpha, beta      float32
 }
 
 //go:noescape
@@ -28,17 +29,33 @@ const callValues = 16 << 10
 
 // applyArch runs an activation in assembly where there is one, and reports that.
 func (a Act) applyArch(l cpu.Level, dst, src []float32) bool {
-	switch a.Kind {
-	case ActNone, ActElu, ActSoftplus, ActMish:
-		return false
-	}
-	if !l.Includes(cpu.AVX2) {
+	if !a.inAssembly(l) {
 		return false
 	}
 	for i := 0; i < len(src); i += callValues {
 		n := min(callValues, len(src)-i)
-		a.call(l, &actF32{dst: unsafe.Pointer(&dst[i]), src: unsafe.Pointer(&src[i]), n: n, kind: int(a.Kind),
-			lo: a.Lo, hi: a.Hi, alpha: a.Alpha, beta: a.Beta})
+		a.rowsArch(l, unsafe.Pointer(&dst[i]), unsafe.Pointer(&src[i]), 1, n, 0, 0)
+	}
+	return true
+}
+
+func (a Act) inAssembly(l cpu.Level) bool {
+	switch a.Kind {
+	case ActNone, ActPRelu, ActElu, ActSoftplus, ActMish:
+		return false
+	}
+	return l.Includes(cpu.AVX2)
+}
+
+// rowsArch is applyArch for rows of n values, steps in bytes.
+func (a Act) rowsArch(l cpu.Level, dst, src unsafe.Pointer, rows, n, dstStep, srcStep int) bool {
+	if !a.inAssembly(l) {
+		return false
+	}
+	most := max(1, callValues/n)
+	for r := 0; r < rows; r += most {
+		a.call(l, &actF32{dst: unsafe.Add(dst, r*dstStep), src: unsafe.Add(src, r*srcStep), dstStep: dstStep, srcStep: srcStep,
+			rows: min(most, rows-r), n: n, kind: int(a.Kind), lo: a.Lo, hi: a.Hi, alpha: a.Alpha, beta: a.Beta})
 	}
 	return true
 }

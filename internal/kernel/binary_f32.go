@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
@@ -10,18 +11,19 @@ import (
 type BinaryKind uint8
 
 const (
-	Add  BinaryKind = iota // a + b
-	Sub                    // a - b
-	RSub                   // b - a
-	Mul                    // a · b
-	Div                    // a / b
-	RDiv                   // b / a
-	Min                    // the smaller; NaN if one is
-	Max                    // the larger; NaN if one is
+	Add   BinaryKind = iota // a + b
+	Sub                     // a - b
+	RSub                    // b - a
+	Mul                     // a · b
+	Div                     // a / b
+	RDiv                    // b / a
+	Min                     // the smaller; NaN if one is
+	Max                     // the larger; NaN if one is
+	PRelu                   // a < 0 ? a·b : a, by the sign bit
 	binaryKinds
 )
 
-var binaryNames = [binaryKinds]string{"add", "sub", "rsub", "mul", "div", "rdiv", "min", "max"}
+var binaryNames = [binaryKinds]string{"add", "sub", "rsub", "mul", "div", "rdiv", "min", "max", "prelu"}
 
 func (k BinaryKind) String() string {
 	if k < binaryKinds {
@@ -43,21 +45,12 @@ func (k BinaryKind) Apply(l cpu.Level, dst, a, b []float32) {
 	case len(a) == 0:
 		return
 	}
-	// A short vector repeated would make many short calls.
-	if len(b) < len(a) && len(b) > 1 && len(b) < 16 {
+	if len(b) > 1 && len(b) < len(a) {
+		k.applyRepeated(l, dst, a, b)
+		return
+	}
+	if !k.applyArch(l, dst, a, b, len(b) == 1) {
 		k.applyGo(dst, a, b)
-		return
-	}
-	if len(b) == 1 {
-		if !k.applyArch(l, dst, a, b, true) {
-			k.applyGo(dst, a, b)
-		}
-		return
-	}
-	for i := 0; i < len(a); i += len(b) {
-		if d, x := dst[i:i+len(b)], a[i:i+len(b)]; !k.applyArch(l, d, x, b, false) {
-			k.applyGo(d, x, b)
-		}
 	}
 }
 
@@ -107,6 +100,11 @@ func (k BinaryKind) of(a, b float32) float32 {
 		return b / a
 	case Min:
 		return min(a, b)
+	case PRelu:
+		if math.Signbit(float64(a)) {
+			return a * b
+		}
+		return a
 	}
 	return max(a, b)
 }

@@ -43,6 +43,9 @@ func NewConvF32(l cpu.Level, s ConvShape, w, bias []float32, act Act, residual b
 	if residual && s.ResStride < s.OutC {
 		return nil, fmt.Errorf("conv f32: residual pixel stride %d is below %d output channels", s.ResStride, s.OutC)
 	}
+	if act.Kind == ActPRelu && len(act.Slope) != s.OutC {
+		return nil, fmt.Errorf("conv f32: %d slopes for %d output channels", len(act.Slope), s.OutC)
+	}
 	c := &ConvF32{level: l, shape: s, act: act, residual: residual}
 	c.lo, c.hi, c.more = act.clamp()
 	var err error
@@ -93,16 +96,10 @@ func (c *ConvF32) Run(dst, src, residual []float32, scratch []byte, lo, hi int) 
 	c.runGemm(d, x, res, floatScratch(scratch, c.gemm.stripLen), lo, hi)
 }
 
-// activate applies what the micro-kernel did not: rows of n values, step
-// elements apart.
-func (c *ConvF32) activate(dst unsafe.Pointer, rows, n, step int) {
-	if step == n {
-		rows, n = 1, rows*n
-	}
-	for r := range rows {
-		row := unsafe.Slice((*float32)(unsafe.Add(dst, r*step*4)), n)
-		c.act.Apply(c.level, row, row)
-	}
+// activate applies what the micro-kernel did not: rows of n channels from channel on,
+// step elements apart.
+func (c *ConvF32) activate(dst unsafe.Pointer, rows, n, step, channel int) {
+	c.act.applyRows(c.level, dst, dst, rows, n, 4*step, 4*step, channel)
 }
 
 // floatScratch returns the first n values of a worker's scratch.

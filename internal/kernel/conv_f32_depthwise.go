@@ -171,7 +171,7 @@ func (c *ConvF32) runDepthwise(dst, src, res unsafe.Pointer, lo, hi int) {
 			sweep(d.edge, x, 1, firstCol, lastCol)
 		}
 		if c.more {
-			c.activate(unsafe.Add(dst, u*s.OutW*s.OutStride*4), s.OutW, s.OutC, s.OutStride)
+			c.activate(unsafe.Add(dst, u*s.OutW*s.OutStride*4), s.OutW, s.OutC, s.OutStride, 0)
 		}
 	}
 }

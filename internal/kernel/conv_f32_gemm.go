@@ -178,7 +178,7 @@ func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi 
 				}
 				args.run(g.tile)
 				if c.more {
-					c.activate(args.c, args.rows, args.cols, s.OutStride)
+					c.activate(args.c, args.rows, args.cols, s.OutStride, channel)
 				}
 			}
 		}

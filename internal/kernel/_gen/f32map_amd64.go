@@ -14,13 +14,17 @@ func init() {
 			m.dispatch("actF32", []function{
 				{"ActClamp", m.clamp}, {"ActLeakyRelu", m.leakyRelu}, {"ActSigmoid", m.sigmoid}, {"ActTanh", m.tanh},
 				{"ActHardSigmoid", m.hardSigmoid}, {"ActHardSwish", m.hardSwish}, {"ActSiLU", m.silu},
-				{"ActGelu", m.gelu}, {"ActGeluTanh", m.geluTanh}, {"ActExp", func() { m.exp(m.r(0)) }},
+				{"ActGelu", m.gelu}, {"ActGeluTanh", m.geluTanh}, {"ActExp", func() { m.exp(m.r(0), true) }},
 			}, m.unary)
 			a.text("binaryF32"+level, 8)
 			m.dispatch("binaryF32", []function{
 				{"Add", func() { m.op("VADDPS %s, %s, %s", 1, 0, 0) }}, {"Sub", func() { m.op("VSUBPS %s, %s, %s", 1, 0, 0) }},
 				{"RSub", func() { m.op("VSUBPS %s, %s, %s", 0, 1, 0) }}, {"Mul", func() { m.op("VMULPS %s, %s, %s", 1, 0, 0) }},
 				{"Div", func() { m.op("VDIVPS %s, %s, %s", 1, 0, 0) }}, {"RDiv", func() { m.op("VDIVPS %s, %s, %s", 0, 1, 0) }},
+				{"PRelu", func() {
+					m.op("VMULPS %s, %s, %s", 1, 0, 2)
+					m.bySign(0, 2, 0, 0)
+				}},
 			}, m.binary)
 			a.text("reduceF32"+level, 8)
 			m.reduce()
@@ -34,8 +38,9 @@ func init() {
 // V1 … V7 are free, the last four registers hold the parameters of an
 // activation. All polynomials are those of act_f32.go.
 //
-// Register plan: DI arguments, SI and DX sources, R8 destination, CX values
-// left, AX the kind; the mask of the last values in K1 or V11.
+// Register plan: DI arguments, SI and DX sources, R8 destination, BX bytes into a
+// row, R9 bytes of its whole vectors, CX values left then, with their mask in K1 or
+// V11; R10 rows left, R11, R12 and R13 the steps of SI, DX and R8.
 type mapF32 struct {
 	*asm
 	vec vector
@@ -71,10 +76,18 @@ func (m *mapF32) parameter(field string, to int) {
 	m.ins("VBROADCASTSS actF32_%s(DI), %s", field, m.r(to))
 }
 
+// dispatch emits a jump to the loops of the kind asked for.
 func (m *mapF32) dispatch(args string, all []function, loop func(function)) {
 	m.ins("MOVQ args+0(FP), DI")
 	m.ins("MOVQ %s_dst(DI), R8", args)
+	m.ins("MOVQ %s_dstStep(DI), R13", args)
+	m.ins("MOVQ %s_rows(DI), R10", args)
 	m.ins("MOVQ %s_n(DI), CX", args)
+	m.ins("MOVQ CX, R9")
+	m.ins("ANDQ $%d, CX", m.vec.lanes-1)
+	m.tailMask()
+	m.ins("SUBQ CX, R9")
+	m.ins("SHLQ $2, R9")
 	m.ins("MOVQ %s_kind(DI), AX", args)
 	for _, f := range all {
 		m.ins("CMPQ AX, $const_%s", f.kind)
@@ -89,7 +102,7 @@ func (m *mapF32) dispatch(args string, all []function, loop func(function)) {
 	}
 }
 
-// tailMask emits the mask of the CX values left, fewer than a vector.
+// tailMask emits the mask of the last CX values of a row, fewer than a vector.
 func (m *mapF32) tailMask() {
 	if m.vec == zmm {
 		m.ins("MOVQ $-1, AX")
@@ -98,24 +111,31 @@ func (m *mapF32) tailMask() {
 		return
 	}
 	m.ins("LEAQ laneMask<>+64(SB), AX")
-	m.ins("SHLQ $2, CX")
-	m.ins("SUBQ CX, AX")
+	m.ins("LEAQ (CX*4), BX")
+	m.ins("SUBQ BX, AX")
 	m.ins("VMOVUPS (AX), Y11")
 }
 
-func (m *mapF32) loadTail(from string, to int) {
-	if m.vec == zmm {
-		m.ins("VMOVUPS.Z (%s), K1, %s", from, m.r(to))
-	} else {
-		m.ins("VMASKMOVPS (%s), Y11, %s", from, m.r(to))
+// load emits the load of a vector, or of what is left of a row.
+func (m *mapF32) load(from string, to int, tail bool) {
+	switch {
+	case !tail:
+		m.ins("VMOVUPS (%s)(BX*1), %s", from, m.r(to))
+	case m.vec == zmm:
+		m.ins("VMOVUPS.Z (%s)(BX*1), K1, %s", from, m.r(to))
+	default:
+		m.ins("VMASKMOVPS (%s)(BX*1), Y11, %s", from, m.r(to))
 	}
 }
 
-func (m *mapF32) storeTail() {
-	if m.vec == zmm {
-		m.ins("VMOVUPS Z0, K1, (R8)")
-	} else {
-		m.ins("VMASKMOVPS Y0, Y11, (R8)")
+func (m *mapF32) store(tail bool) {
+	switch {
+	case !tail:
+		m.ins("VMOVUPS %s, (R8)(BX*1)", m.r(0))
+	case m.vec == zmm:
+		m.ins("VMOVUPS Z0, K1, (R8)(BX*1)")
+	default:
+		m.ins("VMASKMOVPS Y0, Y11, (R8)(BX*1)")
 	}
 }
 
@@ -124,51 +144,57 @@ func (m *mapF32) unary(f function) {
 		m.parameter(field, m.vec.regs-4+i)
 	}
 	m.ins("MOVQ actF32_src(DI), SI")
-	m.stream(f, func() { m.ins("VMOVUPS (SI), %s", m.r(0)) }, func() { m.loadTail("SI", 0) }, "SI")
+	m.ins("MOVQ actF32_srcStep(DI), R11")
+	m.rows(f, nil, func(tail bool) { m.load("SI", 0, tail) })
 }
 
 func (m *mapF32) binary(f function) {
 	m.ins("MOVQ binaryF32_a(DI), SI")
+	m.ins("MOVQ binaryF32_aStep(DI), R11")
 	m.ins("MOVQ binaryF32_b(DI), DX")
+	m.ins("MOVQ binaryF32_bStep(DI), R12")
 	scalar, done := m.label("scalar"), m.label("done")
 	m.ins("CMPQ binaryF32_scalar(DI), $0")
 	m.ins("JNE %s", scalar)
-	m.stream(f, func() {
-		m.ins("VMOVUPS (SI), %s", m.r(0))
-		m.ins("VMOVUPS (DX), %s", m.r(1))
-	}, func() {
-		m.loadTail("SI", 0)
-		m.loadTail("DX", 1)
-	}, "SI", "DX")
+	m.rows(f, nil, func(tail bool) {
+		m.load("SI", 0, tail)
+		m.load("DX", 1, tail)
+	})
 	m.ins("JMP %s", done)
 	m.at(scalar)
-	m.ins("VBROADCASTSS (DX), %s", m.r(1))
-	m.stream(f, func() { m.ins("VMOVUPS (SI), %s", m.r(0)) }, func() { m.loadTail("SI", 0) }, "SI")
+	m.rows(f, func() { m.ins("VBROADCASTSS (DX), %s", m.r(1)) }, func(tail bool) { m.load("SI", 0, tail) })
 	m.at(done)
 }
 
-// stream emits the loop over whole vectors and the masked rest.
-func (m *mapF32) stream(f function, load, loadTail func(), sources ...string) {
-	loop, tail, end := m.label("loop"), m.label("tail"), m.label("end")
-	m.ins("SUBQ $%d, CX", m.vec.lanes)
-	m.ins("JLT %s", tail)
-	m.at(loop)
-	load()
-	f.body()
-	m.ins("VMOVUPS %s, (R8)", m.r(0))
-	for _, s := range append(sources, "R8") {
-		m.ins("ADDQ $%d, %s", m.vec.bytes(), s)
+// rows emits the loops over rows, their whole vectors and the masked rest.
+func (m *mapF32) rows(f function, start func(), load func(tail bool)) {
+	row, loop, tail, next := m.label("row"), m.label("loop"), m.label("tail"), m.label("next")
+	m.at(row)
+	m.ins("XORL BX, BX")
+	if start != nil {
+		start()
 	}
-	m.ins("SUBQ $%d, CX", m.vec.lanes)
-	m.ins("JGE %s", loop)
-	m.at(tail)
-	m.ins("ADDQ $%d, CX", m.vec.lanes)
-	m.ins("JEQ %s", end)
-	m.tailMask()
-	loadTail()
+	m.ins("TESTQ R9, R9")
+	m.ins("JEQ %s", tail)
+	m.at(loop)
+	load(false)
 	f.body()
-	m.storeTail()
-	m.at(end)
+	m.store(false)
+	m.ins("ADDQ $%d, BX", m.vec.bytes())
+	m.ins("CMPQ BX, R9")
+	m.ins("JLT %s", loop)
+	m.at(tail)
+	m.ins("TESTQ CX, CX")
+	m.ins("JEQ %s", next)
+	load(true)
+	f.body()
+	m.store(true)
+	m.at(next)
+	m.ins("ADDQ R11, SI")
+	m.ins("ADDQ R12, DX")
+	m.ins("ADDQ R13, R8")
+	m.ins("DECQ R10")
+	m.ins("JNE %s", row)
 }
 
 // reduce emits the sum, sum of squares and maximum of whole vectors, four at a
@@ -234,28 +260,25 @@ func (m *mapF32) bySign(x, neg, pos, to int) {
 	}
 }
 
-// exp emits x = e^x; V4 … V7 are lost.
-func (m *mapF32) exp(x string) {
+// exp emits x = e^x; V4 … V6 are lost. What x cannot exceed is not cut off.
+func (m *mapF32) exp(x string, positive bool) {
 	t, n, p := m.r(4), m.r(5), m.r(6)
 	m.set("expMin", 4)
 	m.ins("VMAXPS %s, %s, %s", x, t, x)
-	m.set("expMax", 4)
-	m.ins("VMINPS %s, %s, %s", x, t, x)
-	m.ins("VMULPS mapConst<>+%d(SB), %s, %s", constantAt("log2e"), x, n)
-	if m.vec == zmm {
-		m.ins("VRNDSCALEPS $8, %s, %s", n, n)
-	} else {
-		m.ins("VROUNDPS $8, %s, %s", n, n)
+	if positive {
+		m.set("expMax", 4)
+		m.ins("VMINPS %s, %s, %s", x, t, x)
 	}
+	// Adding 1.5·2^23 rounds to a whole number.
+	m.set("round", 5)
+	m.ins("VFMADD231PS mapConst<>+%d(SB), %s, %s", constantAt("log2e"), x, n)
+	m.ins("VSUBPS mapConst<>+%d(SB), %s, %s", constantAt("round"), n, n)
 	m.ins("VFNMADD231PS mapConst<>+%d(SB), %s, %s", constantAt("ln2hi"), n, x)
 	m.ins("VFNMADD231PS mapConst<>+%d(SB), %s, %s", constantAt("ln2lo"), n, x)
 	m.set("exp5", 6)
-	for i := 4; i >= 0; i-- {
-		m.ins("VFMADD213PS mapConst<>+%d(SB), %s, %s", constantAt(fmt.Sprintf("exp%d", i)), x, p)
+	for _, c := range []string{"exp4", "exp3", "exp2", "exp1", "exp0", "one", "one"} {
+		m.ins("VFMADD213PS mapConst<>+%d(SB), %s, %s", constantAt(c), x, p)
 	}
-	m.ins("VMULPS %s, %s, %s", x, x, t)
-	m.ins("VFMADD213PS %s, %s, %s", x, t, p)
-	m.with("VADDPS", "one", 6, 6)
 	if m.vec == zmm {
 		m.ins("VSCALEFPS %s, %s, %s", n, p, x)
 		return
@@ -272,6 +295,19 @@ func (m *mapF32) exp(x string) {
 	m.ins("VMULPS %s, %s, %s", n, p, x)
 }
 
+// quotient emits to = num/den for den from 1 to 2; V4 is lost.
+func (m *mapF32) quotient(num, den, to int) {
+	if m.vec != zmm {
+		m.op("VDIVPS %s, %s, %s", den, num, to)
+		return
+	}
+	// One step of Newton from 14 bits is as exact as dividing and takes half the time.
+	m.op("VRCP14PS %s, %s", den, 4)
+	m.with("VFNMADD213PS", "one", 4, den) // 1 - den·r
+	m.op("VFMADD213PS %s, %s, %s", 4, 4, den)
+	m.op("VMULPS %s, %s, %s", den, num, to)
+}
+
 func (m *mapF32) clamp() { m.bound(m.vec.regs-4, m.vec.regs-3) }
 
 func (m *mapF32) leakyRelu() {
@@ -282,11 +318,11 @@ func (m *mapF32) leakyRelu() {
 // sigmoid emits V0 = (V0 < 0 ? e : 1)/(1+e) with e = e^-|V0|; V1, V2 are lost too.
 func (m *mapF32) sigmoid() {
 	m.with("VORPS", "sign", 0, 1)
-	m.exp(m.r(1))
+	m.exp(m.r(1), false)
 	m.set("one", 2)
 	m.bySign(0, 1, 2, 0)
 	m.op("VADDPS %s, %s, %s", 2, 1, 1)
-	m.op("VDIVPS %s, %s, %s", 1, 0, 0)
+	m.quotient(0, 1, 0)
 }
 
 func (m *mapF32) silu() {
@@ -309,7 +345,7 @@ func (m *mapF32) tanh() {
 	m.with("VANDPS", "abs", 0, 1)
 	m.op("VMOVAPS %s, %s", 1, 2)
 	m.op("VADDPS %s, %s, %s", 1, 1, 1)
-	m.exp(m.r(1))
+	m.exp(m.r(1), true)
 	m.with("VADDPS", "one", 1, 1)
 	m.set("two", 3)
 	m.op("VDIVPS %s, %s, %s", 1, 3, 3)
@@ -365,7 +401,7 @@ func (m *mapF32) gelu() {
 		m.with("VFMADD213PS", fmt.Sprintf("erfc%d", i), 2, 3)
 	}
 	m.op("VFNMADD231PS %s, %s, %s", 1, 1, 3)
-	m.exp(m.r(3))
+	m.exp(m.r(3), false)
 	m.op("VMULPS %s, %s, %s", 2, 3, 3)
 	m.with("VMULPS", "half", 3, 3)
 	m.set("one", 1)
@@ -380,7 +416,7 @@ var mapTable = []struct {
 	bits uint32
 }{
 	{"one", f(1)}, {"two", f(2)}, {"half", f(0.5)}, {"sixth", f(1.0 / 6)}, {"sign", 1 << 31}, {"abs", 1<<31 - 1}, {"bias", 127},
-	{"expMin", f(-104)}, {"expMax", f(89)}, {"log2e", f(1.44269504088896341)}, {"ln2hi", f(0.693359375)}, {"ln2lo", f(-2.12194440e-4)},
+	{"expMin", f(-104)}, {"expMax", f(89)}, {"round", f(1.5 * (1 << 23))}, {"log2e", f(1.44269504088896341)}, {"ln2hi", f(0.693359375)}, {"ln2lo", f(-2.12194440e-4)},
 	{"exp5", f(1.9875691500e-4)}, {"exp4", f(1.3981999507e-3)}, {"exp3", f(8.3334519073e-3)},
 	{"exp2", f(4.1665795894e-2)}, {"exp1", f(1.6666665459e-1)}, {"exp0", f(5.0000001201e-1)},
 	{"tanhSmall", f(0.625)}, {"tanh4", f(-5.70498872745e-3)}, {"tanh3", f(2.06390887954e-2)}, {"tanh2", f(-5.37397155531e-2)},
