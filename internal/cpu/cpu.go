@@ -6,6 +6,7 @@ package cpu
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -95,6 +96,10 @@ type Info struct {
 	Features      []string
 	L1D, L2, L3   int
 }
+
+// Has reports whether the processor has a feature, by the name that Info lists. Unlike
+// Detect it reads no file.
+func Has(feature string) bool { return slices.Contains(machineFeatures(), feature) }
 
 var detect = sync.OnceValue(func() Info {
 	info := Info{Features: machineFeatures()}

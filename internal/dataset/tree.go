@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/edgewise-ml/edgewise/internal/picture"
 )
@@ -182,7 +183,7 @@ func topFolders(f files) (top []string, only bool) {
 	return slices.Compact(top), only
 }
 
-var spoken = regexp.MustCompile(`^(\d+)_[^_]+_\d+\.wav$`)
+var spoken = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d+)_[^_]+_\d+\.wav$`) })
 
 // labelFromNames takes the class from the folder, or from a leading number as the free
 // spoken digit set has it.
@@ -192,7 +193,7 @@ func (d *Dataset) labelFromNames(list []string) {
 	for i, n := range list {
 		if dir := path.Dir(n); dir != "." {
 			class[i] = dir
-		} else if m := spoken.FindStringSubmatch(n); m != nil {
+		} else if m := spoken().FindStringSubmatch(n); m != nil {
 			class[i], from = m[1], "number before the first _ of the file's name"
 		} else {
 			return

@@ -26,7 +26,7 @@ type Entry struct {
 	Bytes bool
 }
 
-var registry []Entry
+var registry = make([]Entry, 0, 256)
 
 // register adds micro-kernels to the table; files do so when the package is
 // initialised. Two of one name are a broken build.

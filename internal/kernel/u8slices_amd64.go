@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"slices"
 	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -119,7 +118,7 @@ func rangeF32Asm(l cpu.Level, r *[32]float32, src unsafe.Pointer, n int) int {
 
 // hasLookupU8 says whether the assembly of LookupU8 runs here: no level implies
 // the byte permutations it needs.
-var hasLookupU8 = slices.Contains(cpu.Detect().Features, "avx512vbmi")
+var hasLookupU8 = cpu.Has("avx512vbmi")
 
 //go:noescape
 func lookupU8VBMI(table *[256]uint8, dst, src unsafe.Pointer, n int)

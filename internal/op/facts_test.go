@@ -50,7 +50,7 @@ func TestElementwiseOperatorsCommuteWithReversal(t *testing.T) {
 				attrs, _ := drawAttrs(r, d, words)
 				dtype := rapid.SampledFrom([]tensor.DType{tensor.Float32, tensor.Int64, tensor.Uint8, tensor.Bool}).Draw(r, "dtype")
 				var in, back []*tensor.Tensor
-				for _, p := range d.ins {
+				for _, p := range d.signature().ins {
 					if p.optional {
 						continue
 					}

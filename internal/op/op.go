@@ -13,6 +13,7 @@ package op
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -54,6 +55,12 @@ type Def struct {
 	// its inputs are constant (random generators).
 	Impure bool
 
+	once *sync.Once // guards sig, see signature
+	sig  signature
+}
+
+// signature is what In, Out and Attrs say.
+type signature struct {
 	ins, outs []param
 	attrs     map[string]attrSpec
 }
@@ -138,24 +145,29 @@ func parseParams(s string) []param {
 	return out
 }
 
+// signature parses the lists at first use.
+func (d *Def) signature() *signature {
+	d.once.Do(d.parse)
+	return &d.sig
+}
+
 func (d *Def) parse() {
-	d.ins, d.outs = parseParams(d.In), parseParams(d.Out)
-	d.attrs = map[string]attrSpec{}
+	d.sig = signature{ins: parseParams(d.In), outs: parseParams(d.Out), attrs: map[string]attrSpec{}}
 	for _, f := range strings.Fields(d.Attrs) {
 		name, kind, ok := strings.Cut(f, ":")
 		if !ok {
 			panic(fmt.Sprintf("op: %s: attribute %q has no kind", d.Name, f))
 		}
 		kind, required := strings.CutSuffix(kind, "!")
-		d.attrs[name] = attrSpec{kind, required}
+		d.sig.attrs[name] = attrSpec{kind, required}
 	}
 }
 
 // InputName returns the formal name of input i.
-func (d *Def) InputName(i int) string { return paramName(d.ins, i) }
+func (d *Def) InputName(i int) string { return paramName(d.signature().ins, i) }
 
 // OutputName returns the formal name of output i.
-func (d *Def) OutputName(i int) string { return paramName(d.outs, i) }
+func (d *Def) OutputName(i int) string { return paramName(d.signature().outs, i) }
 
 func paramName(ps []param, i int) string {
 	if i < len(ps) && !ps[i].variadic {
@@ -168,7 +180,7 @@ func paramName(ps []param, i int) string {
 }
 
 // Lookup returns the definition of an operator, or nil.
-func Lookup(domain, name string) *Def { return table[Key{domain, name}] }
+func Lookup(domain, name string) *Def { return definitions()[Key{domain, name}] }
 
 // Of returns the definition of n's operator, or nil.
 func Of(n *graph.Node) *Def { return Lookup(n.Domain, n.Op) }
@@ -180,14 +192,15 @@ func Check(n *graph.Node) error {
 	if d == nil {
 		return fmt.Errorf("operator %v is not known", Key{n.Domain, n.Op})
 	}
-	if err := checkParams(d.ins, n.Inputs, "input"); err != nil {
+	sig := d.signature()
+	if err := checkParams(sig.ins, n.Inputs, "input"); err != nil {
 		return err
 	}
-	if err := checkParams(d.outs, n.Outputs, "output"); err != nil {
+	if err := checkParams(sig.outs, n.Outputs, "output"); err != nil {
 		return err
 	}
 	for name, a := range n.Attrs {
-		spec, ok := d.attrs[name]
+		spec, ok := sig.attrs[name]
 		if !ok {
 			return fmt.Errorf("attribute %s is not one of %s's", name, d.Name)
 		}
@@ -195,7 +208,7 @@ func Check(n *graph.Node) error {
 			return fmt.Errorf("attribute %s is %s, want %s", name, got, spec.kind)
 		}
 	}
-	for name, spec := range d.attrs {
+	for name, spec := range sig.attrs {
 		if spec.required && !n.Attrs.Has(name) {
 			return fmt.Errorf("required attribute %s is missing", name)
 		}

@@ -4,14 +4,25 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 )
 
-// table holds every operator. It is filled at start because evaluations look up
-// definitions themselves.
-var table map[Key]*Def
+// table holds every operator. It is filled by the first look-up: a program that starts
+// often, or runs no model, should not pay for it.
+var (
+	table     map[Key]*Def
+	tableOnce sync.Once
+)
 
-func init() {
-	table = buildTable(
+// definitions returns the table. It is no initialized variable because evaluations look
+// up definitions themselves.
+func definitions() map[Key]*Def {
+	tableOnce.Do(func() { table = buildTable(families()...) })
+	return table
+}
+
+func families() [][]Def {
+	return [][]Def{
 		logicalOps(),
 		mathOps(),
 		cumulativeOps(),
@@ -53,11 +64,16 @@ func init() {
 		rotaryOps(),
 		detectOps(),
 		imageOps(),
-	)
+	}
 }
 
 func buildTable(families ...[]Def) map[Key]*Def {
-	t := map[Key]*Def{}
+	n := 0
+	for _, family := range families {
+		n += len(family)
+	}
+	t := make(map[Key]*Def, n)
+	parsed := make([]sync.Once, n)
 	for _, family := range families {
 		for i := range family {
 			d := &family[i]
@@ -65,7 +81,7 @@ func buildTable(families ...[]Def) map[Key]*Def {
 			if t[k] != nil {
 				panic(fmt.Sprintf("op: %v is defined twice", k))
 			}
-			d.parse()
+			d.once = &parsed[len(t)]
 			t[k] = d
 		}
 	}
@@ -74,7 +90,7 @@ func buildTable(families ...[]Def) map[Key]*Def {
 
 // All returns every definition, sorted by domain and name.
 func All() []*Def {
-	return slices.SortedFunc(maps.Values(table), func(a, b *Def) int {
+	return slices.SortedFunc(maps.Values(definitions()), func(a, b *Def) int {
 		if a.Domain != b.Domain {
 			if a.Domain < b.Domain {
 				return -1

@@ -35,13 +35,13 @@ func drawTensor(r *rapid.T) *tensor.Tensor {
 // drawAttrs makes attributes of the kinds that d asks for; bodies cannot be drawn.
 func drawAttrs(r *rapid.T, d *Def, words []string) (graph.Attrs, bool) {
 	a := graph.Attrs{}
-	names := make([]string, 0, len(d.attrs))
-	for name := range d.attrs {
+	names := make([]string, 0, len(d.signature().attrs))
+	for name := range d.signature().attrs {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		spec := d.attrs[name]
+		spec := d.signature().attrs[name]
 		if !spec.required && rapid.Bool().Draw(r, "without "+name) {
 			continue
 		}
@@ -103,7 +103,7 @@ func checkAnyNode(r *rapid.T, d *Def, words []string) {
 			n.Inputs = append(n.Inputs, g.Input("", graph.TypeOf(x)))
 		}
 	}
-	for _, p := range d.ins {
+	for _, p := range d.signature().ins {
 		switch {
 		case p.variadic:
 			for range rapid.IntRange(p.min, 3).Draw(r, "repeat") {
@@ -115,7 +115,7 @@ func checkAnyNode(r *rapid.T, d *Def, words []string) {
 			add()
 		}
 	}
-	for range d.outs {
+	for range d.signature().outs {
 		v := g.NewValue("", graph.Type{})
 		v.Def = n
 		n.Outputs = append(n.Outputs, v)

@@ -8,12 +8,18 @@ import (
 	"html/template"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 //go:embed report.html.tmpl
 var pageSource string
 
-var page = template.Must(template.New("report").Funcs(template.FuncMap{
+// page is parsed by the first who writes a report: other verbs need not wait for it.
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("report").Funcs(pageFuncs).Parse(pageSource))
+})
+
+var pageFuncs = template.FuncMap{
 	"percent": percent,
 	"change":  func(p Point) string { return p.change() },
 	"millis":  millis,
@@ -28,7 +34,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"many":    pointsText,
 	"counted": counted,
 	"pct1":    func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
-}).Parse(pageSource))
+}
 
 // view is what the page shows: the report with pictures.
 type view struct {
@@ -98,7 +104,7 @@ func (r *Report) HTML() ([]byte, error) {
 	}
 	v.Raw = template.JS(raw)
 	var b bytes.Buffer
-	if err := page.Execute(&b, v); err != nil {
+	if err := page().Execute(&b, v); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil

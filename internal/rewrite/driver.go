@@ -86,7 +86,7 @@ func (c *Context) Sole(v *graph.Value) bool {
 }
 
 func newContext(g *graph.Graph, facts *op.Facts, budget *op.FoldBudget) *Context {
-	c := &Context{Graph: g, facts: facts, budget: budget, users: map[*graph.Value][]*graph.Node{}, outs: map[*graph.Value]int{}, seen: map[string]*graph.Node{}}
+	c := &Context{Graph: g, facts: facts, budget: budget, users: make(map[*graph.Value][]*graph.Node, 4*len(g.Nodes)), outs: map[*graph.Value]int{}, seen: map[string]*graph.Node{}}
 	if g.Outer != nil {
 		c.own = make(map[*graph.Node]bool, len(g.Nodes))
 	}
@@ -185,8 +185,28 @@ type pipeline struct {
 	passes []Pass
 	opts   Options
 	stats  Stats
-	facts  *op.Facts // of the graph as it stands; nil after a change
 	budget *op.FoldBudget
+
+	// Of the graph as it stands; nil after a change.
+	facts    *op.Facts
+	contexts map[*graph.Graph]*Context
+}
+
+// changed forgets what was known of the graph.
+func (p *pipeline) changed() { p.facts, p.contexts = nil, nil }
+
+// context returns the context of g or of one of its bodies.
+func (p *pipeline) context(g *graph.Graph) *Context {
+	c := p.contexts[g]
+	if c == nil {
+		c = newContext(g, p.facts, p.budget)
+		if p.contexts == nil {
+			p.contexts = map[*graph.Graph]*Context{}
+		}
+		p.contexts[g] = c
+	}
+	clear(c.seen)
+	return c
 }
 
 // run applies the passes to g and its bodies, and verifies after each that changed something.
@@ -204,6 +224,7 @@ func (p *pipeline) run(g *graph.Graph) error {
 			continue
 		}
 		g.Prune()
+		p.contexts = nil
 		if err := g.Verify(); err != nil {
 			return fmt.Errorf("rewrite %s broke the graph: %w", pass.Name, err)
 		}
@@ -235,7 +256,7 @@ func (p *pipeline) pass(root *graph.Graph, pass Pass) error {
 		if err != nil || !changed {
 			return err
 		}
-		p.facts = nil
+		p.changed()
 	}
 	return nil
 }
@@ -252,7 +273,10 @@ func (p *pipeline) sweep(g *graph.Graph, pass Pass) (changed bool, err error) {
 			inner = inner || ch
 		}
 	}
-	c := newContext(g, p.facts, p.budget)
+	if inner { // what bodies capture may have changed
+		delete(p.contexts, g)
+	}
+	c := p.context(g)
 	before := make(map[*graph.Node][]*graph.Node)
 	gone := map[*graph.Node]bool{}
 	for _, n := range slices.Clone(g.Nodes) {
