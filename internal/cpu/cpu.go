@@ -23,9 +23,10 @@ const (
 	AVX512VNNI              // amd64: VPDPBUSD on zmm, besides AVX512
 	NEON                    // arm64: Advanced SIMD
 	NEONDot                 // arm64: SDOT and UDOT, besides NEON
+	NEONI8MM                // arm64: USMMLA and USDOT, besides NEONDot
 )
 
-var levelNames = [...]string{"generic", "avx2", "avx512", "avx512vnni", "neon", "neondot"}
+var levelNames = [...]string{"generic", "avx2", "avx512", "avx512vnni", "neon", "neondot", "neoni8mm"}
 
 func (l Level) String() string {
 	if int(l) < len(levelNames) {

@@ -5,8 +5,12 @@ import "golang.org/x/sys/cpu"
 func machineLevels() []Level {
 	// Advanced SIMD is part of every arm64 that Go runs on.
 	all := []Level{Generic, NEON}
-	if cpu.ARM64.HasASIMDDP {
-		all = append(all, NEONDot)
+	if !cpu.ARM64.HasASIMDDP {
+		return all
+	}
+	all = append(all, NEONDot)
+	if cpu.ARM64.HasI8MM {
+		all = append(all, NEONI8MM)
 	}
 	return all
 }

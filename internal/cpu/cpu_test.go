@@ -42,7 +42,7 @@ func TestLowerNeverRaises(t *testing.T) {
 		want Level
 	}{
 		{x86, "", AVX512}, {x86, "nonsense", AVX512}, {x86, "avx512vnni", AVX512}, {x86, "AVX2", AVX2},
-		{x86, "generic", Generic}, {x86, "neon", Generic}, {arm, "neondot", NEON}, {arm, "avx512", Generic}, {arm, "generic", Generic},
+		{x86, "generic", Generic}, {x86, "neon", Generic}, {arm, "neondot", NEON}, {arm, "neoni8mm", NEON}, {arm, "avx512", Generic}, {arm, "generic", Generic},
 	} {
 		got := lower(c.all, c.name)
 		if got[len(got)-1] != c.want {
