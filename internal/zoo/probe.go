@@ -3,42 +3,49 @@ package zoo
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 )
 
 // probe holds the activations of probeImages images at one place of a network, channels
-// outermost: data[c][image][y][x].
+// outermost: data[c][image][y][x]. A vector of features is one pixel high and wide.
 type probe struct {
-	data     []float32
-	channels int
-	size     int
+	data          []float32
+	channels      int
+	height, width int
+}
+
+func emptyProbe(channels, height, width int) probe {
+	return probe{make([]float32, channels*probeImages*height*width), channels, height, width}
 }
 
 // newProbe makes images with structure at several scales: waves of random direction and
 // length that the channels share in part, an edge, and noise.
-func newProbe(rng *rand.Rand, channels int) probe {
-	p := probe{make([]float32, channels*probeImages*probeSize*probeSize), channels, probeSize}
+func newProbe(rng *rand.Rand, channels, height, width int) probe {
+	p := emptyProbe(channels, height, width)
 	const waves = 4
+	size := float64(max(height, width))
 	for image := range probeImages {
 		var fx, fy, phase [waves]float64
 		for k := range waves {
 			fx[k], fy[k], phase[k] = 8*rng.NormFloat64(), 8*rng.NormFloat64(), rng.Float64()
 		}
-		edge, light := rng.IntN(probeSize), float64(0.5*rng.NormFloat64())
+		edge, light := rng.IntN(width), float64(0.5*rng.NormFloat64())
 		for c := range channels {
-			var height [waves]float64
+			var level [waves]float64
 			for k := range waves {
-				height[k] = 0.3 + float64(0.2*rng.NormFloat64())
+				level[k] = 0.3 + float64(0.2*rng.NormFloat64())
 			}
 			plane := p.plane(c, image)
 			for i := range plane {
-				y, x := i/probeSize, i%probeSize
+				y, x := i/width, i%width
 				v := float64(0.1 * rng.NormFloat64())
 				if x > edge {
 					v += light
 				}
 				for k := range waves {
-					turns := float64((float64(fx[k]*float64(x))+float64(fy[k]*float64(y)))/probeSize) + phase[k]
-					v += float64(height[k] * triangle(turns))
+					turns := float64((float64(fx[k]*float64(x))+float64(fy[k]*float64(y)))/size) + phase[k]
+					v += float64(level[k] * triangle(turns))
 				}
 				plane[i] = float32(min(max(v, -1), 1))
 			}
@@ -52,113 +59,134 @@ func triangle(turns float64) float64 {
 	return float64(4*math.Abs(turns-math.Floor(turns)-0.5)) - 1
 }
 
+// pixels is the number of values a channel has, over all images.
+func (p probe) pixels() int { return probeImages * p.height * p.width }
+
+func (p probe) channel(c int) []float32 {
+	n := p.pixels()
+	return p.data[c*n : (c+1)*n]
+}
+
 func (p probe) plane(channel, image int) []float32 {
-	n := p.size * p.size
+	n := p.height * p.width
 	at := (channel*probeImages + image) * n
 	return p.data[at : at+n]
 }
 
 // statistics returns mean and standard deviation of a channel.
 func (p probe) statistics(channel int) (mean, deviation float64) {
-	n := probeImages * p.size * p.size
-	values := p.data[channel*n : (channel+1)*n]
+	values := p.channel(channel)
 	for _, v := range values {
 		mean += float64(v)
 	}
-	mean /= float64(n)
+	mean /= float64(len(values))
 	var squares float64
 	for _, v := range values {
 		d := float64(v) - mean
 		squares += float64(d * d)
 	}
-	return mean, math.Sqrt(squares / float64(n))
+	return mean, math.Sqrt(squares / float64(len(values)))
 }
 
 // affine replaces a channel by scale times itself plus shift.
 func (p probe) affine(channel int, scale, shift float32) {
-	n := probeImages * p.size * p.size
-	values := p.data[channel*n : (channel+1)*n]
+	values := p.channel(channel)
 	for i, v := range values {
 		values[i] = float32(v*scale) + shift
 	}
 }
 
-// conv applies weights [outputs][inputs][kernel][kernel], padded by half the kernel.
-func (p probe) conv(w []float32, outputs, kernel, stride int, depthwise bool) probe {
-	size := (p.size-1)/stride + 1
-	q := probe{make([]float32, outputs*probeImages*size*size), outputs, size}
-	inputs := p.channels
-	if depthwise {
-		inputs = 1
-	}
-	for c := range outputs {
-		for i := range inputs {
-			source := i
-			if depthwise {
-				source = c
-			}
-			k := w[(c*inputs+i)*kernel*kernel:][:kernel*kernel]
-			if kernel == 1 && stride == 1 {
-				n := probeImages * size * size
-				axpy(q.data[c*n:(c+1)*n], p.data[source*n:(source+1)*n], k[0])
-				continue
-			}
-			for image := range probeImages {
-				convPlane(q.plane(c, image), p.plane(source, image), k, size, p.size, kernel, stride)
-			}
-		}
+// mapped returns f of every value.
+func (p probe) mapped(f func(float32) float32) probe {
+	q := emptyProbe(p.channels, p.height, p.width)
+	for i, v := range p.data {
+		q.data[i] = f(v)
 	}
 	return q
 }
 
-// convPlane adds the convolution of one plane with one kernel to out.
-func convPlane(out, in, k []float32, size, inSize, kernel, stride int) {
-	for y := range size {
-		for dy := range kernel {
-			iy := y*stride + dy - kernel/2
-			if iy < 0 || iy >= inSize {
-				continue
-			}
-			row := in[iy*inSize : (iy+1)*inSize]
-			for dx := range kernel {
-				weight := k[dy*kernel+dx]
-				for x := range size {
-					if ix := x*stride + dx - kernel/2; ix >= 0 && ix < inSize {
-						out[y*size+x] += float32(weight * row[ix])
+// conv applies weights [outputs][inputs/groups][kernel height][kernel width].
+func (p probe) conv(w []float32, g geometry) probe {
+	height, width := g.output(p.height, p.width)
+	q := emptyProbe(g.outputs, height, width)
+	inputs, outputs := p.channels/g.groups, g.outputs/g.groups
+	fan := inputs * g.kernel[0] * g.kernel[1]
+	if g.groups == 1 {
+		columns := p.columns(0, inputs, g)
+		parallel(outputs, func(c int) { accumulate(q.channel(c), columns, w[c*fan:(c+1)*fan]) })
+		return q
+	}
+	parallel(g.groups, func(group int) {
+		columns := p.columns(group*inputs, inputs, g)
+		for c := group * outputs; c < (group+1)*outputs; c++ {
+			accumulate(q.channel(c), columns, w[c*fan:(c+1)*fan])
+		}
+	})
+	return q
+}
+
+// columns returns the inputs of a convolution tap by tap: for each of the channels and
+// each element of the kernel the value under it at every output pixel, zero outside.
+func (p probe) columns(first, channels int, g geometry) []float32 {
+	if g.kernel == [2]int{1, 1} && g.stride == [2]int{1, 1} {
+		n := p.pixels()
+		return p.data[first*n : (first+channels)*n]
+	}
+	height, width := g.output(p.height, p.width)
+	out := make([]float32, 0, channels*g.kernel[0]*g.kernel[1]*probeImages*height*width)
+	for c := first; c < first+channels; c++ {
+		for dy := range g.kernel[0] {
+			for dx := range g.kernel[1] {
+				for image := range probeImages {
+					plane := p.plane(c, image)
+					for y := range height {
+						iy := y*g.stride[0] + dy - g.before[0]
+						for x := range width {
+							ix := x*g.stride[1] + dx - g.before[1]
+							var v float32
+							if iy >= 0 && iy < p.height && ix >= 0 && ix < p.width {
+								v = plane[iy*p.width+ix]
+							}
+							out = append(out, v)
+						}
 					}
 				}
 			}
 		}
 	}
+	return out
 }
 
-// axpy adds a·x to y.
-func axpy(y, x []float32, a float32) {
-	x = x[:len(y)]
-	for i, v := range x {
-		y[i] += float32(a * v)
-	}
-}
-
-func dot(a, b []float32) float32 {
-	var sum float32
-	for i, v := range a {
-		sum += float32(v * b[i])
-	}
-	return sum
-}
-
-// pool returns the means of the planes as [image][channel].
-func (p probe) pool() []float32 {
-	out := make([]float32, probeImages*p.channels)
-	for c := range p.channels {
-		for image := range probeImages {
-			var sum float32
-			for _, v := range p.plane(c, image) {
-				sum += v
-			}
-			out[image*p.channels+c] = sum / float32(p.size*p.size)
+// accumulate adds to y the rows of x, one for each weight, in their order.
+func accumulate(y, x, w []float32) {
+	n := len(y)
+	for ; len(w) >= 4; w = w[4:] {
+		x0, x1, x2, x3 := x[:n], x[n:2*n], x[2*n:3*n], x[3*n:4*n]
+		x = x[4*n:]
+		for i, sum := range y {
+			sum += float32(w[0] * x0[i])
+			sum += float32(w[1] * x1[i])
+			sum += float32(w[2] * x2[i])
+			y[i] = sum + float32(w[3]*x3[i])
 		}
 	}
-	return out
+	for k, a := range w {
+		for i, v := range x[k*n : (k+1)*n] {
+			y[i] += float32(a * v)
+		}
+	}
+}
+
+// parallel calls f for 0 to n-1 from all processors.
+func parallel(n int, f func(int)) {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	var group sync.WaitGroup
+	for k := range workers {
+		group.Go(func() {
+			for i := n * k / workers; i < n*(k+1)/workers; i++ {
+				f(i)
+			}
+		})
+	}
+	group.Wait()
 }

@@ -8,131 +8,190 @@ import (
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
-// seeded builds a convolution network with random weights whose activations keep the
-// range that batch normalization gives trained ones. Weights alone, even He-normal ones,
-// do not: means pile up from layer to layer until the answer hardly depends on the
-// input. So a few small synthetic images are carried through the network as it is built,
-// and each convolution gets the batch normalization that their statistics call for,
-// with a random scale and shift, folded into its weights and bias.
+// seeded builds a network with random weights whose activations keep the range that
+// normalization gives trained ones. Weights alone, even He-normal ones, do not: means
+// pile up from layer to layer until the answer hardly depends on the input. So a few
+// small synthetic images are carried through the network as it is built, and each
+// convolution gets the batch normalization that their statistics call for, with a random
+// scale and shift, folded into its weights and bias.
 //
 // Float sums are written so that no platform contracts them: the weights are the same
 // everywhere.
 type seeded struct {
-	g     *graph.Graph
-	rng   *rand.Rand
-	value *graph.Value // the last one added
-	size  int          // its height and width
-	zero  *graph.Value
-	six   *graph.Value
-
-	probe probe
-	saved probe // the probe at the shortcut
+	g         *graph.Graph
+	rng       *rand.Rand
+	zero, six *graph.Value // bounds of ReLU6, once it is used
 }
 
-// Size and number of the images that are carried along.
+// feature is a value of the network with its probe. The two have as many channels but
+// may differ in height and width.
+type feature struct {
+	value *graph.Value
+	probe probe
+}
+
+func (f feature) channels() int { return f.probe.channels }
+
+// shape is that of the value, [1, channels, ...].
+func (f feature) shape() []int {
+	s, _ := f.value.Type.Static() // put made it
+	return s
+}
+
+// Size and number of the images that are carried along. Networks for images that are
+// smaller than probeSize are probed at their own size.
 const (
 	probeSize   = 64
 	probeImages = 6
 )
 
-func newSeeded(g *graph.Graph, seed uint64, channels, size int) *seeded {
-	b := &seeded{g: g, rng: rand.New(rand.NewPCG(seed, 0)), size: size}
-	b.value = g.Input("image", graph.TensorType(tensor.Float32, 1, channels, size, size))
-	b.zero = g.Constant("zero", tensor.Scalar(float32(0)))
-	b.six = g.Constant("six", tensor.Scalar(float32(6)))
-	b.probe = newProbe(b.rng, channels)
-	return b
+func newSeeded(g *graph.Graph, seed uint64) *seeded {
+	return &seeded{g: g, rng: rand.New(rand.NewPCG(seed, 0))}
 }
 
-func (b *seeded) channels() int { return b.probe.channels }
+// image adds the input "image" float32 [1,channels,height,width]; probes of it have the
+// given height and width.
+func (b *seeded) image(channels, height, width, probeHeight, probeWidth int) feature {
+	v := b.g.Input("image", graph.TensorType(tensor.Float32, 1, channels, height, width))
+	return feature{v, newProbe(b.rng, channels, probeHeight, probeWidth)}
+}
 
-// keep remembers the probe for a later add.
-func (b *seeded) keep() { b.saved = b.probe }
+// geometry is that of a convolution or of pooling. Axes are height, width.
+type geometry struct {
+	outputs, groups int
+	kernel, stride  [2]int
+	before, after   [2]int // padding
+}
 
-// conv adds a square convolution with bias, padded by half its kernel.
-func (b *seeded) conv(name string, outputs, kernel, stride int, depthwise bool) {
-	inputs, groups := b.channels(), 1
-	if depthwise {
-		inputs, groups = 1, outputs
+// square has padding of half the kernel on every side.
+func square(outputs, kernel, stride, groups int) geometry {
+	pad := kernel / 2
+	return geometry{outputs, groups, [2]int{kernel, kernel}, [2]int{stride, stride}, [2]int{pad, pad}, [2]int{pad, pad}}
+}
+
+// output returns the size of the output for an input of the given size.
+func (g geometry) output(height, width int) (int, int) {
+	return (height+g.before[0]+g.after[0]-g.kernel[0])/g.stride[0] + 1,
+		(width+g.before[1]+g.after[1]-g.kernel[1])/g.stride[1] + 1
+}
+
+// attrs are those of an operator with a window; rank is that of its input.
+func (g geometry) attrs(rank int) graph.Attrs {
+	first := 4 - rank // a signal has a width alone
+	ints := func(lists ...[2]int) (out []int64) {
+		for _, l := range lists {
+			for _, v := range l[first:] {
+				out = append(out, int64(v))
+			}
+		}
+		return out
 	}
-	fan := inputs * kernel * kernel
-	w := b.heNormal(outputs*fan, fan)
-	b.probe = b.probe.conv(w, outputs, kernel, stride, depthwise)
-	bias := make([]float32, outputs)
-	for c := range outputs {
-		mean, deviation := b.probe.statistics(c)
+	return graph.Attrs{"kernel_shape": ints(g.kernel), "strides": ints(g.stride), "pads": ints(g.before, g.after)}
+}
+
+// conv adds a convolution with folded batch normalization, padded by half its kernel.
+func (b *seeded) conv(name string, x feature, outputs, kernel, stride int) feature {
+	return b.convolve(name, x, square(outputs, kernel, stride, 1))
+}
+
+// depthwise is as conv, with a kernel for each channel.
+func (b *seeded) depthwise(name string, x feature, kernel, stride int) feature {
+	return b.convolve(name, x, square(x.channels(), kernel, stride, x.channels()))
+}
+
+// convolve is as conv, of any geometry.
+func (b *seeded) convolve(name string, x feature, g geometry) feature {
+	fan := x.channels() / g.groups * g.kernel[0] * g.kernel[1]
+	w := b.heNormal(g.outputs*fan, fan)
+	p := x.probe.conv(w, g)
+	bias := make([]float32, g.outputs)
+	for c := range g.outputs {
+		mean, deviation := p.statistics(c)
 		scale := (0.6 + float64(0.8*b.rng.Float64())) / max(deviation, 1e-3)
 		shift := float64(0.3 * b.rng.NormFloat64())
 		bias[c] = float32(shift - float64(scale*mean))
-		for i := c * fan; i < (c+1)*fan; i++ {
-			w[i] = float32(float64(w[i]) * scale)
-		}
-		b.probe.affine(c, float32(scale), bias[c])
+		rescale(w[c*fan:(c+1)*fan], scale)
+		p.affine(c, float32(scale), bias[c])
 	}
-	b.size = (b.size-1)/stride + 1
-	pad, k, s := int64(kernel/2), int64(kernel), int64(stride)
-	b.put(b.g.Add("Conv", name, graph.Attrs{
-		"kernel_shape": []int64{k, k},
-		"pads":         []int64{pad, pad, pad, pad},
-		"strides":      []int64{s, s},
-		"group":        int64(groups),
-	}, b.value,
-		b.g.Constant(name+".weight", tensor.Of(w, outputs, inputs, kernel, kernel)),
-		b.g.Constant(name+".bias", tensor.Of(bias, outputs))))
+	return b.putConv(name, x, g, w, bias, p)
 }
 
-func (b *seeded) relu6(name string) {
-	for i, v := range b.probe.data {
-		b.probe.data[i] = min(max(v, 0), 6)
-	}
-	b.put(b.g.Add("Clip", name, nil, b.value, b.zero, b.six))
+// bare adds a 1×1 convolution that no normalization follows. Its outputs have a root mean
+// square of one over the probe.
+func (b *seeded) bare(name string, x feature, outputs int) feature {
+	g := square(outputs, 1, 1, 1)
+	w, bias, p := b.unit(x, outputs)
+	return b.putConv(name, x, g, w, bias, p)
 }
 
-// add adds the shortcut that keep remembered.
-func (b *seeded) add(name string, shortcut *graph.Value) {
-	for i, v := range b.saved.data {
-		b.probe.data[i] += v
+// unit draws the weights [outputs][channels] and biases of a layer over channels whose
+// outputs have a root mean square of one before the bias.
+func (b *seeded) unit(x feature, outputs int) (w, bias []float32, p probe) {
+	fan := x.channels()
+	w = b.heNormal(outputs*fan, fan)
+	p = x.probe.conv(w, square(outputs, 1, 1, 1))
+	bias = make([]float32, outputs)
+	for c := range outputs {
+		mean, deviation := p.statistics(c)
+		scale := 1 / max(math.Sqrt(float64(mean*mean)+float64(deviation*deviation)), 1e-3)
+		bias[c] = float32(0.3 * b.rng.NormFloat64())
+		rescale(w[c*fan:(c+1)*fan], scale)
+		p.affine(c, float32(scale), bias[c])
 	}
-	b.put(b.g.Add("Add", name, nil, shortcut, b.value))
+	return w, bias, p
 }
 
-// classify adds global average pooling and a fully connected layer. Its bias takes the
-// mean of the scores off, so that they tell inputs apart.
-func (b *seeded) classify(name string, classes int) {
-	channels := b.channels()
-	pooled := b.probe.pool()
-	w := b.heNormal(classes*channels, channels)
+func (b *seeded) putConv(name string, x feature, g geometry, w, bias []float32, p probe) feature {
+	in := x.shape()
+	attrs := g.attrs(len(in))
+	attrs["group"] = int64(g.groups)
+	shape := append([]int{g.outputs, in[1] / g.groups}, g.kernel[4-len(in):]...)
+	return b.put(b.g.Add("Conv", name, attrs, x.value,
+		b.g.Constant(name+".weight", tensor.Of(w, shape...)),
+		b.g.Constant(name+".bias", tensor.Of(bias, g.outputs))), p, g.shape(in))
+}
+
+// shape returns the shape of the output for an input of the given shape.
+func (g geometry) shape(in []int) []int {
+	if len(in) == 3 {
+		_, width := g.output(1, in[2])
+		return []int{1, g.outputs, width}
+	}
+	height, width := g.output(in[2], in[3])
+	return []int{1, g.outputs, height, width}
+}
+
+// hidden adds a fully connected layer over [1,channels].
+func (b *seeded) hidden(name string, x feature, outputs int) feature {
+	fan := x.channels()
+	w, bias, p := b.unit(x, outputs)
+	return b.put(b.g.Add("Gemm", name, graph.Attrs{"transB": int64(1)}, x.value,
+		b.g.Constant(name+".weight", tensor.Of(w, outputs, fan)),
+		b.g.Constant(name+".bias", tensor.Of(bias, outputs))), p, []int{1, outputs})
+}
+
+// classify adds the fully connected layer that scores classes and makes it the output.
+// Its bias takes the mean of the scores off, so that they tell inputs apart.
+func (b *seeded) classify(name string, x feature, classes int) {
+	fan := x.channels()
+	w := b.heNormal(classes*fan, fan)
+	p := x.probe.conv(w, square(classes, 1, 1, 1))
 	bias := make([]float32, classes)
 	for c := range classes {
-		var sum, squares float64
-		for image := range probeImages {
-			score := float64(dot(w[c*channels:(c+1)*channels], pooled[image*channels:(image+1)*channels]))
-			sum += score
-			squares += float64(score * score)
-		}
-		mean := sum / probeImages
-		deviation := math.Sqrt(max(squares/probeImages-float64(mean*mean), 1e-12))
-		scale := 2 / deviation
-		for i := c * channels; i < (c+1)*channels; i++ {
-			w[i] = float32(float64(w[i]) * scale)
-		}
+		mean, deviation := p.statistics(c)
+		scale := 2 / max(deviation, 1e-6)
+		rescale(w[c*fan:(c+1)*fan], scale)
 		bias[c] = float32(-mean * scale)
 	}
-	b.size = 1
-	b.put(b.g.Add("GlobalAveragePool", "pool", nil, b.value))
-	flat := b.g.Add("Flatten", "flatten", nil, b.value)
-	flat.Type = graph.TensorType(tensor.Float32, 1, channels)
-	out := b.g.Add("Gemm", name, graph.Attrs{"transB": int64(1)}, flat,
-		b.g.Constant(name+".weight", tensor.Of(w, classes, channels)),
-		b.g.Constant(name+".bias", tensor.Of(bias, classes)))
-	out.Type = graph.TensorType(tensor.Float32, 1, classes)
-	b.g.Output(out)
+	b.g.Output(b.put(b.g.Add("Gemm", name, graph.Attrs{"transB": int64(1)}, x.value,
+		b.g.Constant(name+".weight", tensor.Of(w, classes, fan)),
+		b.g.Constant(name+".bias", tensor.Of(bias, classes))), p, []int{1, classes}).value)
 }
 
-// put makes v the last value.
-func (b *seeded) put(v *graph.Value) {
-	v.Type = graph.TensorType(tensor.Float32, 1, b.channels(), b.size, b.size)
-	b.value = v
+// put states the shape of v and joins it with its probe.
+func (b *seeded) put(v *graph.Value, p probe, shape []int) feature {
+	v.Type = graph.TensorType(tensor.Float32, shape...)
+	return feature{v, p}
 }
 
 // heNormal draws n weights of variance 2/fan.
@@ -143,4 +202,10 @@ func (b *seeded) heNormal(n, fan int) []float32 {
 		w[i] = float32(b.rng.NormFloat64() * scale)
 	}
 	return w
+}
+
+func rescale(w []float32, scale float64) {
+	for i, v := range w {
+		w[i] = float32(float64(v) * scale)
+	}
 }

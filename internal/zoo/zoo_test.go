@@ -10,10 +10,7 @@ import (
 // The types that the builders state are those that inference finds from the inputs.
 func TestStatedTypesAreInferred(t *testing.T) {
 	for _, name := range append(Names(), "mobilenetv2-0.35-96") {
-		g, err := Build(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g := built(t, name)
 		stated := map[*graph.Value]graph.Type{}
 		for _, n := range g.Nodes {
 			stated[n.Outputs[0]] = n.Outputs[0].Type
