@@ -147,15 +147,8 @@ func widenU8(k *u8Gemm, dst, src []byte) {
 //go:noescape
 func addRowsU8AVX512(sums, src unsafe.Pointer, rows, stride, n int)
 
-//go:noescape
-func addRowsU16AVX2(sums, src unsafe.Pointer, rows, stride, n int)
-
-// addRowsAsm adds rows of n bytes, or n 16-bit values for a wide kernel, to sums.
-func addRowsAsm(wide bool, sums, src unsafe.Pointer, rows, stride, n int) {
-	if wide {
-		addRowsU16AVX2(sums, src, rows, stride, n)
-		return
-	}
+// addRowsAsm adds rows of n bytes to sums, for kernels of eight-bit weights.
+func addRowsAsm(sums, src unsafe.Pointer, rows, stride, n int) {
 	addRowsU8AVX512(sums, src, rows, stride, n)
 }
 

@@ -133,17 +133,17 @@ plain1:
 	VMOVDQU32 64(AX), Z27
 ready2:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment3:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
 	LEAQ (R9)(R13*4), R10
 	ADDQ R13, R10
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail5
 	PCALIGN $32
@@ -927,15 +927,15 @@ plain15:
 	VMOVDQU32 64(AX), Z13
 ready16:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment17:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail19
 	PCALIGN $32
@@ -1381,13 +1381,13 @@ plain29:
 	VMOVDQU32 64(AX), Z7
 ready30:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment31:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail33
 	PCALIGN $32
@@ -1681,13 +1681,13 @@ plain43:
 	VMOVDQU32 64(AX), Z3
 ready44:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment45:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail47
 	PCALIGN $32
@@ -1881,13 +1881,13 @@ plain57:
 	VMOVDQU32 64(AX), Z1
 ready58:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment59:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail61
 	PCALIGN $32
@@ -2095,17 +2095,17 @@ plain1:
 	VMOVDQU32 0(AX), Z13
 ready2:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment3:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
 	LEAQ (R9)(R13*4), R10
 	ADDQ R13, R10
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail5
 	PCALIGN $32
@@ -2527,15 +2527,15 @@ plain13:
 	VMOVDQU32 0(AX), Z6
 ready14:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment15:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail17
 	PCALIGN $32
@@ -2795,13 +2795,13 @@ plain25:
 	VMOVDQU32 0(AX), Z3
 ready26:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment27:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail29
 	PCALIGN $32
@@ -2978,13 +2978,13 @@ plain37:
 	VMOVDQU32 0(AX), Z1
 ready38:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment39:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail41
 	PCALIGN $32
@@ -3104,13 +3104,13 @@ plain49:
 	VMOVDQU32 0(AX), Z0
 ready50:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment51:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail53
 	PCALIGN $32
@@ -3317,17 +3317,17 @@ plain1:
 	VMOVDQU32 64(AX), Z27
 ready2:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment3:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
 	LEAQ (R9)(R13*4), R10
 	ADDQ R13, R10
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail5
 	PCALIGN $32
@@ -4251,15 +4251,15 @@ plain15:
 	VMOVDQU32 64(AX), Z13
 ready16:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment17:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail19
 	PCALIGN $32
@@ -4775,13 +4775,13 @@ plain29:
 	VMOVDQU32 64(AX), Z7
 ready30:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment31:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail33
 	PCALIGN $32
@@ -5115,13 +5115,13 @@ plain43:
 	VMOVDQU32 64(AX), Z3
 ready44:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment45:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail47
 	PCALIGN $32
@@ -5335,13 +5335,13 @@ plain57:
 	VMOVDQU32 64(AX), Z1
 ready58:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment59:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail61
 	PCALIGN $32
@@ -5559,17 +5559,17 @@ plain1:
 	VMOVDQU32 0(AX), Z13
 ready2:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment3:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
 	LEAQ (R9)(R13*4), R10
 	ADDQ R13, R10
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail5
 	PCALIGN $32
@@ -6061,15 +6061,15 @@ plain13:
 	VMOVDQU32 0(AX), Z6
 ready14:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment15:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail17
 	PCALIGN $32
@@ -6364,13 +6364,13 @@ plain25:
 	VMOVDQU32 0(AX), Z3
 ready26:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment27:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail29
 	PCALIGN $32
@@ -6567,13 +6567,13 @@ plain37:
 	VMOVDQU32 0(AX), Z1
 ready38:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment39:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail41
 	PCALIGN $32
@@ -6703,13 +6703,13 @@ plain49:
 	VMOVDQU32 0(AX), Z0
 ready50:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment51:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail53
 	PCALIGN $32
@@ -6860,15 +6860,15 @@ plain1:
 	VMOVDQU 32(AX), Y11
 ready2:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment3:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	LEAQ (R8)(R13*4), R9
 	ADDQ R13, R9
-	MOVQ u8GemmArgs_groups(DI), CX
 	SUBQ $4, CX
 	JLT tail5
 	PCALIGN $32
@@ -7273,13 +7273,13 @@ plain13:
 	VMOVDQU 32(AX), Y5
 ready14:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment15:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail17
 	PCALIGN $32
@@ -7525,13 +7525,13 @@ plain25:
 	VMOVDQU 32(AX), Y3
 ready26:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment27:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail29
 	PCALIGN $32
@@ -7718,13 +7718,13 @@ plain37:
 	VMOVDQU 32(AX), Y1
 ready38:
 	MOVQ u8GemmArgs_b(DI), SI
-	MOVQ u8GemmArgs_segOff(DI), DX
-	MOVQ u8GemmArgs_segs(DI), BX
+	MOVQ u8GemmArgs_segs(DI), DX
+	MOVQ u8GemmArgs_segN(DI), BX
 segment39:
 	MOVQ u8GemmArgs_a(DI), R8
-	ADDQ (DX), R8
-	ADDQ $8, DX
-	MOVQ u8GemmArgs_groups(DI), CX
+	ADDQ u8Segment_off(DX), R8
+	MOVQ u8Segment_groups(DX), CX
+	ADDQ $u8Segment__size, DX
 	SUBQ $4, CX
 	JLT tail41
 	PCALIGN $32

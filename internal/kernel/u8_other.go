@@ -25,7 +25,7 @@ func u8SweepAsm(int, *u8SweepArgs) {}
 
 func widenU8(*u8Gemm, []byte, []byte) {}
 
-func addRowsAsm(bool, unsafe.Pointer, unsafe.Pointer, int, int, int) {}
+func addRowsAsm(unsafe.Pointer, unsafe.Pointer, int, int, int) {}
 
 func binaryU8Asm(cpu.Level, *preparedAdd, unsafe.Pointer, unsafe.Pointer, unsafe.Pointer, int) int {
 	return 0

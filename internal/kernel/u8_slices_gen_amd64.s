@@ -661,51 +661,6 @@ tail:
 	JNE row
 	VZEROUPPER
 	RET
-
-TEXT ·addRowsU16AVX2(SB), NOSPLIT, $0-40
-	MOVQ sums+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ rows+16(FP), R8
-	MOVQ stride+24(FP), DX
-	MOVQ n+32(FP), R9
-	VPCMPEQW Y1, Y1, Y1
-	VPSRLW $15, Y1, Y1
-row:
-	MOVQ SI, BX
-	MOVQ R9, CX
-	VPXOR Y0, Y0, Y0
-	SUBQ $16, CX
-	JLT rest
-loop:
-	VPMADDWD (BX), Y1, Y2
-	VPADDD Y2, Y0, Y0
-	ADDQ $32, BX
-	SUBQ $16, CX
-	JGE loop
-rest:
-	VEXTRACTI128 $1, Y0, X2
-	VPADDD X2, X0, X0
-	VPSRLDQ $8, X0, X2
-	VPADDD X2, X0, X0
-	VPSRLDQ $4, X0, X2
-	VPADDD X2, X0, X0
-	VMOVD X0, AX
-	ADDQ $16, CX
-	JEQ summed
-single:
-	MOVWLZX (BX), R10
-	ADDL R10, AX
-	ADDQ $2, BX
-	SUBQ $1, CX
-	JNE single
-summed:
-	ADDL AX, (DI)
-	ADDQ $4, DI
-	ADDQ DX, SI
-	SUBQ $1, R8
-	JNE row
-	VZEROUPPER
-	RET
 DATA u8Transpose4Y<>+0(SB)/4, $0
 DATA u8Transpose4Y<>+4(SB)/4, $4
 DATA u8Transpose4Y<>+8(SB)/4, $1

@@ -125,15 +125,18 @@ func accumulatorFits(s ConvShape, w []int8, q *QuantConv) (asm bool, err error) 
 	}
 	asm = true
 	for n := range s.OutC {
-		lo, hi := int64(0), int64(0)
-		wz := int64(channel(q.WeightZero, n))
-		for _, v := range w[n*k : (n+1)*k] {
-			a, b := below*(int64(v)-wz), above*(int64(v)-wz)
-			lo += min(a, b)
-			hi += max(a, b)
+		wz, bias := int64(channel(q.WeightZero, n)), int64(channel(q.Bias, n))
+		// Mostly the number of weights alone is proof enough.
+		hi := int64(k)*max(above, -below)*(128+max(wz, -wz)) + max(bias, -bias)
+		lo := -hi
+		if lo < math.MinInt32 || q.Mult != nil && math.Abs(float64(q.multiplier(n)))*float64(hi) >= requantLimit {
+			lo, hi = bias, bias
+			for _, v := range w[n*k : (n+1)*k] {
+				a, b := below*(int64(v)-wz), above*(int64(v)-wz)
+				lo += min(a, b)
+				hi += max(a, b)
+			}
 		}
-		bias := int64(channel(q.Bias, n))
-		lo, hi = lo+bias, hi+bias
 		if lo < math.MinInt32 || hi > math.MaxInt32 {
 			return false, fmt.Errorf("quantized conv: output channel %d with k=%d can reach an accumulator of %d..%d, outside int32", n, k, lo, hi)
 		}

@@ -17,14 +17,15 @@ type u8ConvGemm struct {
 	perGroup     int       // panels in a group
 
 	source  u8RowSource
-	flat    bool  // in place: consecutive pixels are evenly spaced across image rows
-	packed  bool  // gathered: rows of k stand one after the other already
-	segLen  int   // k of a segment, before padding to groups
-	segPad  int   // the same padded
-	segOff  []int // byte offset of each segment of a row
-	line    int   // bytes of a line
-	rowBlk  int   // pixels in a unit
-	maxRows int   // pixels whose rows are prepared at a time
+	flat    bool        // in place: consecutive pixels are evenly spaced across image rows
+	packed  bool        // gathered: rows of k stand one after the other already
+	segLen  int         // k of a segment, before padding to groups
+	segPad  int         // the same padded
+	segs    []u8Segment // of a row
+	sums    bool        // some panel needs the sums of rows
+	line    int         // bytes of a line
+	rowBlk  int         // pixels in a unit
+	maxRows int         // pixels whose rows are prepared at a time
 	mBlocks int
 	nBlocks int // parts that the panels of a group are divided into
 
@@ -38,11 +39,12 @@ type u8Panel struct {
 	kern      *u8Gemm
 	group     int
 	col, cols int // within all output channels
+	segs      []u8Segment
 	b         []byte
 	start     []int32 // bias with the input zero point's share
 	colSum    []int32 // Σ(w - WeightZero), the zero point's factor
 	bias      []int32
-	colZero   []int32 // -WeightZero
+	colZero   []int32 // -WeightZero where b does not account for it; else nil
 	mult      []float32
 }
 
@@ -56,6 +58,7 @@ func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *
 	c.full, c.narrow = selectU8Gemm(l, asm)
 	c.chooseSource()
 	ng := s.OutC / s.Groups
+	sums := q.sumWeights(w, s.OutC)
 	for grp := range s.Groups {
 		for n := 0; n < ng; {
 			k := c.full
@@ -63,7 +66,8 @@ func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *
 				k = c.narrow
 			}
 			p := u8Panel{kern: k, group: grp, col: grp*ng + n, cols: min(k.nr, ng-n)}
-			c.pack(&p, w)
+			c.pack(&p, w, sums)
+			c.sums = c.sums || p.colZero != nil
 			c.panels = append(c.panels, p)
 			n += p.cols
 		}
@@ -78,7 +82,7 @@ func (c *u8ConvGemm) block() {
 	s, mr := c.shape, c.full.mr
 	m := s.Batch * s.OutH * s.OutW
 	elem := 4 / c.full.group()
-	k := c.segPad * len(c.segOff)
+	k := c.segPad * len(c.segs)
 	c.rowBlk = min(max(u8BlockBytes/(k*elem)/mr, 1), 8) * mr
 	// Enough units to share, but tiles stay whole.
 	for c.rowBlk > mr && (m+c.rowBlk-1)/c.rowBlk < 8 {
@@ -101,45 +105,11 @@ func (c *u8ConvGemm) block() {
 	if c.full.wide {
 		c.atWide = c.scratch.take(2*bytes + 64)
 	}
-	if c.quant.WeightZero != nil {
+	if c.sums {
 		c.atSum = c.scratch.take(4 * c.maxRows)
 	}
 	c.atTile = c.scratch.take(4 * c.maxRows * c.full.nr)
 	c.atDyn = c.scratch.take(3 * 4 * c.full.nr)
-}
-
-// pack fills a panel from weights [OutC][KernelH][KernelW][InC/Groups].
-func (c *u8ConvGemm) pack(p *u8Panel, w []int8) {
-	k, q := p.kern, c.quant
-	g, nr, segs := k.group(), k.nr, len(c.segOff)
-	p.b = alignedBytes(segs * c.segPad / g * nr * 4)
-	p.start, p.colSum = aligned[int32](nr), aligned[int32](nr)
-	p.bias, p.colZero, p.mult = aligned[int32](nr), aligned[int32](nr), aligned[float32](nr)
-	wide := unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(p.b))), len(p.b)/2)
-	kAll := segs * c.segLen
-	for pos := range nr {
-		j := k.column(pos)
-		if j >= p.cols {
-			continue
-		}
-		n := p.col + j
-		row := w[n*kAll : (n+1)*kAll]
-		wz := channel(q.WeightZero, n)
-		var sum int32
-		for i, v := range row {
-			at := i/c.segLen*c.segPad + i%c.segLen
-			at = (at/g*nr+pos)*g + at%g
-			if k.wide {
-				wide[at] = int16(v)
-			} else {
-				p.b[at] = uint8(v)
-			}
-			sum += int32(v) - wz
-		}
-		p.colSum[pos], p.bias[pos] = sum, channel(q.Bias, n)
-		p.start[pos] = p.bias[pos] - int32(q.InZero)*sum
-		p.colZero[pos], p.mult[pos] = -wz, q.multiplier(n)
-	}
 }
 
 func (c *u8ConvGemm) units() int { return c.mBlocks * c.nBlocks }
@@ -172,27 +142,29 @@ func (c *u8ConvGemm) run(out *u8Output, src []uint8, scratch []byte, lo, hi int)
 func (c *u8ConvGemm) rows(out *u8Output, scratch []byte, m, n int, a unsafe.Pointer, aStride int, panels []u8Panel) {
 	s, q := c.shape, c.quant
 	var args u8GemmArgs
-	args.aStride, args.segs = aStride, len(c.segOff)
-	args.segOff = unsafe.Pointer(unsafe.SliceData(c.segOff))
-	args.groups = c.segPad / c.full.group()
+	args.aStride = aStride
 	args.setOutput(q.OutZero, q.Lo, q.Hi)
-	if q.WeightZero != nil {
+	var rowSum unsafe.Pointer
+	if c.sums {
 		sums := int32s(scratch[c.atSum:], n)
 		clear(sums)
-		for _, off := range c.segOff {
-			c.full.addRows(sums, unsafe.Add(a, off), aStride, c.segLen)
+		for _, s := range c.segs {
+			c.full.addRows(sums, unsafe.Add(a, s.off), aStride, c.segLen)
 		}
-		args.rowSum = unsafe.Pointer(unsafe.SliceData(sums))
+		rowSum = unsafe.Pointer(unsafe.SliceData(sums))
 	}
-	rowSum := args.rowSum
 	elem := 4 // bytes of an output value
 	if out.u8 != nil {
 		elem = 1
 	}
 	for i := range panels {
 		p := &panels[i]
-		args.a, args.rowSum, args.b = a, rowSum, unsafe.Pointer(unsafe.SliceData(p.b))
-		args.start, args.colZero = unsafe.Pointer(unsafe.SliceData(p.start)), unsafe.Pointer(unsafe.SliceData(p.colZero))
+		args.a, args.b = a, unsafe.Pointer(unsafe.SliceData(p.b))
+		args.segs, args.segN = unsafe.Pointer(unsafe.SliceData(p.segs)), len(p.segs)
+		args.start, args.rowSum, args.colZero = unsafe.Pointer(unsafe.SliceData(p.start)), nil, nil
+		if p.colZero != nil {
+			args.rowSum, args.colZero = rowSum, unsafe.Pointer(unsafe.SliceData(p.colZero))
+		}
 		if out.inZero != q.InZero {
 			args.start = p.startFor(out.inZero, int32s(scratch[c.atDyn:], p.kern.nr))
 		}
@@ -257,7 +229,7 @@ func (c *u8ConvGemm) setFloat(args *u8GemmArgs, out *u8Output, p *u8Panel, scrat
 //go:noinline
 func (k *u8Gemm) addRows(sums []int32, a unsafe.Pointer, stride, n int) {
 	if k.asm >= 0 {
-		addRowsAsm(k.wide, unsafe.Pointer(unsafe.SliceData(sums)), a, len(sums), stride, n)
+		addRowsAsm(unsafe.Pointer(unsafe.SliceData(sums)), a, len(sums), stride, n)
 		return
 	}
 	for r := range sums {

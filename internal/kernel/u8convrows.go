@@ -45,7 +45,7 @@ func (c *u8ConvGemm) chooseSource() {
 	}
 	c.segPad = (c.segLen + g - 1) / g * g
 	for i := range segs {
-		c.segOff = append(c.segOff, i*c.line*(4/g))
+		c.segs = append(c.segs, u8Segment{i * c.line * (4 / g), c.segPad / g})
 	}
 }
 

@@ -61,14 +61,20 @@ func (k *u8Gemm) column(p int) int {
 	return 8*(e/4) + 4*(p/half) + e%4
 }
 
+// u8Segment is a run of k: consecutive four-byte groups of a row. Assembly
+// reads the fields by offset.
+type u8Segment struct {
+	off    int // bytes from the row's start
+	groups int
+}
+
 // u8GemmArgs are the arguments of a micro-kernel. Assembly reads the fields by
 // offset: keep the order.
 type u8GemmArgs struct {
 	a       unsafe.Pointer // first byte of the first row
 	aStride int            // bytes between rows
-	segOff  unsafe.Pointer // *int: byte offset of each run of k, relative to a row's start
-	segs    int
-	groups  int            // four-byte groups in each run
+	segs    unsafe.Pointer // *u8Segment: the runs of k, relative to a row's start
+	segN    int
 	b       unsafe.Pointer // panel
 	start   unsafe.Pointer // [nr]int32, the accumulators' first value
 	rowSum  unsafe.Pointer // [rows]int32, or nil
@@ -100,8 +106,12 @@ func (a *u8GemmArgs) setOutput(zero, lo, hi uint8) {
 // u8GemmGo is the portable twin of k: the same tile, layout and result.
 func u8GemmGo(k *u8Gemm, i int, a *u8GemmArgs) {
 	rows := k.rows[i] * a.tiles
-	segOff := unsafe.Slice((*int)(a.segOff), a.segs)
-	b := unsafe.Slice((*int8)(a.b), a.segs*a.groups*k.nr*4)
+	segs := unsafe.Slice((*u8Segment)(a.segs), a.segN)
+	groups := 0
+	for _, s := range segs {
+		groups += s.groups
+	}
+	b := unsafe.Slice((*int8)(a.b), groups*k.nr*4)
 	start := unsafe.Slice((*int32)(a.start), k.nr)
 	for r := range rows {
 		row := unsafe.Add(a.a, r*a.aStride)
@@ -115,9 +125,9 @@ func u8GemmGo(k *u8Gemm, i int, a *u8GemmArgs) {
 				}
 			}
 			if k.wide {
-				dotWide(&acc, row, segOff, a.groups, b, p, k.nr)
+				dotWide(&acc, row, segs, b, p, k.nr)
 			} else {
-				dotBytes(&acc, row, segOff, a.groups, b, p, k.nr)
+				dotBytes(&acc, row, segs, b, p, k.nr)
 			}
 			for j, v := range acc {
 				c := k.column(p + j)
@@ -143,10 +153,10 @@ func u8GemmGo(k *u8Gemm, i int, a *u8GemmArgs) {
 
 // dotBytes adds the products of one row with the four columns at p of a panel of
 // byte quads.
-func dotBytes(acc *[4]int32, row unsafe.Pointer, segOff []int, groups int, b []int8, p, nr int) {
+func dotBytes(acc *[4]int32, row unsafe.Pointer, segs []u8Segment, b []int8, p, nr int) {
 	at := p * 4
-	for _, off := range segOff {
-		x := unsafe.Slice((*uint8)(unsafe.Add(row, off)), groups*4)
+	for _, s := range segs {
+		x := unsafe.Slice((*uint8)(unsafe.Add(row, s.off)), s.groups*4)
 		for len(x) >= 4 {
 			w := b[at : at+16 : at+16]
 			x0, x1, x2, x3 := int32(x[0]), int32(x[1]), int32(x[2]), int32(x[3])
@@ -161,12 +171,12 @@ func dotBytes(acc *[4]int32, row unsafe.Pointer, segOff []int, groups int, b []i
 }
 
 // dotWide is dotBytes for panels of pairs of 16 bits.
-func dotWide(acc *[4]int32, row unsafe.Pointer, segOff []int, groups int, b []int8, p, nr int) {
+func dotWide(acc *[4]int32, row unsafe.Pointer, segs []u8Segment, b []int8, p, nr int) {
 	w := unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/2)
 	at := p * 2
-	for _, off := range segOff {
-		x := unsafe.Slice((*uint16)(unsafe.Add(row, off)), groups*2)
-		for g := range groups {
+	for _, s := range segs {
+		x := unsafe.Slice((*uint16)(unsafe.Add(row, s.off)), s.groups*2)
+		for g := range s.groups {
 			for j := range 4 {
 				acc[j] += int32(x[2*g])*int32(w[at+2*j]) + int32(x[2*g+1])*int32(w[at+2*j+1])
 			}

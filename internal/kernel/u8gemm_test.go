@@ -31,24 +31,24 @@ func TestGemmU8Twins(t *testing.T) {
 		}
 		for i, h := range k.rows {
 			for range 40 {
-				segs, groups, tiles := 1+r.IntN(3), 1+r.IntN(11), 1+r.IntN(3)
+				segN, groups, tiles := 1+r.IntN(3), 1+r.IntN(11), 1+r.IntN(3)
 				cols := 1 + r.IntN(k.nr)
 				if k.whole {
 					cols = k.nr
 				}
 				rows := h * tiles
 				row := groups*4 + 8*r.IntN(3)
-				src := randomBytes(r, segs*rows*row+64)
+				src := randomBytes(r, segN*rows*row+64)
 				if k.wide {
 					for j := 1; j < len(src); j += 2 {
 						src[j] = 0
 					}
 				}
-				var segOff []int
-				for s := range segs {
-					segOff = append(segOff, s*rows*row)
+				var segs []u8Segment
+				for s := range segN {
+					segs = append(segs, u8Segment{s * rows * row, 1 + r.IntN(groups)})
 				}
-				b := randomBytes(r, segs*groups*k.nr*4)
+				b := randomBytes(r, segN*groups*k.nr*4)
 				if k.wide { // 16-bit weights hold 8 bits
 					for j := 1; j < len(b); j += 2 {
 						b[j] = uint8(int8(b[j-1]) >> 7)
@@ -63,7 +63,7 @@ func TestGemmU8Twins(t *testing.T) {
 				var out [2][]byte
 				for v, kern := range []*u8Gemm{k, twinOf(k)} {
 					out[v] = alignedBytes(rows*k.nr*4 + 64)
-					a := u8GemmArgs{a: unsafe.Pointer(&src[0]), aStride: row, segOff: unsafe.Pointer(&segOff[0]), segs: segs, groups: groups,
+					a := u8GemmArgs{a: unsafe.Pointer(&src[0]), aStride: row, segs: unsafe.Pointer(&segs[0]), segN: segN,
 						b: unsafe.Pointer(&b[0]), start: unsafe.Pointer(&start[0]), colZero: unsafe.Pointer(&colZero[0]),
 						dst: unsafe.Pointer(&out[v][0]), dstRow: k.nr, tiles: tiles, mask: 1<<cols - 1, cols: cols}
 					a.setOutput(9, 3, 250)
@@ -81,7 +81,7 @@ func TestGemmU8Twins(t *testing.T) {
 					kern.run(i, &a)
 				}
 				if !slices.Equal(out[0], out[1]) {
-					t.Fatalf("%s: height %d, %d tiles, %d segments of %d groups, %d columns, raw %v: differs from its twin", k.name, h, tiles, segs, groups, cols, raw)
+					t.Fatalf("%s: height %d, %d tiles, segments %v, %d columns, raw %v: differs from its twin", k.name, h, tiles, segs, cols, raw)
 				}
 			}
 		}

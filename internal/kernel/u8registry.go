@@ -58,8 +58,8 @@ func (k *u8Gemm) trial() (run func(), work float64) {
 	row := depth * 4 / g
 	src, b := alignedBytes(k.mr*tiles*row), alignedBytes(depth/g*k.nr*4)
 	dst, vec := alignedBytes(k.mr*tiles*k.nr), alignedBytes(4*k.nr)
-	var off [1]int
-	a := &u8GemmArgs{aStride: row, segOff: unsafe.Pointer(&off), segs: 1, groups: depth / g,
+	segs := [1]u8Segment{{groups: depth / g}}
+	a := &u8GemmArgs{aStride: row, segs: unsafe.Pointer(&segs), segN: 1,
 		b: unsafe.Pointer(&b[0]), start: unsafe.Pointer(&vec[0]), mult: unsafe.Pointer(&vec[0]), dstRow: k.nr, cols: k.nr, mask: 1<<k.nr - 1}
 	a.setOutput(0, 0, 255)
 	return func() {

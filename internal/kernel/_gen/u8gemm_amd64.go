@@ -34,7 +34,7 @@ func (a *asm) table(name string, size int, words ...uint64) {
 //	R13, R12      bytes from row to row, and three times that
 //	SI            current place in the panel
 //	CX            groups left in the segment
-//	DX, BX        next segment offset, segments left
+//	DX, BX        next segment, segments left
 //	R11, R15, R14 destination, bytes from row to row, and three times that
 //	V0 …          sums, row by row; last the panel's vectors and one broadcast
 //	              group, before them a product where there is no dot product
@@ -136,19 +136,19 @@ func (g gemmU8) tile(a *asm, rows int) {
 	}
 	a.at(ready)
 	a.ins("MOVQ u8GemmArgs_b(DI), SI")
-	a.ins("MOVQ u8GemmArgs_segOff(DI), DX")
-	a.ins("MOVQ u8GemmArgs_segs(DI), BX")
+	a.ins("MOVQ u8GemmArgs_segs(DI), DX")
+	a.ins("MOVQ u8GemmArgs_segN(DI), BX")
 	segment, loop, tail, last, next := a.label("segment"), a.label("loop"), a.label("tail"), a.label("last"), a.label("next")
 	a.at(segment)
 	a.ins("MOVQ u8GemmArgs_a(DI), R8")
-	a.ins("ADDQ (DX), R8")
-	a.ins("ADDQ $8, DX")
+	a.ins("ADDQ u8Segment_off(DX), R8")
+	a.ins("MOVQ u8Segment_groups(DX), CX")
+	a.ins("ADDQ $u8Segment__size, DX")
 	bases := (rows + 4) / 5
 	for i := 1; i < bases; i++ {
 		a.ins("LEAQ (R%d)(R13*4), R%d", 7+i, 8+i)
 		a.ins("ADDQ R13, R%d", 8+i)
 	}
-	a.ins("MOVQ u8GemmArgs_groups(DI), CX")
 	step := func(k int) {
 		for i := range g.vecs {
 			a.ins("VMOVDQU%s %d(SI), %s", g.evex("32"), (k*g.vecs+i)*v.bytes(), g.b(i))
