@@ -53,6 +53,7 @@ const (
 	gemmGo gemmCall = iota
 	gemmAVX2
 	gemmAVX512
+	gemmNEON
 )
 
 var gemmTilesF32 = append([]gemmTileF32{{"f32_gemm_4x16_go", cpu.Generic, 4, 16, gemmGo}}, gemmTilesF32Arch...)
