@@ -12,9 +12,10 @@ func init() {
 	lowers(lowerConcat, "", "Concat")
 }
 
-// placeConcats decides, from the last concatenation to the first, which of the parts
-// are made inside the result right away: those that a step will make in the memory
-// order that the result is going to have.
+// placeConcats decides, from the last node to the first, which values are made right away
+// where they end: the parts of a concatenation inside the whole, if a step will make them
+// in the memory order that the whole is going to have, and what a reshape or transposition
+// shows, if its result has a place.
 func (l *lowerer) placeConcats() {
 	if !l.on(ruleConcat) {
 		return
@@ -22,7 +23,14 @@ func (l *lowerer) placeConcats() {
 	order := l.predict()
 	for i := len(l.g.Nodes) - 1; i >= 0; i-- {
 		n := l.g.Nodes[i]
-		if !n.Is("Concat") || l.unfitStatic(n) {
+		if l.unfitStatic(n) {
+			continue
+		}
+		switch n.Op {
+		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose":
+			l.placeViewed(n, order)
+		}
+		if !n.Is("Concat") {
 			continue
 		}
 		v := n.Outputs[0]
@@ -60,10 +68,57 @@ func (l *lowerer) placeConcats() {
 	}
 }
 
+// placeViewed hands the place of a view on to what it shows.
+func (l *lowerer) placeViewed(n *graph.Node, order map[*graph.Value]bool) {
+	x, y := n.In(0), n.Outputs[0]
+	if n.Domain != "" || x.Const != nil || x.Def == nil || l.uses[x.ID] != 1 || l.target[x] != nil || !l.on(ruleView) {
+		return
+	}
+	if _, out := l.output[x]; out {
+		return
+	}
+	place := l.target[y]
+	if place == nil {
+		k, out := l.output[y]
+		if !out || y.Type.DType == tensor.Int8 {
+			return
+		}
+		s, _ := y.Type.Static()
+		place = &ref{dtype: y.Type.DType, shape: s, strides: tensor.Strides(s), buf: &buffer{name: y.Name, place: inOutput, index: k}}
+		place.buf.size = place.span()
+	}
+	xs, _ := x.Type.Static()
+	var strides []int
+	switch n.Op {
+	case "Transpose":
+		perm := n.Attrs.Ints("perm")
+		if perm != nil && len(perm) != len(xs) {
+			return
+		}
+		strides = make([]int, len(xs))
+		for i := range xs {
+			strides[permuted(perm, len(xs), i)] = place.strides[i]
+		}
+	default:
+		strides = reshapedStrides(place.shape, place.strides, xs)
+	}
+	if strides == nil {
+		return
+	}
+	r := place.view(xs, strides, 0)
+	if _, last := r.channelsLast(); order[x] && !last {
+		return // the step that makes x would not write it so
+	}
+	l.target[x] = r
+}
+
 // unfitStatic is unfit for a time when inputs have not been lowered.
 func (l *lowerer) unfitStatic(n *graph.Node) bool {
 	for _, list := range [][]*graph.Value{n.Inputs, n.Outputs} {
 		for _, v := range list {
+			if v == nil {
+				continue
+			}
 			s, ok := v.Type.Static()
 			if !ok || v.Type.DType.Bits() < 8 || slices.Contains(s, 0) {
 				return true

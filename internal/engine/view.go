@@ -55,40 +55,70 @@ func (l *lowerer) plainForm(v *graph.Value) *ref {
 	return l.plainBytes(v)
 }
 
-// reshapable returns v seen with another shape where only sizes of 1 come or go, which
-// any strides allow.
+// reshapable returns v seen with another shape, where its strides allow that.
 func (l *lowerer) reshapable(v *graph.Value, shape []int) *ref {
 	r := l.first(v)
-	strides := make([]int, len(shape))
-	i := 0
-	for k, d := range shape {
-		for i < len(r.shape) && r.shape[i] == 1 {
-			i++
-		}
-		if d == 1 {
-			continue
-		}
-		if i == len(r.shape) || r.shape[i] != d {
-			return nil
-		}
-		strides[k] = r.strides[i]
-		i++
+	if strides := reshapedStrides(r.shape, r.strides, shape); strides != nil {
+		return r.view(shape, strides, 0)
 	}
-	for ; i < len(r.shape); i++ {
-		if r.shape[i] != 1 {
-			return nil
+	return nil
+}
+
+// reshapedStrides returns the strides that show a tensor with another shape of as many
+// elements, or nil where no strides do: dimensions are joined only where one steps over
+// exactly what the next one spans.
+func reshapedStrides(from, strides, to []int) []int {
+	if strides == nil {
+		return nil
+	}
+	out := make([]int, len(to))
+	i, k := 0, 0
+	for i < len(from) || k < len(to) {
+		// The shortest runs of dimensions from i and k on that hold as many elements.
+		i0, k0, a, b := i, k, 1, 1
+		for a != b || a == 1 {
+			switch {
+			case a <= b && i < len(from):
+				a *= from[i]
+				i++
+			case k < len(to):
+				b *= to[k]
+				k++
+			default:
+				if a != b {
+					return nil
+				}
+				a, b = 0, 0 // nothing but sizes of 1 was left
+			}
+		}
+		step, last := 0, -1
+		for j := i - 1; j >= i0; j-- {
+			if from[j] == 1 {
+				continue
+			}
+			if last >= 0 && strides[j] != strides[last]*from[last] {
+				return nil
+			}
+			if last < 0 {
+				step = strides[j]
+			}
+			last = j
+		}
+		for j := k - 1; j >= k0; j-- {
+			out[j] = step
+			step *= to[j]
 		}
 	}
 	// A dimension of one element steps over what lies inside it.
-	for k := len(shape) - 1; k >= 0; k-- {
-		if shape[k] == 1 {
-			strides[k] = 1
-			if k+1 < len(shape) {
-				strides[k] = strides[k+1] * shape[k+1]
+	for k := len(to) - 1; k >= 0; k-- {
+		if to[k] == 1 {
+			out[k] = 1
+			if k+1 < len(to) {
+				out[k] = out[k+1] * to[k+1]
 			}
 		}
 	}
-	return r.view(shape, strides, 0)
+	return out
 }
 
 func lowerIdentity(l *lowerer, n *graph.Node) string {
@@ -108,14 +138,19 @@ func lowerTranspose(l *lowerer, n *graph.Node) string {
 	}
 	shape, strides := make([]int, rank), make([]int, rank)
 	for i := range rank {
-		k := rank - 1 - i
-		if perm != nil {
-			k = int(perm[i])
-		}
+		k := permuted(perm, rank, i)
 		shape[i], strides[i] = r.shape[k], r.strides[k]
 	}
 	l.show(n, n.Outputs[0], r.view(shape, strides, 0))
 	return ""
+}
+
+// permuted returns the dimension that a transposition puts at i.
+func permuted(perm []int64, rank, i int) int {
+	if perm == nil {
+		return rank - 1 - i
+	}
+	return int(perm[i])
 }
 
 func lowerSlice(l *lowerer, n *graph.Node) string {

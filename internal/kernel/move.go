@@ -11,15 +11,17 @@ import (
 //
 // The dimensions are sorted so that the innermost is that of the destination, and
 // neighbours that step alike are joined. Where the source runs along another dimension,
-// the two form a plane that is transposed in tiles. A unit is one index of the outermost
-// dimension.
+// the two form a plane that is transposed in tiles; where the innermost dimension is short,
+// the one around it is run along instead. A unit is a piece of the outermost dimension.
 type Move struct {
 	elem     int
 	flip     bool
 	dims     []int
 	dst, src []int // steps in elements
+	piece    int   // indices of the outermost dimension in a unit
 	units    int
 	swap     bool // the last two dimensions are a plane to be transposed
+	thin     bool // the last dimension is short
 }
 
 var _ Op = (*Move)(nil)
@@ -42,8 +44,11 @@ func NewMove(elem int, flip bool, shape, dst, src []int) *Move {
 	if n := len(m.dims); n >= 2 && m.src[n-1] != 1 && m.dst[n-1] == 1 {
 		m.findPlane()
 	}
+	if n := len(m.dims); n >= 2 && !m.swap && m.dims[n-1] <= thinRow && m.dims[n-2] > m.dims[n-1] {
+		m.thin = true
+	}
 	m.cut()
-	m.units = m.dims[0]
+	m.units = (m.dims[0] + m.piece - 1) / m.piece
 	if slices.Contains(m.dims, 0) {
 		m.units = 0
 	}
@@ -96,33 +101,30 @@ const (
 	// the channels of an image on its way in.
 	thinPlane = 4
 
+	// thinRow is the longest innermost dimension that is not run along.
+	thinRow = 8
+
 	// tileRows are written across in turn, so that their lines stay in cache until all of
 	// them is used.
 	tileRows = 64
 )
 
-// cut divides a single loop or plane into pieces for the workers.
+// cut decides how much of the outermost dimension is a unit: one index, or more where
+// that is less than a few thousand elements.
 func (m *Move) cut() {
-	if n := len(m.dims); n > 2 || n == 2 && !m.swap {
-		return
+	const least = 4096
+	inner := 1
+	for _, d := range m.dims[1:] {
+		inner *= max(d, 1)
 	}
-	n, piece := m.dims[0], 4096
-	if m.swap && m.dims[1] > thinPlane {
-		piece = tileRows
-		if n < 8*tileRows {
-			piece = tileRows / 4
+	m.piece = max(1, least/inner)
+	if m.swap && len(m.dims) == 2 && m.dims[1] > thinPlane {
+		// Whole tiles.
+		m.piece = tileRows
+		if m.dims[0] < 8*tileRows {
+			m.piece = tileRows / 4
 		}
 	}
-	if n <= piece {
-		m.dims, m.dst, m.src = slices.Insert(m.dims, 0, 1), slices.Insert(m.dst, 0, 0), slices.Insert(m.src, 0, 0)
-		return
-	}
-	for piece > 1 && n%piece != 0 {
-		piece--
-	}
-	m.dims[0] = piece
-	m.dims = slices.Insert(m.dims, 0, n/piece)
-	m.dst, m.src = slices.Insert(m.dst, 0, m.dst[0]*piece), slices.Insert(m.src, 0, m.src[0]*piece)
 }
 
 // Name implements Op.
@@ -167,62 +169,89 @@ func elements[E any](b []byte) []E {
 
 func runMove[E any](m *Move, dst, src []E, lo, hi int) {
 	for u := lo; u < hi; u++ {
-		nest(m, dst, src, 1, u*m.dst[0], u*m.src[0])
+		from := u * m.piece
+		nest(m, dst, src, 0, min(m.piece, m.dims[0]-from), from*m.dst[0], from*m.src[0])
 	}
 }
 
-// nest runs the loops from dimension k on.
-func nest[E any](m *Move, dst, src []E, k, d, s int) {
+// nest runs the loops from dimension k on, of which n indices are wanted.
+func nest[E any](m *Move, dst, src []E, k, n, d, s int) {
 	last := len(m.dims) - 1
 	switch {
 	case k == last:
-		row(m, dst, src, d, s)
+		run(dst, src, n, d, s, m.dst[k], m.src[k], m.flip)
 	case m.swap && k == last-1:
-		plane(dst[d:], src[s:], m.dims[k], m.dims[last], m.dst[k], m.src[last])
+		plane(dst[d:], src[s:], n, m.dims[last], m.dst[k], m.src[last])
 		if m.flip {
-			for i := range m.dims[k] {
+			for i := range n {
 				flip(dst[d+i*m.dst[k]:][:m.dims[last]])
 			}
 		}
+	case m.thin && k == last-1:
+		for range m.dims[last] {
+			run(dst, src, n, d, s, m.dst[k], m.src[k], m.flip)
+			d += m.dst[last]
+			s += m.src[last]
+		}
 	default:
-		for range m.dims[k] {
-			nest(m, dst, src, k+1, d, s)
+		for range n {
+			nest(m, dst, src, k+1, m.dims[k+1], d, s)
 			d += m.dst[k]
 			s += m.src[k]
 		}
 	}
 }
 
-// row copies the innermost dimension.
-func row[E any](m *Move, dst, src []E, d, s int) {
-	last := len(m.dims) - 1
-	n, ds, ss := m.dims[last], m.dst[last], m.src[last]
+// run copies n elements, ds and ss steps from one to the next.
+func run[E any](dst, src []E, n, d, s, ds, ss int, flipped bool) {
 	switch {
+	case n == 0:
+		return
 	case ds == 1 && ss == 1:
-		if b, ok := any(dst).([]byte); ok && m.flip {
+		if b, ok := any(dst).([]byte); ok && flipped {
 			OffsetU8(b[d:d+n], any(src).([]byte)[s:s+n])
 			return
 		}
 		copy(dst[d:d+n], src[s:s+n])
+		return
 	case ds == 1 && ss == 0:
 		v := src[s]
 		out := dst[d : d+n]
 		for i := range out {
 			out[i] = v
 		}
+	case ds == 1:
+		out, in := dst[d:d+n], src[s:s+(n-1)*ss+1]
+		at := 0
+		for i := range out {
+			out[i] = in[at]
+			at += ss
+		}
+	case ss == 1:
+		out := dst[d : d+(n-1)*ds+1]
+		at := 0
+		for _, v := range src[s : s+n] {
+			out[at] = v
+			at += ds
+		}
 	default:
-		for i := range n {
-			dst[d+i*ds] = src[s+i*ss]
+		out, in := dst[d:d+(n-1)*ds+1], src[s:s+(n-1)*ss+1]
+		to, from := 0, 0
+		for range n {
+			out[to] = in[from]
+			to += ds
+			from += ss
 		}
 	}
-	if m.flip {
-		if ds == 1 {
-			flip(dst[d : d+n])
-			return
-		}
-		for i := range n {
-			flip(dst[d+i*ds:][:1])
-		}
+	if !flipped {
+		return
+	}
+	if ds == 1 {
+		flip(dst[d : d+n])
+		return
+	}
+	for i := range n {
+		flip(dst[d+i*ds:][:1])
 	}
 }
 
