@@ -17,9 +17,7 @@ type u8ConvDepthwise struct {
 	shape  *ConvShape
 	quant  *QuantConv
 	blocks []u8DwBlock
-	tapAt  []int  // index of the tap in each slot of a group, -1 for padding
 	border []byte // a row of zero points; nil where taps are always gathered
-	sweep  bool
 	multip int
 	slot   int // bytes of a gathered tap
 
@@ -31,6 +29,8 @@ type u8ConvDepthwise struct {
 type u8DwBlock struct {
 	kern                *u8Depthwise
 	col, cols           int
+	sweep, twice        bool  // sweeps; with two weights for each tap
+	tapAt               []int // index of the tap in each slot of a group, -1 for padding
 	w                   []byte
 	start, bias, tapSum []int32
 	mult                []float32
@@ -39,46 +39,18 @@ type u8DwBlock struct {
 // newU8ConvDepthwise returns nil where the window has too many taps.
 func newU8ConvDepthwise(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *u8ConvDepthwise {
 	d := &u8ConvDepthwise{shape: &s, quant: q, multip: s.OutC / s.InC}
-	taps := s.KernelH * s.KernelW
-	parts := 1 // a weight that does not fit eight bits is a sum of several
-	for n := range s.OutC {
-		for _, v := range w[n*taps : (n+1)*taps] {
-			e := int(v) - int(channel(q.WeightZero, n))
-			parts = max(parts, (e+126)/127, (-e+127)/128)
-		}
-	}
-	group := selectU8Depthwise(l, s.OutC, asm).group()
-	sweep := parts == 1 && d.multip == 1 && s.KernelH == 3 && s.KernelW == 3 && s.DilationH == 1 && s.DilationW == 1 &&
-		s.StrideW <= 2 && group == 4
-	if sweep { // a group is a column of the window, so that it can be kept from pixel to pixel
-		for kx := range 3 {
-			for ky := range 3 {
-				d.tapAt = append(d.tapAt, ky*3+kx)
-			}
-			d.tapAt = append(d.tapAt, -1)
-		}
-	} else {
-		for range parts {
-			for t := range taps {
-				d.tapAt = append(d.tapAt, t)
-			}
-		}
-		for len(d.tapAt)%group != 0 {
-			d.tapAt = append(d.tapAt, -1)
-		}
-	}
-	if len(d.tapAt) > u8MaxTaps {
-		return nil
-	}
+	sweep := d.multip == 1 && s.KernelH == 3 && s.KernelW == 3 && s.DilationH == 1 && s.DilationW == 1 && s.StrideW <= 2
 	for col := 0; col < s.OutC; {
 		k := selectU8Depthwise(l, s.OutC-col, asm)
 		b := u8DwBlock{kern: k, col: col, cols: min(k.block(), s.OutC-col)}
-		d.pack(&b, w, taps)
+		if !d.arrange(&b, w, sweep && k.sweep) {
+			return nil
+		}
+		d.pack(&b, w)
 		d.blocks = append(d.blocks, b)
 		d.slot = max(d.slot, k.block())
 		col += b.cols
 	}
-	d.sweep = sweep && d.blocks[0].kern.sweep
 	if d.multip == 1 {
 		d.border = alignedBytes(s.InW*s.InStride + 64)
 		fill(d.border, q.InZero)
@@ -88,34 +60,70 @@ func newU8ConvDepthwise(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bo
 	return d
 }
 
+// arrange chooses the taps of a block and their order, or reports that they are
+// too many. A weight that does not fit eight bits less its zero point is the sum
+// of several: its tap comes again.
+func (d *u8ConvDepthwise) arrange(b *u8DwBlock, w []int8, sweep bool) bool {
+	taps, group := d.shape.KernelH*d.shape.KernelW, b.kern.group()
+	var again []int
+	parts := 1
+	for t := 0; t < taps && !b.kern.wide; t++ {
+		n := 1
+		for c := b.col; c < b.col+b.cols; c++ {
+			e := int(w[c*taps+t]) - int(channel(d.quant.WeightZero, c))
+			n = max(n, (e+126)/127, (-e+127)/128)
+		}
+		for range n - 1 {
+			again = append(again, t)
+		}
+		parts = max(parts, n)
+	}
+	if b.sweep, b.twice = sweep && parts <= 2, parts == 2; b.sweep {
+		for range parts {
+			for kx := range 3 { // a group is a column of the window, so that it can be kept from pixel to pixel
+				b.tapAt = append(b.tapAt, kx, 3+kx, 6+kx, -1)
+			}
+		}
+		return true
+	}
+	for t := range taps {
+		b.tapAt = append(b.tapAt, t)
+	}
+	b.tapAt = append(b.tapAt, again...)
+	for len(b.tapAt)%group != 0 {
+		b.tapAt = append(b.tapAt, -1)
+	}
+	return len(b.tapAt) <= u8MaxTaps
+}
+
 // pack fills a block from weights [OutC][taps].
-func (d *u8ConvDepthwise) pack(b *u8DwBlock, w []int8, taps int) {
-	k, q := b.kern, d.quant
+func (d *u8ConvDepthwise) pack(b *u8DwBlock, w []int8) {
+	k, q, taps := b.kern, d.quant, d.shape.KernelH*d.shape.KernelW
 	n, g := k.block(), k.group()
-	b.w = alignedBytes(len(d.tapAt) / g * n * 4)
+	b.w = alignedBytes(len(b.tapAt) / g * n * 4)
 	wide := unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(b.w))), len(b.w)/2)
 	b.start, b.bias, b.tapSum, b.mult = aligned[int32](n), aligned[int32](n), aligned[int32](n), aligned[float32](n)
+	left := make([]int32, taps) // what is still to be placed of each weight
 	for p := range n {
 		if k.channelAt(p) >= b.cols {
 			continue
 		}
 		c := b.col + k.channelAt(p)
-		left := make([]int32, taps) // what is still to be placed of each weight
 		for t := range taps {
 			left[t] = int32(w[c*taps+t]) - channel(q.WeightZero, c)
 			b.tapSum[p] += left[t]
 		}
-		for i, t := range d.tapAt {
+		for i, t := range b.tapAt {
 			if t < 0 {
+				continue
+			}
+			if k.wide {
+				wide[(i/g*n+p)*g+i%g] = int16(left[t])
 				continue
 			}
 			v := min(max(left[t], -128), 127)
 			left[t] -= v
-			if k.wide {
-				wide[(i/g*n+p)*g+i%g] = int16(v)
-			} else {
-				b.w[(i/g*n+p)*g+i%g] = uint8(v)
-			}
+			b.w[(i/g*n+p)*g+i%g] = uint8(v)
 		}
 		b.bias[p] = channel(q.Bias, c)
 		b.start[p] = b.bias[p] - int32(q.InZero)*b.tapSum[p]
@@ -124,7 +132,7 @@ func (d *u8ConvDepthwise) pack(b *u8DwBlock, w []int8, taps int) {
 }
 
 func (d *u8ConvDepthwise) name() string {
-	if d.sweep {
+	if d.blocks[0].sweep {
 		return d.blocks[0].kern.name + " sweep"
 	}
 	return d.blocks[0].kern.name
@@ -136,7 +144,7 @@ func (d *u8ConvDepthwise) run(out *u8Output, src []uint8, scratch []byte, lo, hi
 	s := d.shape
 	for u := lo; u < hi; u++ {
 		for i := range d.blocks {
-			if b := &d.blocks[i]; d.sweep && out.u8 != nil {
+			if b := &d.blocks[i]; b.sweep && out.u8 != nil {
 				d.sweepRow(out, src, b, u)
 			} else {
 				d.tapRow(out, src, scratch, b, u)
@@ -160,11 +168,15 @@ func (d *u8ConvDepthwise) sweepRow(out *u8Output, src []uint8, b *u8DwBlock, u i
 	}
 	a.colStride, a.col, a.width, a.stride = s.InStride, -s.PadLeft, s.InW, s.StrideW
 	a.w, a.start = unsafe.Pointer(unsafe.SliceData(b.w)), unsafe.Pointer(unsafe.SliceData(b.start))
+	if b.twice {
+		a.w2 = unsafe.Pointer(&b.w[len(b.w)/2])
+	}
 	a.mult = unsafe.Pointer(unsafe.SliceData(b.mult))
 	a.dstStep = s.OutStride
 	a.mask = 1<<b.cols - 1
 	a.zero, a.lo, a.hi = uint32(q.OutZero)*0x10001, uint32(q.Lo)*0x01010101, uint32(q.Hi)*0x01010101
 	a.inZero = uint32(q.InZero) * 0x01010101
+	a.bare = bareOutput(q.OutZero, q.Lo, q.Hi)
 	for x := 0; x < s.OutW; x += maxSweep {
 		a.dst = unsafe.Pointer(&out.u8[(u*s.OutW+x)*s.OutStride+b.col])
 		a.pixels = min(maxSweep, s.OutW-x)
@@ -183,10 +195,11 @@ func (d *u8ConvDepthwise) tapRow(out *u8Output, src []uint8, scratch []byte, b *
 	s, q, k := d.shape, d.quant, b.kern
 	n := k.block()
 	var a u8TapArgs
-	a.groups = len(d.tapAt) / k.group()
+	a.groups = len(b.tapAt) / k.group()
 	a.w, a.start = unsafe.Pointer(unsafe.SliceData(b.w)), unsafe.Pointer(unsafe.SliceData(b.start))
 	a.cols, a.mask = b.cols, 1<<b.cols-1
 	a.zero, a.lo, a.hi = uint32(q.OutZero)*0x10001, uint32(q.Lo)*0x01010101, uint32(q.Hi)*0x01010101
+	a.bare = bareOutput(q.OutZero, q.Lo, q.Hi)
 	a.srcStep = s.StrideW * s.InStride
 	store := int32s(scratch[d.atStore:], u8TapBuffer*n)
 	if out.inZero != q.InZero {
@@ -242,7 +255,7 @@ func (d *u8ConvDepthwise) point(a *u8TapArgs, zero uint8, src []uint8, b *u8DwBl
 		return false
 	}
 	reach := (a.pixels-1)*a.srcStep + b.kern.block() // bytes that a whole kernel reads from a tap on
-	for i, t := range d.tapAt {
+	for i, t := range b.tapAt {
 		t = max(t, 0)
 		iy, ix := y+t/s.KernelW*s.DilationH, left+t%s.KernelW*s.DilationW
 		if iy < 0 || iy >= s.InH || ix < 0 || ix >= s.InW {
@@ -261,7 +274,7 @@ func (d *u8ConvDepthwise) point(a *u8TapArgs, zero uint8, src []uint8, b *u8DwBl
 // gather copies the taps of one pixel into scratch, a slot after the other.
 func (d *u8ConvDepthwise) gather(a *u8TapArgs, zero uint8, src []uint8, taps []byte, b *u8DwBlock, img, y, left int) {
 	s := d.shape
-	for i, t := range d.tapAt {
+	for i, t := range b.tapAt {
 		t = max(t, 0)
 		slot := taps[i*d.slot : i*d.slot+b.cols]
 		a.taps[i] = unsafe.Pointer(unsafe.SliceData(slot))

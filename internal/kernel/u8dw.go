@@ -52,6 +52,7 @@ type u8TapArgs struct {
 	mask    uint64 // one bit for each channel
 	zero    uint32 // as in u8GemmArgs
 	lo, hi  uint32
+	bare    int // as in u8GemmArgs
 	cols    int
 	taps    [u8MaxTaps]unsafe.Pointer // each tap of the first pixel
 }
@@ -68,6 +69,7 @@ type u8SweepArgs struct {
 	width     int // columns of the image
 	pixels    int
 	w         unsafe.Pointer // [3 columns][4·block]
+	w2        unsafe.Pointer // the same, added to w; or nil
 	start     unsafe.Pointer
 	mult      unsafe.Pointer
 	dst       unsafe.Pointer
@@ -77,6 +79,7 @@ type u8SweepArgs struct {
 	lo, hi    uint32
 	inZero    uint32 // four times: a column of the border
 	stride    int    // 1 or 2
+	bare      int
 }
 
 //go:noinline
@@ -171,7 +174,11 @@ func u8SweepGo(k *u8Depthwise, a *u8SweepArgs) {
 					if col >= 0 && col < a.width {
 						v = *(*uint8)(unsafe.Add(row, col*a.colStride+c))
 					}
-					acc += int32(v) * int32(*(*int8)(unsafe.Add(a.w, (kx*n+p)*4+ky)))
+					w := int32(*(*int8)(unsafe.Add(a.w, (kx*n+p)*4+ky)))
+					if a.w2 != nil {
+						w += int32(*(*int8)(unsafe.Add(a.w2, (kx*n+p)*4+ky)))
+					}
+					acc += int32(v) * w
 				}
 			}
 			r := Requant{*(*float32)(unsafe.Add(a.mult, 4*p)), uint8(a.zero), uint8(a.lo), uint8(a.hi)}

@@ -91,6 +91,7 @@ type u8GemmArgs struct {
 	hi32    uint32
 	cols    int // columns to store
 	height  int // rows of a tile
+	bare    int // 1 where saturation alone bounds the bytes: no zero point to add, no bounds
 	// For float output where mult is nil: [nr]float32 each, columns in their
 	// natural order; nil for int32 output.
 	floatMult, floatBias unsafe.Pointer
@@ -101,6 +102,15 @@ func (a *u8GemmArgs) setOutput(zero, lo, hi uint8) {
 	a.zero = uint32(zero) * 0x10001
 	a.lo, a.hi = uint32(lo)*0x01010101, uint32(hi)*0x01010101
 	a.zero32, a.lo32, a.hi32 = uint32(zero), uint32(lo), uint32(hi)
+	a.bare = bareOutput(zero, lo, hi)
+}
+
+// bareOutput returns 1 where the saturation of packing gives the bytes as they are.
+func bareOutput(zero, lo, hi uint8) int {
+	if zero == 0 && lo == 0 && hi == 255 {
+		return 1
+	}
+	return 0
 }
 
 // u8GemmGo is the portable twin of k: the same tile, layout and result.

@@ -19,6 +19,7 @@ type dwU8 struct {
 	vnni  bool
 	whole bool // AVX2: no masks
 	open  bool // all channels of the block: no masks needed
+	twice bool // every weight is the sum of two
 }
 
 func (d dwU8) load(a *asm, mem, r string) {
@@ -69,16 +70,23 @@ func (d dwU8) finish(a *asm, args string, acc [4]string, t [3]string) {
 		a.ins("VMULPS %d(BX), %s, %s", i*d.vec.bytes(), s, s)
 		a.ins("VCVTPS2DQ %s, %s", s, s)
 	}
+	a.ins("VPACKSSDW %s, %s, %s", acc[1], acc[0], acc[0])
+	a.ins("VPACKSSDW %s, %s, %s", acc[3], acc[2], acc[2])
+	bare, packed := a.label("bare"), a.label("packed")
+	a.ins("CMPQ %s_bare(DI), $0", args)
+	a.ins("JNE %s", bare)
 	a.ins("VPBROADCASTD %s_zero(DI), %s", args, t[0])
 	a.ins("VPBROADCASTD %s_lo(DI), %s", args, t[1])
 	a.ins("VPBROADCASTD %s_hi(DI), %s", args, t[2])
-	a.ins("VPACKSSDW %s, %s, %s", acc[1], acc[0], acc[0])
-	a.ins("VPACKSSDW %s, %s, %s", acc[3], acc[2], acc[2])
 	a.ins("VPADDSW %s, %s, %s", t[0], acc[0], acc[0])
 	a.ins("VPADDSW %s, %s, %s", t[0], acc[2], acc[2])
 	a.ins("VPACKUSWB %s, %s, %s", acc[2], acc[0], acc[0])
 	a.ins("VPMAXUB %s, %s, %s", t[1], acc[0], acc[0])
 	a.ins("VPMINUB %s, %s, %s", t[2], acc[0], acc[0])
+	a.ins("JMP %s", packed)
+	a.at(bare)
+	a.ins("VPACKUSWB %s, %s, %s", acc[2], acc[0], acc[0])
+	a.at(packed)
 	if d.whole {
 		a.ins("VMOVDQU %s, (R11)", acc[0])
 	} else if d.open {
@@ -189,6 +197,7 @@ func (d dwU8) taps(a *asm, name string) {
 //	R11, R15     destination and step
 //	AX           pixels left
 //	DX, BX       start values, multipliers
+//	SI           second weights, where there are some
 //	V0 … V11     weights, four vectors a column
 //	V12 … V23    the sums of up to three outputs
 //	V24 …        rows and interleaved columns; V31 zero
@@ -224,11 +233,20 @@ func (d dwU8) sweep(a *asm, name string) {
 	a.ins("MOVQ $%d, SI", int64(uint64(1)<<v.bytes()-1))
 	a.ins("CMPQ SI, u8SweepArgs_mask(DI)")
 	a.ins("JNE masked")
+	a.ins("MOVQ u8SweepArgs_w2(DI), SI")
+	a.ins("TESTQ SI, SI")
+	a.ins("JNE twice")
 	d.open = true
 	d.sweepLoops(a, "")
 	a.at("masked")
+	a.ins("MOVQ u8SweepArgs_w2(DI), SI")
+	a.ins("TESTQ SI, SI")
+	a.ins("JNE twice")
 	d.open = false
 	d.sweepLoops(a, "masked")
+	a.at("twice")
+	d.twice = true
+	d.sweepLoops(a, "twice")
 }
 
 // sweepLoops emits the loops of a sweep for both strides.
@@ -267,6 +285,9 @@ func (d dwU8) sweepLoops(a *asm, what string) {
 				d.loadVec(a, sprint("%d(DX)", i*v.bytes()), s[i])
 			}
 			a.ins("VPDPBUSD %s, %s, %s", r(4*kx+i), column[i], s[i])
+			if d.twice {
+				a.ins("VPDPBUSD %d(SI), %s, %s", (4*kx+i)*v.bytes(), column[i], s[i])
+			}
 		}
 	}
 	finish := func(s [4]string) {

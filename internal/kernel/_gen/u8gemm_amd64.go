@@ -11,6 +11,7 @@ func init() {
 		gemmU8{name: "gemmU8x14x32AVX512", vec: zmm, vecs: 2}.emit(a)
 		gemmU8{name: "gemmU8x14x16AVX512", vec: zmm, vecs: 1}.emit(a)
 		gemmU8{name: "gemmU8x6x16AVX2", vec: ymm, vecs: 2}.emit(a)
+		a.table("u8Turn4", 4, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
 		a.table("u8RowsApart", 8, 0, 2, 4, 6, 1, 3, 5, 7)
 		a.table("u8LowLanes", 8, 0, 1, 8, 9, 2, 3, 10, 11)
 		a.table("u8HighLanes", 8, 4, 5, 12, 13, 6, 7, 14, 15)
@@ -259,44 +260,61 @@ func (g gemmU8) bytesPaired(a *asm, rows int, sum func(row, i int) string) {
 	for i := range 2 {
 		a.ins("VMOVUPS %d(AX), %s", i*v.bytes(), g.b(i))
 	}
-	a.ins("VPBROADCASTD u8GemmArgs_zero(DI), %s", g.x())
 	for row := range rows {
 		for i := range 2 {
-			a.ins("VCVTDQ2PS %s, %s", sum(row, i), sum(row, i))
-			a.ins("VMULPS %s, %s, %s", g.b(i), sum(row, i), sum(row, i))
-			a.ins("VCVTPS2DQ %s, %s", sum(row, i), sum(row, i))
+			g.scale(a, sum(row, i), g.b(i))
 		}
 		a.ins("VPACKSSDW %s, %s, %s", sum(row, 1), sum(row, 0), sum(row, 0))
-		a.ins("VPADDSW %s, %s, %s", g.x(), sum(row, 0), sum(row, 0))
+	}
+	bounded, part, end := a.label("bounded"), a.label("part"), a.label("stored")
+	if v.reg == "Z" {
+		a.ins("VMOVDQU64 u8RowsApart<>(SB), %s", g.x())
+	}
+	a.ins("CMPQ u8GemmArgs_bare(DI), $0")
+	a.ins("JEQ %s", bounded)
+	if v.reg == "Z" { // stores without a mask take fewer steps inside the processor
+		a.ins("CMPQ u8GemmArgs_cols(DI), $%d", g.vecs*v.lanes)
+		a.ins("JLT %s", bounded)
+	}
+	g.joinRows(a, rows, sum, "", false)
+	a.ins("JMP %s", end)
+	a.at(bounded)
+	a.ins("VPBROADCASTD u8GemmArgs_zero(DI), %s", g.b(0))
+	for row := range rows {
+		a.ins("VPADDSW %s, %s, %s", g.b(0), sum(row, 0), sum(row, 0))
 	}
 	a.ins("VPBROADCASTD u8GemmArgs_lo(DI), %s", g.b(0))
 	a.ins("VPBROADCASTD u8GemmArgs_hi(DI), %s", g.b(1))
 	if v.reg == "Z" {
-		a.ins("VMOVDQU64 u8RowsApart<>(SB), %s", g.x())
+		a.ins("CMPQ u8GemmArgs_cols(DI), $%d", g.vecs*v.lanes)
+		a.ins("JLT %s", part)
 	}
-	if v.reg != "Z" {
-		g.joinRows(a, rows, sum, "")
-		return
+	g.joinRows(a, rows, sum, "", true)
+	if v.reg == "Z" {
+		a.ins("JMP %s", end)
+		a.at(part)
+		g.joinRows(a, rows, sum, "K1, ", true)
 	}
-	// Stores without a mask take fewer steps inside the processor.
-	part, end := a.label("part"), a.label("stored")
-	a.ins("CMPQ u8GemmArgs_cols(DI), $%d", g.vecs*v.lanes)
-	a.ins("JLT %s", part)
-	g.joinRows(a, rows, sum, "")
-	a.ins("JMP %s", end)
-	a.at(part)
-	g.joinRows(a, rows, sum, "K1, ")
 	a.at(end)
 }
 
-// joinRows packs rows by twos to bytes and stores them.
-func (g gemmU8) joinRows(a *asm, rows int, sum func(row, i int) string, mask string) {
+// scale turns sums into whole numbers of output steps.
+func (g gemmU8) scale(a *asm, s, mult string) {
+	a.ins("VCVTDQ2PS %s, %s", s, s)
+	a.ins("VMULPS %s, %s, %s", mult, s, s)
+	a.ins("VCVTPS2DQ %s, %s", s, s)
+}
+
+// joinRows packs rows by twos to bytes, bounds them if asked and stores them.
+func (g gemmU8) joinRows(a *asm, rows int, sum func(row, i int) string, mask string, bounded bool) {
 	for row := 0; row < rows; row += 2 {
 		s := sum(row, 0)
 		half := "Y" + s[1:]
 		a.ins("VPACKUSWB %s, %s, %s", sum(min(row+1, rows-1), 0), s, s)
-		a.ins("VPMAXUB %s, %s, %s", g.b(0), s, s)
-		a.ins("VPMINUB %s, %s, %s", g.b(1), s, s)
+		if bounded {
+			a.ins("VPMAXUB %s, %s, %s", g.b(0), s, s)
+			a.ins("VPMINUB %s, %s, %s", g.b(1), s, s)
+		}
 		if g.vec.reg == "Z" {
 			a.ins("VPERMQ %s, %s, %s", s, g.x(), s)
 			a.ins("VMOVDQU8 %s, %s%s", half, mask, g.dst(a, row))
@@ -320,22 +338,43 @@ func (g gemmU8) joinRows(a *asm, rows int, sum func(row, i int) string, mask str
 	}
 }
 
-// bytes requantizes one vector a row.
+// bytes requantizes one vector a row: four rows are packed together, which
+// leaves four columns of each in every lane, and turned.
 func (g gemmU8) bytes(a *asm, rows int, sum func(row int) string) {
-	zero, lo, hi := g.x(), g.tmp(), g.vec.r(g.vec.regs-g.vecs-3)
-	a.ins("VMOVUPS (AX), %s", g.b(0))
-	a.ins("VPBROADCASTD u8GemmArgs_zero32(DI), %s", zero)
-	a.ins("VPBROADCASTD u8GemmArgs_lo32(DI), %s", lo)
-	a.ins("VPBROADCASTD u8GemmArgs_hi32(DI), %s", hi)
+	mult, turn := g.b(0), g.x()
+	zero, lo, hi := g.tmp(), g.vec.r(g.vec.regs-g.vecs-3), g.vec.r(g.vec.regs-g.vecs-4)
+	a.ins("VMOVUPS (AX), %s", mult)
+	a.ins("VPBROADCASTD u8GemmArgs_zero(DI), %s", zero)
+	a.ins("VPBROADCASTD u8GemmArgs_lo(DI), %s", lo)
+	a.ins("VPBROADCASTD u8GemmArgs_hi(DI), %s", hi)
+	a.ins("VMOVDQU64 u8Turn4<>(SB), %s", turn)
 	for row := range rows {
-		s := sum(row)
-		a.ins("VCVTDQ2PS %s, %s", s, s)
-		a.ins("VMULPS %s, %s, %s", g.b(0), s, s)
-		a.ins("VCVTPS2DQ %s, %s", s, s)
-		a.ins("VPADDD %s, %s, %s", zero, s, s)
-		a.ins("VPMAXSD %s, %s, %s", lo, s, s)
-		a.ins("VPMINSD %s, %s, %s", hi, s, s)
-		a.ins("VPMOVDB %s, K1, %s", s, g.dst(a, row))
+		g.scale(a, sum(row), mult)
+	}
+	for row := 0; row < rows; row += 4 {
+		s := func(i int) string { return sum(min(row+i, rows-1)) }
+		first := s(0)
+		a.ins("VPACKSSDW %s, %s, %s", s(1), first, first)
+		if row+2 < rows {
+			a.ins("VPACKSSDW %s, %s, %s", s(3), s(2), s(2))
+			a.ins("VPADDSW %s, %s, %s", zero, s(2), s(2))
+		}
+		a.ins("VPADDSW %s, %s, %s", zero, first, first)
+		a.ins("VPACKUSWB %s, %s, %s", s(min(2, rows-1-row)&^1), first, first)
+		a.ins("VPMAXUB %s, %s, %s", lo, first, first)
+		a.ins("VPMINUB %s, %s, %s", hi, first, first)
+		a.ins("VPERMD %s, %s, %s", first, turn, first)
+		for i := range min(4, rows-row) {
+			x := "X" + first[1:]
+			if i > 0 {
+				x = "X" + mult[1:]
+				if row+4 < rows {
+					x = "X" + sum(row + 1)[1:] // packed already
+				}
+				a.ins("VEXTRACTI32X4 $%d, %s, %s", i, first, x)
+			}
+			a.ins("VMOVDQU8 %s, K1, %s", x, g.dst(a, row+i))
+		}
 	}
 }
 
