@@ -64,9 +64,15 @@ const (
 	depthwise3S2AVX512
 	depthwise5S1AVX512
 	depthwise5S2AVX512
+	depthwiseNEON
+	depthwise3S1NEON
+	depthwise3S2NEON
+	depthwise5S1NEON
+	depthwise5S2NEON
 	maximumGo
 	maximumAVX2
 	maximumAVX512
+	maximumNEON
 )
 
 var depthwiseKernelsF32 = append([]depthwiseKernelF32{{"f32_dw_16c_go", cpu.Generic, 0, 0, 16, depthwiseGo}}, depthwiseKernelsF32Arch...)

@@ -140,6 +140,11 @@ func storeQQ(d, e vreg, base string) inst {
 	return native("FSTPQ (%s, %s), %s", d, e, base)
 }
 
+// loadIndexed loads from the sum of two general registers.
+func loadIndexed(base, index uint32, d vreg) inst {
+	return inst{fmt.Sprintf("ldr q%d, [x%d, x%d]", uint32(d), base, index), 0x3ce06800 | index<<16 | base<<5 | uint32(d)}
+}
+
 // loadDup loads one 32-bit value into all lanes; base is a bare register.
 func loadDup(base string, d vreg) inst { return native("VLD1R (%s), [%s]", base, d.in(s4)) }
 

@@ -22,6 +22,7 @@ type encoding struct {
 
 // encodings holds a row for every encoder; files add their own.
 var encodings = []encoding{
+	{loadIndexed(12, 7, 30), "ldr q30, [x12, x7]", 0x3ce7699e},
 	{add(s4, 3, 17, 30), "add v3.4s, v17.4s, v30.4s", 0x4ebe8623},
 	{add(h8, 3, 17, 30), "add v3.8h, v17.8h, v30.8h", 0x4e7e8623},
 	{sub(b16, 3, 17, 30), "sub v3.16b, v17.16b, v30.16b", 0x6e3e8623},
