@@ -1,4 +1,4 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package kernel
 
@@ -17,7 +17,7 @@ var (
 	u8SlicesLevels     []cpu.Level
 )
 
-const hasLookupU8 = false
+func hasLookupU8(cpu.Level) bool { return false }
 
 func u8GemmAsm(int, *u8GemmArgs)   {}
 func u8TapsAsm(int, *u8TapArgs)    {}
@@ -36,4 +36,6 @@ func maxU8Asm(cpu.Level, unsafe.Pointer, unsafe.Pointer, int) int               
 func accumulateU8Asm(cpu.Level, unsafe.Pointer, unsafe.Pointer, int) int              { return 0 }
 func rangeF32Asm(cpu.Level, *[32]float32, unsafe.Pointer, int) int                    { return 0 }
 
-func lookupU8Asm(*[256]uint8, unsafe.Pointer, unsafe.Pointer, int) {}
+func lookupU8Asm(cpu.Level, *[256]uint8, unsafe.Pointer, unsafe.Pointer, int) int {
+	return 0
+}

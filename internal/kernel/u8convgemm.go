@@ -55,14 +55,15 @@ const (
 
 func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *u8ConvGemm {
 	c := &u8ConvGemm{shape: &s, quant: q}
-	c.full, c.narrow = selectU8Gemm(l, asm)
+	c.full, c.narrow = selectU8Gemm(l, w, asm)
 	c.chooseSource()
 	ng := s.OutC / s.Groups
 	sums := q.sumWeights(w, s.OutC)
 	for grp := range s.Groups {
 		for n := 0; n < ng; {
+			// Where the columns do not fill wide panels, narrow ones come first.
 			k := c.full
-			if ng-n <= c.narrow.nr {
+			if rest := (ng - n) % k.nr; rest > 0 && rest <= c.narrow.nr {
 				k = c.narrow
 			}
 			p := u8Panel{kern: k, group: grp, col: grp*ng + n, cols: min(k.nr, ng-n)}
@@ -81,7 +82,7 @@ func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *
 func (c *u8ConvGemm) block() {
 	s, mr := c.shape, c.full.mr
 	m := s.Batch * s.OutH * s.OutW
-	elem := 4 / c.full.group()
+	elem := c.full.elem()
 	k := c.segPad * len(c.segs)
 	c.rowBlk = min(max(u8BlockBytes/(k*elem)/mr, 1), 8) * mr
 	// Enough units to share, but tiles stay whole.

@@ -17,13 +17,13 @@ import (
 func (c *u8ConvGemm) pack(p *u8Panel, w []int8, sums []int32) {
 	k, q := p.kern, c.quant
 	nr, n := k.nr, len(c.segs)*c.segPad/k.group()
-	p.segs, p.b = c.segs, alignedBytes(4*n*nr)
+	p.segs, p.b = c.segs, alignedBytes(n*nr*k.groupBytes())
 	p.start, p.bias = aligned[int32](nr), aligned[int32](nr)
 	p.colSum, p.mult = aligned[int32](nr), aligned[float32](nr)
 	for pos := range nr {
 		if j := k.column(pos); j < p.cols {
 			ch := p.col + j
-			p.colSum[pos], p.bias[pos], p.mult[pos] = sums[ch], channel(q.Bias, ch), q.multiplier(ch)
+			p.colSum[pos], p.bias[pos], p.mult[pos] = sums[ch], channel(q.Bias, ch)+k.offset()*sums[ch], q.multiplier(ch)
 			p.start[pos] = p.bias[pos] - int32(q.InZero)*sums[ch]
 		}
 	}
@@ -36,7 +36,11 @@ func (c *u8ConvGemm) pack(p *u8Panel, w []int8, sums []int32) {
 	p.colZero = aligned[int32](nr)
 	for pos := range nr {
 		if j := k.column(pos); j < p.cols {
-			p.colZero[pos] = -channel(q.WeightZero, p.col+j)
+			z := channel(q.WeightZero, p.col+j)
+			p.colZero[pos] = -z
+			more := k.offset() * z * int32(len(c.segs)*c.segLen)
+			p.bias[pos] += more
+			p.start[pos] += more
 		}
 	}
 }
@@ -53,6 +57,7 @@ func (c *u8ConvGemm) packColumns(p *u8Panel, w []int8, zero []int32) (rest []u8R
 	k := p.kern
 	groups, all := c.segPad/k.group(), len(c.segs)*c.segLen
 	words := unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(p.b))), len(p.b)/4)
+	octets := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(p.b))), len(p.b)/8)
 	for pos := range k.nr {
 		j := k.column(pos)
 		if j >= p.cols {
@@ -60,14 +65,17 @@ func (c *u8ConvGemm) packColumns(p *u8Panel, w []int8, zero []int32) (rest []u8R
 		}
 		row, z := w[(p.col+j)*all:(p.col+j+1)*all], channel(zero, p.col+j)
 		for s := range c.segs {
-			to, from := words[s*groups*k.nr+pos:], row[s*c.segLen:(s+1)*c.segLen]
+			at, from := s*groups*k.nr+pos, row[s*c.segLen:(s+1)*c.segLen]
 			switch {
 			case k.wide:
-				packPairs(to, k.nr, from, z)
-			case z == 0:
-				packQuads(to, k.nr, from)
+				packPairs(words[at:], k.nr, from, z)
+			case z != 0:
+				to := p.b[at*k.groupBytes():]
+				rest = k.packShifted(to, from, z, rest, u8Rest{group: s * groups, at: pos * k.groupBytes()})
+			case k.deep:
+				packOctets(octets[at:], k.nr, from)
 			default:
-				rest = packShifted(to, k.nr, from, z, rest, u8Rest{group: s * groups, at: 4 * pos})
+				packQuads(words[at:], k.nr, from)
 			}
 		}
 	}
@@ -87,15 +95,29 @@ func packQuads(to []uint32, nr int, w []int8) {
 	}
 }
 
+// packOctets stores eight weights in every nr-th word.
+func packOctets(to []uint64, nr int, w []int8) {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(w))), len(w))
+	at := 0
+	for ; len(b) >= 8; b = b[8:] {
+		to[at] = binary.LittleEndian.Uint64(b)
+		at += nr
+	}
+	for i, v := range b {
+		to[at] |= uint64(v) << (8 * i)
+	}
+}
+
 // packShifted stores w - zero as far as eight bits hold it and appends to rest
 // what they do not; first is the place of the first weight.
-func packShifted(to []uint32, nr int, w []int8, zero int32, rest []u8Rest, first u8Rest) []u8Rest {
+func (k *u8Gemm) packShifted(to []byte, w []int8, zero int32, rest []u8Rest, first u8Rest) []u8Rest {
+	g, size, least := k.group(), k.nr*k.groupBytes(), k.least()
 	for i, v := range w {
 		e := int32(v) - zero
-		fits := min(max(e, -128), 127)
-		to[i/4*nr] |= uint32(uint8(fits)) << (i % 4 * 8)
+		fits := min(max(e, least), 127)
+		to[i/g*size+i%g] = uint8(fits)
 		if fits != e {
-			rest = append(rest, u8Rest{first.group + i/4, first.at + i%4, e - fits})
+			rest = append(rest, u8Rest{first.group + i/g, first.at + i%g, e - fits})
 		}
 	}
 	return rest
@@ -118,7 +140,7 @@ func packPairs(to []uint32, nr int, w []int8, zero int32) {
 func (c *u8ConvGemm) packRest(p *u8Panel, rest []u8Rest, limit int) bool {
 	slices.SortStableFunc(rest, func(a, b u8Rest) int { return a.group - b.group })
 	k := p.kern
-	size, groups := 4*k.nr, c.segPad/k.group()
+	size, groups := k.nr*k.groupBytes(), c.segPad/k.group()
 	var more []byte
 	var segs []u8Segment
 	first, last := 0, -1 // where the groups added for the last one begin
@@ -132,9 +154,9 @@ func (c *u8ConvGemm) packRest(p *u8Panel, rest []u8Rest, limit int) bool {
 					return false
 				}
 				more = append(more, make([]byte, size)...)
-				segs = append(segs, u8Segment{c.segs[r.group/groups].off + r.group%groups*4, 1})
+				segs = append(segs, u8Segment{c.segs[r.group/groups].off + r.group%groups*k.groupBytes(), 1})
 			}
-			v := min(max(r.left, -128), 127)
+			v := min(max(r.left, k.least()), 127)
 			more[at+r.at] = uint8(v)
 			r.left -= v
 		}

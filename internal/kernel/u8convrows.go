@@ -45,7 +45,7 @@ func (c *u8ConvGemm) chooseSource() {
 	}
 	c.segPad = (c.segLen + g - 1) / g * g
 	for i := range segs {
-		c.segs = append(c.segs, u8Segment{i * c.line * (4 / g), c.segPad / g})
+		c.segs = append(c.segs, u8Segment{i * c.line * c.full.elem(), c.segPad / g})
 	}
 }
 

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -11,8 +12,8 @@ import (
 //
 // The k dimension is taken in groups of four bytes that stand together: a group
 // is four activations of 8 bits and four weights of 8 bits, or, for a wide
-// kernel, two of 16 bits each. A panel is laid out [k/group][nr][group], its
-// columns in the order given by column.
+// kernel, two of 16 bits each; those of a deep kernel are eight bytes. A panel is
+// laid out [k/group][nr][group], its columns in the order given by column.
 type u8Gemm struct {
 	name   string
 	level  cpu.Level
@@ -20,6 +21,14 @@ type u8Gemm struct {
 	// wide kernels read activations widened to 16 bits and multiply by pairs:
 	// the way to stay exact without a four-byte dot product instruction.
 	wide bool
+	// deep kernels take eight bytes at a time.
+	deep bool
+	// signed kernels multiply activations less 128: the start values make up
+	// for it.
+	signed bool
+	// tame kernels sum products of bytes in pairs of 16 bits, which overflow
+	// where two weights are -128: they need every weight above.
+	tame bool
 	// paired kernels pack two vectors into one, which interleaves columns.
 	paired bool
 	// whole kernels have no masked store: they write all nr columns.
@@ -43,12 +52,39 @@ func (k *u8Gemm) run(i int, a *u8GemmArgs) {
 	u8GemmAsm(k.asm, a)
 }
 
-// group returns how many consecutive k share four bytes.
-func (k *u8Gemm) group() int {
+// group returns how many consecutive k stand together.
+func (k *u8Gemm) group() int { return k.groupBytes() / k.elem() }
+
+// groupBytes returns the bytes of a group.
+func (k *u8Gemm) groupBytes() int {
+	if k.deep {
+		return 8
+	}
+	return 4
+}
+
+// elem returns the bytes of an activation and of a weight.
+func (k *u8Gemm) elem() int {
 	if k.wide {
 		return 2
 	}
-	return 4
+	return 1
+}
+
+// least returns the least weight the kernel may be given.
+func (k *u8Gemm) least() int32 {
+	if k.tame {
+		return -127
+	}
+	return -128
+}
+
+// offset returns what the kernel takes from every activation.
+func (k *u8Gemm) offset() int32 {
+	if k.signed {
+		return 128
+	}
+	return 0
 }
 
 // column returns which column of the panel stands at position p.
@@ -61,7 +97,7 @@ func (k *u8Gemm) column(p int) int {
 	return 8*(e/4) + 4*(p/half) + e%4
 }
 
-// u8Segment is a run of k: consecutive four-byte groups of a row. Assembly
+// u8Segment is a run of k: consecutive groups of a row. Assembly
 // reads the fields by offset.
 type u8Segment struct {
 	off    int // bytes from the row's start
@@ -121,7 +157,7 @@ func u8GemmGo(k *u8Gemm, i int, a *u8GemmArgs) {
 	for _, s := range segs {
 		groups += s.groups
 	}
-	b := unsafe.Slice((*int8)(a.b), groups*k.nr*4)
+	b := unsafe.Slice((*int8)(a.b), groups*k.nr*k.groupBytes())
 	start := unsafe.Slice((*int32)(a.start), k.nr)
 	for r := range rows {
 		row := unsafe.Add(a.a, r*a.aStride)
@@ -134,9 +170,12 @@ func u8GemmGo(k *u8Gemm, i int, a *u8GemmArgs) {
 					acc[j] += sum * z
 				}
 			}
-			if k.wide {
+			switch {
+			case k.wide:
 				dotWide(&acc, row, segs, b, p, k.nr)
-			} else {
+			case k.deep || k.signed:
+				k.dotGroups(&acc, row, segs, b, p)
+			default:
 				dotBytes(&acc, row, segs, b, p, k.nr)
 			}
 			for j, v := range acc {
@@ -195,16 +234,34 @@ func dotWide(acc *[4]int32, row unsafe.Pointer, segs []u8Segment, b []int8, p, n
 	}
 }
 
+// dotGroups is dotBytes for groups of any length, and for signed kernels.
+func (k *u8Gemm) dotGroups(acc *[4]int32, row unsafe.Pointer, segs []u8Segment, b []int8, p int) {
+	g := k.group()
+	at := p * g
+	for _, s := range segs {
+		x := unsafe.Slice((*uint8)(unsafe.Add(row, s.off)), s.groups*g)
+		for ; len(x) > 0; x = x[g:] {
+			for j := range acc {
+				for i, w := range b[at+j*g : at+(j+1)*g] {
+					acc[j] += (int32(x[i]) - k.offset()) * int32(w)
+				}
+			}
+			at += k.nr * g
+		}
+	}
+}
+
 // u8GemmPortable serves every machine.
 var u8GemmPortable = &u8Gemm{name: "u8s8_gemm_4x8_go", level: cpu.Generic, mr: 4, nr: 8, rows: []int{4, 1}, asm: -1}
 
-// selectU8Gemm returns the best kernel of a level and the one for a last panel
-// of 16 columns or fewer. asm false asks for portable code whatever the level.
-func selectU8Gemm(l cpu.Level, asm bool) (full, narrow *u8Gemm) {
+// selectU8Gemm returns the best kernel of a level and the one for panels of
+// fewer columns, for weights w. asm false asks for portable code whatever the level.
+func selectU8Gemm(l cpu.Level, w []int8, asm bool) (full, narrow *u8Gemm) {
 	if asm {
+		tame := !slices.Contains(w, -128)
 		for _, k := range u8GemmKernels {
 			switch {
-			case !l.Includes(k.level) || full != nil && k.level != full.level:
+			case !l.Includes(k.level) || k.tame && !tame || full != nil && k.level != full.level:
 			case full == nil:
 				full, narrow = k, k
 			case k.nr < narrow.nr:

@@ -37,7 +37,7 @@ func TestGemmU8Twins(t *testing.T) {
 					cols = k.nr
 				}
 				rows := h * tiles
-				row := groups*4 + 8*r.IntN(3)
+				row := groups*k.groupBytes() + 8*r.IntN(3)
 				src := randomBytes(r, segN*rows*row+64)
 				if k.wide {
 					for j := 1; j < len(src); j += 2 {
@@ -48,10 +48,19 @@ func TestGemmU8Twins(t *testing.T) {
 				for s := range segN {
 					segs = append(segs, u8Segment{s * rows * row, 1 + r.IntN(groups)})
 				}
-				b := randomBytes(r, segN*groups*k.nr*4)
+				b := randomBytes(r, segN*groups*k.nr*k.groupBytes())
 				if k.wide { // 16-bit weights hold 8 bits
 					for j := 1; j < len(b); j += 2 {
 						b[j] = uint8(int8(b[j-1]) >> 7)
+					}
+				}
+				if !k.wide && r.IntN(4) == 0 { // the greatest products of signed kernels
+					fill(src, 0)
+					fill(b, 0x80)
+				}
+				for j, v := range b {
+					if k.tame && v == 0x80 {
+						b[j] = 0x81
 					}
 				}
 				start, colZero, rowSum := randomInts(r, k.nr), randomInts(r, k.nr), randomInts(r, rows)

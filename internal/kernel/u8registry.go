@@ -43,7 +43,7 @@ func registerU8Slices(l cpu.Level) {
 	if l != cpu.AVX2 {
 		entry("range", "f32", func() { RangeF32(l, x) })
 	}
-	if l == cpu.Generic || hasLookupU8 && l == cpu.AVX512 {
+	if l == cpu.Generic || hasLookupU8(l) {
 		var table [256]uint8
 		entry("lookup", "u8", func() { LookupU8(l, dst, a, &table) })
 	}

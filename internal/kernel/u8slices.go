@@ -19,10 +19,8 @@ func LookupU8(l cpu.Level, dst, src []uint8, table *[256]uint8) {
 
 //go:noinline
 func lookup(l cpu.Level, dst, src []uint8, table *[256]uint8) {
-	if l.Includes(cpu.AVX512) && hasLookupU8 {
-		lookupU8Asm(table, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
-		return
-	}
+	done := lookupU8Asm(l, table, unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), len(src))
+	src, dst = src[done:], dst[done:len(src)]
 	for i, v := range src {
 		dst[i] = table[v]
 	}

@@ -116,11 +116,19 @@ func rangeF32Asm(l cpu.Level, r *[32]float32, src unsafe.Pointer, n int) int {
 	return n
 }
 
-// hasLookupU8 says whether the assembly of LookupU8 runs here: no level implies
-// the byte permutations it needs.
-var hasLookupU8 = cpu.Has("avx512vbmi")
+var hasVBMI = cpu.Has("avx512vbmi")
+
+// hasLookupU8 says whether a level has assembly for LookupU8: none implies the
+// byte permutations it needs.
+func hasLookupU8(l cpu.Level) bool { return l.Includes(cpu.AVX512) && hasVBMI }
 
 //go:noescape
 func lookupU8VBMI(table *[256]uint8, dst, src unsafe.Pointer, n int)
 
-func lookupU8Asm(table *[256]uint8, dst, src unsafe.Pointer, n int) { lookupU8VBMI(table, dst, src, n) }
+func lookupU8Asm(l cpu.Level, table *[256]uint8, dst, src unsafe.Pointer, n int) int {
+	if !hasLookupU8(l) {
+		return 0
+	}
+	lookupU8VBMI(table, dst, src, n)
+	return n
+}
