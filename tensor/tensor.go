@@ -126,6 +126,22 @@ func FromBytes(dtype DType, shape []int, data []byte) (*Tensor, error) {
 	return &Tensor{dtype: dtype, shape: slices.Clone(shape), data: data}, nil
 }
 
+// Hollow returns a tensor that has a type and a shape but no storage, for programs that
+// keep the contents elsewhere in another form. Its Bytes are empty, and reading an element
+// panics.
+func Hollow(dtype DType, shape []int) (*Tensor, error) {
+	if !dtype.Valid() || dtype == String {
+		return nil, fmt.Errorf("cannot make a hollow tensor of type %v", dtype)
+	}
+	if _, err := NumElements(shape); err != nil {
+		return nil, err
+	}
+	return &Tensor{dtype: dtype, shape: slices.Clone(shape)}, nil
+}
+
+// Hollow reports whether the tensor lacks the storage that its shape calls for.
+func (t *Tensor) Hollow() bool { return t.dtype != String && len(t.data) == 0 && t.Len() > 0 }
+
 // Element is the set of Go types that store a tensor element directly.
 type Element interface {
 	~float32 | ~float64 | ~int8 | ~uint8 | ~int16 | ~uint16 | ~int32 | ~uint32 | ~int64 | ~uint64 |

@@ -57,11 +57,11 @@ func lowerConvGroup(l *lowerer, g *group) string {
 	l.note(g)
 	out, pixel := l.makeChannelsLast(g.out())
 	s.OutStride = pixel
-	conv, err := kernel.NewConvF32(l.level, s, channelsLastWeights(w.Const), bias, g.act, res != nil)
+	conv, err := kernel.NewConvF32(l.level, s, w.Const.F32(), bias, g.act, res != nil, l.packed(w), kernel.ChannelsFirst())
 	if err != nil {
 		return err.Error()
 	}
-	l.plan.weights += len(w.Const.Bytes()) + 4*len(bias)
+	l.plan.weights += 4 * (w.Const.Len() + len(bias))
 	l.addConvF32(g, conv, macs(n), out, in, res)
 	return ""
 }
@@ -85,9 +85,7 @@ func (l *lowerer) addConvF32(g *group, conv *kernel.ConvF32, macs int64, out, in
 	l.add(st)
 }
 
-// channelsLastWeights returns weights [M, C/group, spatial...] as [M, spatial..., C/group].
-func channelsLastWeights(w *tensor.Tensor) []float32 { return weightsLast(w.F32(), w.Shape()) }
-
+// weightsLast returns weights [M, C/group, spatial...] as [M, spatial..., C/group].
 func weightsLast[T tensor.Element](w []T, shape []int) []T {
 	m, c := shape[0], shape[1]
 	k := 1

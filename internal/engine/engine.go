@@ -25,6 +25,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/kernel"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -52,7 +53,8 @@ type Plan struct {
 	level   cpu.Level
 	threads int
 
-	bodies     []*Plan // of control flow
+	packing    *kernel.Packing // of the weights
+	bodies     []*Plan         // of control flow
 	buffers    []*buffer
 	outRefs    []*ref // how each output is stored, plain
 	inHeap     []int  // heap slot of each input that is no static tensor, else -1
@@ -95,7 +97,7 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	if o.Threads > maxThreads {
 		return nil, fmt.Errorf("compile: %d threads are over the limit of %d", o.Threads, maxThreads)
 	}
-	p := &Plan{name: g.Name, graph: c, level: level, threads: max(o.Threads, 1), notes: notes, fused: map[string]int{}}
+	p := &Plan{name: g.Name, graph: c, level: level, threads: max(o.Threads, 1), notes: notes, fused: map[string]int{}, packing: &kernel.Packing{}}
 	for _, v := range c.Inputs {
 		p.inputs = append(p.inputs, portOf(v))
 	}
@@ -120,6 +122,9 @@ func (p *Plan) build(disable []string) (err error) {
 		return err
 	}
 	if err := newLowerer(p, p.graph, disable).lower(); err != nil {
+		return err
+	}
+	if err := p.packing.Finish(p.threads); err != nil {
 		return err
 	}
 	return p.place()

@@ -30,6 +30,7 @@ type lowerer struct {
 	disabled map[string]bool
 	rules    []string // applied to the step being made
 	changes  []change // of forms, by the lowering that is being tried
+	taken    []*graph.Value
 }
 
 func newLowerer(p *Plan, g *graph.Graph, disable []string) *lowerer {
@@ -148,6 +149,7 @@ func (l *lowerer) setForms(v *graph.Value, forms ...*ref) {
 func (l *lowerer) try(lower func() (reason string)) (reason string) {
 	p := l.plan
 	steps, weights, slots, fused := len(p.steps), p.weights, p.heapSlots, maps.Clone(p.fused)
+	packed, taken := p.packing.Mark(), len(l.taken)
 	l.changes = l.changes[:0]
 	reason = lower()
 	l.rules = nil
@@ -156,6 +158,8 @@ func (l *lowerer) try(lower func() (reason string)) (reason string) {
 	}
 	clear(p.steps[steps:])
 	p.steps, p.weights, p.heapSlots, p.fused = p.steps[:steps], weights, slots, fused
+	p.packing.Reset(packed)
+	l.taken = l.taken[:taken]
 	for _, c := range slices.Backward(l.changes) {
 		if c.forms == nil {
 			delete(l.forms, c.value)
@@ -164,6 +168,17 @@ func (l *lowerer) try(lower func() (reason string)) (reason string) {
 		l.forms[c.value] = c.forms
 	}
 	return reason
+}
+
+// packing is the option by which an operator packs its weights together with the others
+// of the plan.
+func (l *lowerer) packing() kernel.Option { return kernel.PackInto(l.plan.packing) }
+
+// packed is packing for an operator that needs nothing of the constant v besides its
+// type and shape once its weights are packed.
+func (l *lowerer) packed(v *graph.Value) kernel.Option {
+	l.taken = append(l.taken, v)
+	return l.packing()
 }
 
 // unfit reports what keeps a node from any fast step: sizes that are not known, empty

@@ -57,7 +57,13 @@ func lowerMatMulGroup(l *lowerer, g *group) string {
 	for _, d := range as[:len(as)-1] {
 		m *= d
 	}
-	w, cols := columnsFirst(b.Const, transB, alpha)
+	w, cols := scaled(b.Const.F32(), alpha), b.Const.Dim(1)
+	opts := []kernel.Option{l.packed(b)}
+	if transB {
+		cols = b.Const.Dim(0)
+	} else {
+		opts = append(opts, kernel.Columns())
+	}
 	var bias []float32
 	if c != nil {
 		t := perChannel(c, []int{m, cols}, 1)
@@ -83,14 +89,14 @@ func lowerMatMulGroup(l *lowerer, g *group) string {
 	if g.residual != nil {
 		res, s.ResStride = l.plain(g.residual), cols
 	}
-	conv, err := kernel.NewConvF32(l.level, s, w, bias, g.act, res != nil)
+	conv, err := kernel.NewConvF32(l.level, s, w, bias, g.act, res != nil, opts...)
 	if err != nil {
 		return err.Error()
 	}
 	l.note(g)
 	ys, _ := g.out().Type.Static()
 	out := l.make(g.out(), tensor.Strides(ys), nil)
-	l.plan.weights += 4 * (len(w) + len(bias))
+	l.plan.weights += 4 * (b.Const.Len() + len(bias))
 	l.addConvF32(g, conv, int64(m)*int64(k)*int64(cols), out, in, res)
 	return ""
 }
@@ -101,23 +107,16 @@ func rowsShape(m, k, n int) kernel.ConvShape {
 		StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1, InStride: k, OutStride: n}
 }
 
-// columnsFirst returns a [K,N] matrix, or [N,K] with trans, as [N][K] times alpha.
-func columnsFirst(b *tensor.Tensor, trans bool, alpha float32) (w []float32, cols int) {
-	src := b.F32()
-	w = make([]float32, len(src))
-	if trans {
-		for i, v := range src {
-			w[i] = alpha * v
-		}
-		return w, b.Dim(0)
+// scaled returns w times alpha.
+func scaled(w []float32, alpha float32) []float32 {
+	if alpha == 1 {
+		return w
 	}
-	kernel.Transpose(w, src, b.Dim(0), b.Dim(1))
-	if alpha != 1 {
-		for i := range w {
-			w[i] *= alpha
-		}
+	out := make([]float32, len(w))
+	for i, v := range w {
+		out[i] = alpha * v
 	}
-	return w, b.Dim(1)
+	return out
 }
 
 // lowerRuntimeMatMul is a product of two computed operands: a matrix product for every

@@ -75,11 +75,11 @@ func lowerRecurrent(l *lowerer, n *graph.Node) string {
 		sx := rowsShape(steps*batch, input, width)
 		sr := rowsShape(batch, hidden, width)
 		sr.ResStride = width
-		convX, err := kernel.NewConvF32(l.level, sx, w.Const.F32()[d*width*input:][:width*input], bias, kernel.Act{}, false)
+		convX, err := kernel.NewConvF32(l.level, sx, w.Const.F32()[d*width*input:][:width*input], bias, kernel.Act{}, false, l.packing())
 		if err != nil {
 			panic("engine: an input product of a recurrent layer was refused: " + err.Error())
 		}
-		convR, err := kernel.NewConvF32(l.level, sr, r.Const.F32()[d*width*hidden:][:width*hidden], recBias, kernel.Act{}, n.Op == "LSTM")
+		convR, err := kernel.NewConvF32(l.level, sr, r.Const.F32()[d*width*hidden:][:width*hidden], recBias, kernel.Act{}, n.Op == "LSTM", l.packing())
 		if err != nil {
 			panic("engine: a recurrent product was refused: " + err.Error())
 		}

@@ -52,7 +52,7 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 	in, inPixel := l.channelsLast(x)
 	shape := rowsShape(xs[0]*height(xs)*xs[len(xs)-1], xs[1], wide)
 	shape.InStride, shape.Groups = inPixel, groups
-	conv, err := kernel.NewConvF32(l.level, shape, tapsFirst(w.Const, groups), nil, kernel.Act{}, false)
+	conv, err := kernel.NewConvF32(l.level, shape, tapsFirst(w.Const, groups), nil, kernel.Act{}, false, l.packing())
 	if err != nil {
 		return err.Error()
 	}

@@ -30,11 +30,12 @@ const maxScratch = 1 << 30
 // NewConvF32 prepares a convolution for the kernels of a level. Weights are
 // [OutC][KernelH][KernelW][InC/Groups], bias [OutC] or nil; both are copied.
 // With residual, Run adds a tensor of the output's shape before act.
-func NewConvF32(l cpu.Level, s ConvShape, w, bias []float32, act Act, residual bool) (*ConvF32, error) {
+func NewConvF32(l cpu.Level, s ConvShape, w, bias []float32, act Act, residual bool, opts ...Option) (*ConvF32, error) {
 	if err := errors.Join(s.Validate(), act.Validate()); err != nil {
 		return nil, err
 	}
-	if len(w) != s.weightLen() {
+	o := prepare(opts)
+	if len(w) != s.weightLen() && !o.packing.Adopts() {
 		return nil, fmt.Errorf("conv f32: %d weights, want %d×%d×%d×%d", len(w), s.OutC, s.KernelH, s.KernelW, s.InC/s.Groups)
 	}
 	if bias != nil && len(bias) != s.OutC {
@@ -50,9 +51,9 @@ func NewConvF32(l cpu.Level, s ConvShape, w, bias []float32, act Act, residual b
 	c.lo, c.hi, c.more = act.clamp()
 	var err error
 	if s.depthwise() {
-		err = c.prepareDepthwise(l, w, bias)
+		err = c.prepareDepthwise(l, w, bias, &o)
 	} else {
-		err = c.prepareGemm(l, w, bias)
+		err = c.prepareGemm(l, w, bias, &o)
 	}
 	if err != nil {
 		return nil, err

@@ -105,7 +105,7 @@ type convDepthwise struct {
 	from, to int
 }
 
-func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32) error {
+func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32, o *preparation) error {
 	s, d := &c.shape, &c.dw
 	kernel, stride := 0, 0
 	if s.DilationW == 1 {
@@ -114,16 +114,17 @@ func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32) error {
 	d.kernel, d.edge = depthwiseKernel(l, kernel, stride), depthwiseKernel(l, 0, 0)
 	lanes, taps := d.kernel.lanes, s.KernelH*s.KernelW
 	blocks := (s.OutC + lanes - 1) / lanes
-	d.packed = alignedF32(blocks * (taps + 1) * lanes)
-	for ch := range s.OutC {
-		block := d.packed[ch/lanes*(taps+1)*lanes:]
-		if bias != nil {
-			block[ch%lanes] = bias[ch]
+	o.placeF32(&d.packed, blocks*(taps+1)*lanes, func() {
+		for ch := range s.OutC {
+			block := d.packed[ch/lanes*(taps+1)*lanes:]
+			if bias != nil {
+				block[ch%lanes] = bias[ch]
+			}
+			for t := range taps {
+				block[(t+1)*lanes+ch%lanes] = w[ch*taps+t]
+			}
 		}
-		for t := range taps {
-			block[(t+1)*lanes+ch%lanes] = w[ch*taps+t]
-		}
-	}
+	})
 	d.from = min(s.OutW, (s.PadLeft+s.StrideW-1)/s.StrideW)
 	if room := s.InW - 1 - (s.KernelW-1)*s.DilationW + s.PadLeft; room >= 0 {
 		d.to = min(s.OutW, room/s.StrideW+1)

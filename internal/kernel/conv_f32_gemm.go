@@ -52,7 +52,7 @@ const (
 	streamBytes   = 96 << 10
 )
 
-func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32) error {
+func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32, o *preparation) error {
 	s, g := &c.shape, &c.gemm
 	g.tile = gemmTile(l)
 	groupC := s.InC / s.Groups
@@ -114,16 +114,43 @@ func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32) error {
 	if !productWithin(maxElements, s.Groups, size) {
 		return errors.New("conv f32: the packed weights have too many elements")
 	}
-	g.packed = alignedF32(s.Groups * size)
-	for i := range s.Groups {
-		var b []float32
-		if bias != nil {
-			b = bias[i*g.n : (i+1)*g.n]
+	o.placeF32(&g.packed, s.Groups*size, func() {
+		for i := range s.Groups {
+			var b []float32
+			if bias != nil {
+				b = bias[i*g.n : (i+1)*g.n]
+			}
+			c.packGroup(g.packed[i*size:(i+1)*size], w[i*g.n*g.k:(i+1)*g.n*g.k], b, o)
 		}
-		g.tile.pack(g.packed[i*size:(i+1)*size], w[i*g.n*g.k:(i+1)*g.n*g.k], b, g.n, g.k, g.k, 1)
-	}
+	})
 	c.name = fmt.Sprintf("conv%dx%d %s", s.KernelH, s.KernelW, g.tile.name)
 	return nil
+}
+
+// packGroup packs the weights of one group from the order in which they are given.
+func (c *ConvF32) packGroup(dst, w, bias []float32, o *preparation) {
+	g, taps := &c.gemm, c.shape.KernelH*c.shape.KernelW
+	switch {
+	case o.columns && taps == 1:
+		g.tile.pack(dst, w, bias, g.n, g.k, 1, g.n)
+	case !o.channelsFirst || taps == 1 || taps == g.k:
+		g.tile.pack(dst, w, bias, g.n, g.k, g.k, 1)
+	default:
+		// One panel at a time, so that a copy of the weights stays small.
+		nr, size := g.tile.nr, g.tile.panelLen(g.k)
+		columns := make([]float32, nr*g.k)
+		for j := 0; j < g.n; j += nr {
+			n := min(nr, g.n-j)
+			for i := range n {
+				Transpose(columns[i*g.k:(i+1)*g.k], w[(j+i)*g.k:(j+i+1)*g.k], g.k/taps, taps)
+			}
+			var b []float32
+			if bias != nil {
+				b = bias[j : j+n]
+			}
+			g.tile.pack(dst[j/nr*size:][:size], columns, b, n, g.k, g.k, 1)
+		}
+	}
 }
 
 func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi int) {
