@@ -65,6 +65,7 @@ func AlignedBytes(n int) []byte {
 		return nil
 	}
 	buf := make([]byte, n+Alignment-1)
+	largePages(buf)
 	off := int(-uintptr(unsafe.Pointer(unsafe.SliceData(buf))) & (Alignment - 1))
 	return buf[off : off+n : off+n]
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
+	"github.com/edgewise-ml/edgewise/internal/mapfile"
 	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -172,13 +173,13 @@ func (l *lowerer) try(lower func() (reason string)) (reason string) {
 
 // packing is the option by which an operator packs its weights together with the others
 // of the plan.
-func (l *lowerer) packing() kernel.Option { return kernel.PackInto(l.plan.packing) }
+func (l *lowerer) packing() kernel.Option { return kernel.PackInto(l.plan.packing, nil) }
 
 // packed is packing for an operator that needs nothing of the constant v besides its
 // type and shape once its weights are packed.
 func (l *lowerer) packed(v *graph.Value) kernel.Option {
 	l.taken = append(l.taken, v)
-	return l.packing()
+	return kernel.PackInto(l.plan.packing, func() { mapfile.Drop(v.Const.Bytes()) })
 }
 
 // unfit reports what keeps a node from any fast step: sizes that are not known, empty

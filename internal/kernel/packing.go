@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/tensor"
 )
 
 // A Packing is where prepared operators put their packed weights. Without one, an
@@ -65,7 +67,7 @@ func (p *Packing) Finish(threads int) error {
 	for _, j := range p.jobs {
 		total += roundUp(j.size, blobAlign)
 	}
-	p.memory = alignedBytes(total)
+	p.memory = tensor.AlignedBytes(total)
 	at := 0
 	for _, j := range p.jobs {
 		j.place(p.memory[at : at+j.size : at+j.size])
@@ -145,14 +147,18 @@ type Option func(*preparation)
 
 type preparation struct {
 	packing       *Packing
+	read          func()
 	channelsFirst bool
 	columns       bool
 }
 
 // PackInto makes an operator put its packed weights into p. Weights may be nil where p
 // adopts; else they must stay as they are until p is finished, and the operator cannot
-// run before. A nil p changes nothing.
-func PackInto(p *Packing) Option { return func(o *preparation) { o.packing = p } }
+// run before. A nil p changes nothing. read, unless it is nil, is called when the weights
+// have been packed and are not needed any more.
+func PackInto(p *Packing, read func()) Option {
+	return func(o *preparation) { o.packing, o.read = p, read }
+}
 
 // ChannelsFirst says that weights lie in the order [OutC][InC/Groups][KernelH][KernelW].
 func ChannelsFirst() Option { return func(o *preparation) { o.channelsFirst = true } }
@@ -173,6 +179,10 @@ func prepare(opts []Option) preparation {
 // then fill packs. The memory is zero before.
 func (o *preparation) place(size int, set func(mem []byte), fill func()) {
 	if p := o.packing; p != nil {
+		if read := o.read; read != nil {
+			pack := fill
+			fill = func() { pack(); read() }
+		}
 		p.jobs = append(p.jobs, packJob{size, set, fill})
 		return
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
+	"unsafe"
 )
 
 // mapFloor is the size from which files are mapped instead of read.
@@ -51,10 +53,44 @@ func Contents(f *os.File) ([]byte, error) {
 	}
 	if size >= mapFloor {
 		if data, err := mapFile(f, int(size)); err == nil {
+			remember(data)
 			return data, nil
 		}
 	}
 	data := make([]byte, size)
 	_, err = io.ReadFull(f, data)
 	return data, err
+}
+
+var (
+	mappings   [][]byte
+	mappingsMu sync.Mutex
+)
+
+func remember(data []byte) {
+	mappingsMu.Lock()
+	mappings = append(mappings, data)
+	mappingsMu.Unlock()
+}
+
+// Drop says that b will not be read soon. If it is part of a mapping, its pages leave the
+// memory of this process until they are read again; the contents stay what they are.
+func Drop(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	mappingsMu.Lock()
+	defer mappingsMu.Unlock()
+	for _, m := range mappings {
+		start := uintptr(unsafe.Pointer(unsafe.SliceData(m)))
+		if at < start || at-start > uintptr(len(m)) {
+			continue
+		}
+		page := uintptr(os.Getpagesize())
+		lo := (at - start) &^ (page - 1)
+		hi := min((at-start+uintptr(len(b))+page-1)&^(page-1), uintptr(len(m)))
+		drop(m[lo:hi])
+		return
+	}
 }
