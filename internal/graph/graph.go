@@ -30,6 +30,7 @@ const Opset = 28
 const (
 	DomainML        = "ai.onnx.ml"
 	DomainMicrosoft = "com.microsoft"
+	DomainEdgewise  = "ai.edgewise" // of this house; never written for others
 )
 
 // Graph is a model, or the body of a control-flow operator.

@@ -54,7 +54,7 @@ func resizeInterpolate(e *Eval, x, out *tensor.Tensor, axes []resizeAxis, coord,
 	}
 	data, shape := x.Floats(), slices.Clone(x.Shape())
 	for i, ax := range axes {
-		if ax.in == ax.out && ax.scale == 1 && (coord != "tf_crop_and_resize" || ax.start == 0 && ax.end == 1) {
+		if ax.untouched(coord) {
 			continue
 		}
 		outer, inner := sizeOf(shape[:i]), sizeOf(shape[i+1:])
@@ -94,6 +94,20 @@ func resizeInterpolate(e *Eval, x, out *tensor.Tensor, axes []resizeAxis, coord,
 		out.SetFloat(i, v)
 	}
 	return nil
+}
+
+// untouched reports whether an axis stays as it is.
+func (r resizeAxis) untouched(coord string) bool {
+	return r.in == r.out && r.scale == 1 && (coord != "tf_crop_and_resize" || r.start == 0 && r.end == 1)
+}
+
+// resizeSources returns the terms of output index k in any mode.
+func resizeSources(a graph.Attrs, ax resizeAxis, k int, coord, mode string) ([]tap, error) {
+	if mode == "nearest" {
+		at, err := ax.nearest(a, k, coord)
+		return []tap{{at, 1}}, err
+	}
+	return resizeTaps(a, ax, k, coord, mode)
 }
 
 // resizeTaps returns the terms of output index k. The kernel is the triangle or Keys'

@@ -9,11 +9,13 @@ import (
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
+const resizeAttrs = "antialias:int axes:ints coordinate_transformation_mode:string cubic_coeff_a:float exclude_outside:int extrapolation_value:float keep_aspect_ratio_policy:string mode:string nearest_mode:string"
+
 // resizeOps scale tensors along their axes.
 func resizeOps() []Def {
 	return []Def{
 		{Name: "Resize", In: "X roi? scales? sizes?", Out: "Y",
-			Attrs: "antialias:int axes:ints coordinate_transformation_mode:string cubic_coeff_a:float exclude_outside:int extrapolation_value:float keep_aspect_ratio_policy:string mode:string nearest_mode:string",
+			Attrs: resizeAttrs,
 			Infer: inferResize, Eval: evalResize, Quant: Quant{Kind: QuantSame, Form: picksNearest}},
 	}
 }
@@ -199,8 +201,9 @@ func axisSet(a graph.Attrs, rank int) []int {
 	return out
 }
 
-func evalResize(e *Eval) error {
-	x := e.T(0)
+// resizePlan resolves the inputs roi, scales and sizes for a tensor of shape in, and
+// returns the coordinate mode too.
+func (e *Eval) resizePlan(in []int) ([]resizeAxis, string, error) {
 	floats := func(i int) []float64 {
 		if t := e.T(i); t != nil && t.Len() > 0 {
 			return t.Floats()
@@ -211,15 +214,20 @@ func evalResize(e *Eval) error {
 	if len(sizes) == 0 {
 		sizes = nil
 	}
-	a := e.Attrs()
-	coord := a.String("coordinate_transformation_mode", "half_pixel")
+	coord := e.Attrs().String("coordinate_transformation_mode", "half_pixel")
 	var roi []float64
 	if coord == "tf_crop_and_resize" {
 		if roi = floats(1); roi == nil {
-			return fmt.Errorf("tf_crop_and_resize needs the input roi")
+			return nil, "", fmt.Errorf("tf_crop_and_resize needs the input roi")
 		}
 	}
-	axes, err := resizeAxes(a, x.Shape(), roi, floats(2), sizes)
+	axes, err := resizeAxes(e.Attrs(), in, roi, floats(2), sizes)
+	return axes, coord, err
+}
+
+func evalResize(e *Eval) error {
+	x, a := e.T(0), e.Attrs()
+	axes, coord, err := e.resizePlan(x.Shape())
 	if err != nil {
 		return err
 	}
@@ -244,31 +252,40 @@ func evalResize(e *Eval) error {
 	}
 }
 
+// nearest returns the element that output index k takes, -1 where it lies outside a crop.
+func (r resizeAxis) nearest(a graph.Attrs, k int, coord string) (int, error) {
+	src, err := r.source(k, coord)
+	if err != nil {
+		return 0, err
+	}
+	if coord == "tf_crop_and_resize" && (src < 0 || src > float64(r.in-1)) {
+		return -1, nil
+	}
+	switch mode := a.String("nearest_mode", "round_prefer_floor"); mode {
+	case "round_prefer_floor":
+		src = math.Ceil(src - 0.5)
+	case "round_prefer_ceil":
+		src = math.Floor(src + 0.5)
+	case "floor":
+		src = math.Floor(src)
+	case "ceil":
+		src = math.Ceil(src)
+	default:
+		return 0, fmt.Errorf("nearest_mode %q is not known", mode)
+	}
+	return int(min(max(src, 0), float64(r.in-1))), nil
+}
+
 // resizeNearest copies elements, so it takes any element type.
 func resizeNearest(e *Eval, x, out *tensor.Tensor, axes []resizeAxis, coord string) error {
-	mode := e.Attrs().String("nearest_mode", "round_prefer_floor")
-	round := map[string]func(float64) float64{
-		"round_prefer_floor": func(v float64) float64 { return math.Ceil(v - 0.5) },
-		"round_prefer_ceil":  func(v float64) float64 { return math.Floor(v + 0.5) },
-		"floor":              math.Floor,
-		"ceil":               math.Ceil,
-	}[mode]
-	if round == nil {
-		return fmt.Errorf("nearest_mode %q is not known", mode)
-	}
 	from := make([][]int, len(axes)) // -1: extrapolated
 	for i, ax := range axes {
 		from[i] = make([]int, ax.out)
 		for k := range from[i] {
-			src, err := ax.source(k, coord)
-			if err != nil {
+			var err error
+			if from[i][k], err = ax.nearest(e.Attrs(), k, coord); err != nil {
 				return err
 			}
-			if coord == "tf_crop_and_resize" && (src < 0 || src > float64(ax.in-1)) {
-				from[i][k] = -1
-				continue
-			}
-			from[i][k] = int(min(max(round(src), 0), float64(ax.in-1)))
 		}
 	}
 	value := e.Make(x.DType(), nil)

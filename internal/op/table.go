@@ -44,6 +44,7 @@ func families() [][]Def {
 		nbitsOps(),
 		lossOps(),
 		trainingOps(),
+		backwardOps(),
 		shapeOps(),
 		castOps(),
 		constantOps(),
