@@ -23,6 +23,7 @@ var floors = map[string]int{
 	"internal/onnx":       3,
 	"internal/tflite":     3,
 	"internal/rewrite":    3,
+	"internal/autodiff":   3,
 	"internal/engine":     4,
 	"internal/zoo":        4,
 	"":                    5,
