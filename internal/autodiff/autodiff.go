@@ -100,8 +100,7 @@ func decompose(g *graph.Graph, facts *op.Facts, loss *graph.Value, by []*graph.V
 		old := g.Nodes
 		g.Nodes = nil
 		for _, n := range old {
-			d := op.Of(n)
-			if !path.nodes[n] || d == nil || d.Gradient != nil || d.Decompose == nil {
+			if !path.nodes[n] || !op.Decomposes(n) {
 				g.Nodes = append(g.Nodes, n)
 				continue
 			}
