@@ -61,7 +61,7 @@ func lowerSoftmax(l *lowerer, n *graph.Node) string {
 	in := l.rowsAlong(x, axis)
 	out := l.make(n.Outputs[0], in.strides, nil)
 	level, size := l.level, s[axis]
-	f := func(dst, src []float32) { kernel.Softmax(level, dst, src, size) }
+	f := func(dst, src []float32) { kernel.Softmax(level, dst, src, size, 1) }
 	if n.Op == "LogSoftmax" {
 		f = func(dst, src []float32) { kernel.LogSoftmax(level, dst, src, size) }
 	}

@@ -79,6 +79,19 @@ func TestElementwiseF32StaysInsideSlices(t *testing.T) {
 	}
 }
 
+func TestRowsF32StayInsideSlices(t *testing.T) {
+	r := rand.New(rand.NewPCG(99, 100))
+	for n := 1; n < 70; n++ {
+		src, dst := guardedF32(t, normals(r, 3*n)), guardedF32(t, make([]float32, 3*n))
+		scale, shift := guardedF32(t, normals(r, n)), guardedF32(t, normals(r, n))
+		for _, l := range cpu.Levels() {
+			Softmax(l, dst, src, n, 1)
+			LayerNorm(l, dst, src, scale, shift, 1e-5)
+			RMSNorm(l, dst, src, scale, 1e-5)
+		}
+	}
+}
+
 func TestPoolF32StaysInsideSlices(t *testing.T) {
 	r := rand.New(rand.NewPCG(95, 96))
 	for i := range 40 {

@@ -6,14 +6,20 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
-// Softmax writes e^(x-m)/Σe^(x-m), m the maximum, of each row of n values of
-// src to dst, which may be src. A row of -∞ alone becomes NaN.
-func Softmax(l cpu.Level, dst, src []float32, n int) {
+// Softmax writes e^((x-m)·scale)/Σ, m the maximum, of each row of n values of src to dst,
+// which may be src. The scale is positive: that of the logits, as attention has it, or 1.
+// A row of -∞ alone becomes NaN.
+func Softmax(l cpu.Level, dst, src []float32, n int, scale float32) {
 	checkRows("softmax", dst, src, n)
+	if len(src) == 0 || softmaxArch(l, dst, src, n, scale) {
+		return
+	}
 	for i := 0; i < len(src); i += n {
 		d, x := dst[i:i+n], src[i:i+n]
-		m := maximum(l, x)
-		Sub.Apply(l, d, x, []float32{m})
+		Sub.Apply(l, d, x, []float32{maximum(l, x)})
+		if scale != 1 {
+			Mul.Apply(l, d, d, []float32{scale})
+		}
 		Act{Kind: ActExp}.Apply(l, d, d)
 		Mul.Apply(l, d, d, []float32{1 / sum(l, d)})
 	}
@@ -38,17 +44,32 @@ func LogSoftmax(l cpu.Level, dst, src []float32, n int) {
 // LayerNorm writes (x-mean)/√(variance+eps)·scale+shift of each row of
 // len(scale) values of src to dst, which may be src. shift may be nil.
 func LayerNorm(l cpu.Level, dst, src, scale, shift []float32, eps float32) {
+	normRows(l, dst, src, scale, shift, eps, true)
+}
+
+// RMSNorm writes x/√(mean x²+eps)·scale of each row of len(scale) values of src to dst,
+// which may be src.
+func RMSNorm(l cpu.Level, dst, src, scale []float32, eps float32) {
+	normRows(l, dst, src, scale, nil, eps, false)
+}
+
+func normRows(l cpu.Level, dst, src, scale, shift []float32, eps float32, centre bool) {
 	n := len(scale)
 	checkRows("layernorm", dst, src, n)
 	if shift != nil && len(shift) != n {
 		panic("kernel: layernorm with scale and shift of different lengths")
 	}
+	if len(src) == 0 || layerNormArch(l, dst, src, scale, shift, eps, centre) {
+		return
+	}
 	for i := 0; i < len(src); i += n {
 		d, x := dst[i:i+n], src[i:i+n]
-		mean := sum(l, x) / float32(n)
-		Sub.Apply(l, d, x, []float32{mean})
-		variance := sumSquares(l, d) / float32(n)
-		Mul.Apply(l, d, d, []float32{float32(1 / math.Sqrt(float64(variance)+float64(eps)))})
+		if centre {
+			Sub.Apply(l, d, x, []float32{sum(l, x) / float32(n)})
+			x = d
+		}
+		variance := sumSquares(l, x) / float32(n)
+		Mul.Apply(l, d, x, []float32{float32(1 / math.Sqrt(float64(variance)+float64(eps)))})
 		Mul.Apply(l, d, d, scale)
 		if shift != nil {
 			Add.Apply(l, d, d, shift)
