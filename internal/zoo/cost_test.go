@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/tensor"
 )
 
 var networksBuilt = map[string]*graph.Graph{}
@@ -31,7 +32,7 @@ func cost(t *testing.T, g *graph.Graph) (parameters, macs int) {
 		t.Fatal(err)
 	}
 	for _, c := range g.Constants() {
-		if c.Const.Rank() > 0 && !strings.HasSuffix(c.Name, ".shape") {
+		if c.Const.DType() == tensor.Float32 && c.Const.Rank() > 0 {
 			parameters += c.Const.Len()
 		}
 	}
@@ -96,6 +97,10 @@ func TestCostIsThatOfThePublishedModels(t *testing.T) {
 		{"resnet56", 855_770, 125.75, 0.1},
 		{"resnet18", 11_689_512, 1814, 1},
 		{"resnet50", 25_557_032, 4089, 1},
+		{"shufflenetv2-0.5", 1_366_792, 40, 1},
+		{"shufflenetv2", 2_278_604, 145, 1},
+		{"shufflenetv2-1.5", 3_503_624, 296, 1},
+		{"shufflenetv2-2", 7_393_996, 583, 1},
 	} {
 		g := built(t, c.name)
 		parameters, macs := cost(t, g)
@@ -112,6 +117,59 @@ func TestCostIsThatOfThePublishedModels(t *testing.T) {
 	}
 }
 
+// Keras counts four for each normalized channel. The parameters of MobileNet are those of
+// keras.applications, multiply-accumulates those of the paper; the sources of the others
+// are the models of MLPerf Tiny.
+func TestCostIsThatOfTheModelsInKeras(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		parameters int
+		macs, unit float64 // millions
+	}{
+		{"mobilenetv1", 4_253_864, 569, 1},
+		{"mobilenetv1-0.75", 2_601_976, 325, 1},
+		{"mobilenetv1-0.5", 1_342_536, 149, 1},
+		{"mobilenetv1-0.25", 475_544, 41, 1},
+		{"dscnn", 24_908, 2.66, 0.01},
+	} {
+		g := built(t, c.name)
+		parameters, macs := cost(t, g)
+		// A bias of the convolution before the normalization remains as such.
+		each := 3
+		if c.name == "dscnn" {
+			each = 4
+		}
+		if parameters += each * normalized(g); parameters != c.parameters {
+			t.Errorf("%s has %d parameters, want %d", c.name, parameters, c.parameters)
+		}
+		if m := float64(macs) / 1e6; math.Abs(m-c.macs) > c.unit {
+			t.Errorf("%s has %.2f M multiply-accumulates, want %g", c.name, m, c.macs)
+		}
+	}
+}
+
+// Without any normalization to unfold: SqueezeNet of torchvision, and the models of
+// MLPerf Tiny less the four values a channel that Keras counts for normalization.
+func TestCostOfNetworksWithBiases(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		parameters int
+		macs, unit float64 // millions
+	}{
+		{"squeezenet1.1", 1_235_496, 349, 1},
+		{"resnet8", 78_666 - 4*(3*16+2*32+2*64), 12.50, 0.01},
+		{"autoencoder", 269_992 - 4*(8*128+8), 0.264, 0.001},
+	} {
+		parameters, macs := cost(t, built(t, c.name))
+		if parameters != c.parameters {
+			t.Errorf("%s has %d parameters, want %d", c.name, parameters, c.parameters)
+		}
+		if m := float64(macs) / 1e6; math.Abs(m-c.macs) > c.unit {
+			t.Errorf("%s has %.3f M multiply-accumulates, want %g", c.name, m, c.macs)
+		}
+	}
+}
+
 // torch.nn.TransformerEncoderLayer(512, 8) has that many parameters; the products follow
 // from the shapes.
 func TestEncoderCost(t *testing.T) {
@@ -119,7 +177,7 @@ func TestEncoderCost(t *testing.T) {
 	if want := 128*(512*1536+512*512+2*512*2048) + 2*128*128*512; macs != want {
 		t.Errorf("%d multiply-accumulates, want %d", macs, want)
 	}
-	if parameters-2 != 3_152_384 { // without the axes of Unsqueeze and Squeeze
+	if parameters != 3_152_384 {
 		t.Errorf("%d parameters", parameters)
 	}
 }

@@ -50,7 +50,7 @@ func efficientNet(scale int, lite bool) func(resolution int) *graph.Graph {
 			kind, act, stem, head = "lite", relu6, 32, 1280
 		}
 		b := newSeeded(graph.New(fmt.Sprintf("efficientnet-%s%d-%d", kind, scale, resolution)), efficientNetSeed)
-		x := b.image(3, resolution, resolution, probeSize, probeSize)
+		x := b.image(resolution, probeSize)
 		x = act(b, "stem_act", b.conv("stem", x, stem, 3, 2))
 		block := 0
 		for i, stage := range efficientStages {

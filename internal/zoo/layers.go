@@ -82,11 +82,12 @@ func (b *seeded) scale(name string, x, gate feature) feature {
 }
 
 // squeezeExcite scales the channels of x by a function of their means (Hu, Shen and Sun,
-// "Squeeze-and-Excitation Networks", 2018).
+// "Squeeze-and-Excitation Networks", 2018). Gates move little: with random weights they
+// would drive each other to their ends.
 func (b *seeded) squeezeExcite(name string, x feature, squeezed int, act, gate activation) feature {
 	s := b.pool(name+"_se_pool", x)
-	s = act(b, name+"_se_act", b.bare(name+"_se_reduce", s, squeezed))
-	s = gate(b, name+"_se_gate", b.bare(name+"_se_expand", s, x.channels()))
+	s = act(b, name+"_se_act", b.bare(name+"_se_reduce", s, squeezed, 1))
+	s = gate(b, name+"_se_gate", b.bare(name+"_se_expand", s, x.channels(), 0.2))
 	return b.scale(name+"_se_mul", x, s)
 }
 

@@ -34,7 +34,7 @@ func MobileNetV2(width float64, resolution int) (*graph.Graph, error) {
 		return nil, err
 	}
 	b := newSeeded(graph.New(name), mobileNetV2Seed)
-	x := b.image(3, resolution, resolution, probeSize, probeSize)
+	x := b.image(resolution, probeSize)
 	x = relu6(b, "stem_relu6", b.conv("stem", x, divisible(float64(32*width)), 3, 2))
 	block := 0
 	for _, row := range bottlenecks {

@@ -65,7 +65,7 @@ func (m mobileNetV3) build(base string) func(width float64, resolution int) (*gr
 		}
 		scaled := func(channels int) int { return divisible(float64(float64(channels) * width)) }
 		b := newSeeded(graph.New(name), mobileNetV3Seed)
-		x := b.image(3, resolution, resolution, probeSize, probeSize)
+		x := b.image(resolution, probeSize)
 		x = hardSwish(b, "stem_act", b.conv("stem", x, scaled(16), 3, 2))
 		for i, row := range m.blocks {
 			k := bottleneck{scaled(row.expanded), scaled(row.outputs), row.kernel, row.stride, relu, nil}

@@ -76,16 +76,48 @@ func (p probe) plane(channel, image int) []float32 {
 // statistics returns mean and standard deviation of a channel.
 func (p probe) statistics(channel int) (mean, deviation float64) {
 	values := p.channel(channel)
-	for _, v := range values {
-		mean += float64(v)
-	}
-	mean /= float64(len(values))
+	mean = average(values)
 	var squares float64
 	for _, v := range values {
 		d := float64(v) - mean
 		squares += float64(d * d)
 	}
 	return mean, math.Sqrt(squares / float64(len(values)))
+}
+
+// normalization returns the mean of every channel and the standard deviation to divide it
+// by, which is that to expect of other images; what chance left too small would be
+// amplified from layer to layer. So the part of the variance that lies between the few
+// images is enlarged by what their mean took off, and where pixels are few the deviation
+// of a channel counts beside that of all.
+func (p probe) normalization() (means, deviations []float64) {
+	const prior = 512 // pixels that the deviation of all channels stands for
+	means, deviations = make([]float64, p.channels), make([]float64, p.channels)
+	var all float64
+	for c := range means {
+		mean, deviation := p.statistics(c)
+		var between float64
+		for image := range probeImages {
+			d := average(p.plane(c, image)) - mean
+			between += float64(d * d)
+		}
+		means[c] = mean
+		deviations[c] = float64(deviation*deviation) + float64(between*2/(probeImages*(probeImages-1)))
+		all += deviations[c]
+	}
+	all /= float64(p.channels)
+	n := float64(p.pixels())
+	for c, variance := range deviations {
+		deviations[c] = math.Sqrt((float64(n*variance) + float64(prior*all)) / (n + prior))
+	}
+	return means, deviations
+}
+
+func average(values []float32) (mean float64) {
+	for _, v := range values {
+		mean += float64(v)
+	}
+	return mean / float64(len(values))
 }
 
 // affine replaces a channel by scale times itself plus shift.
@@ -126,7 +158,9 @@ func (p probe) conv(w []float32, g geometry) probe {
 }
 
 // columns returns the inputs of a convolution tap by tap: for each of the channels and
-// each element of the kernel the value under it at every output pixel, zero outside.
+// each element of the kernel the value under it at every output pixel. Beyond the image
+// its edge goes on, unlike in the network itself: the last planes of a probe are so small
+// that borders of zeros would rule their statistics.
 func (p probe) columns(first, channels int, g geometry) []float32 {
 	if g.kernel == [2]int{1, 1} && g.stride == [2]int{1, 1} {
 		n := p.pixels()
@@ -140,14 +174,10 @@ func (p probe) columns(first, channels int, g geometry) []float32 {
 				for image := range probeImages {
 					plane := p.plane(c, image)
 					for y := range height {
-						iy := y*g.stride[0] + dy - g.before[0]
+						iy := min(max(y*g.stride[0]+dy-g.before[0], 0), p.height-1)
 						for x := range width {
-							ix := x*g.stride[1] + dx - g.before[1]
-							var v float32
-							if iy >= 0 && iy < p.height && ix >= 0 && ix < p.width {
-								v = plane[iy*p.width+ix]
-							}
-							out = append(out, v)
+							ix := min(max(x*g.stride[1]+dx-g.before[1], 0), p.width-1)
+							out = append(out, plane[iy*p.width+ix])
 						}
 					}
 				}

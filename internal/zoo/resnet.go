@@ -21,7 +21,7 @@ type resNet struct {
 // 3×3 convolution of a deep block has the stride ("version 1.5").
 func (r resNet) imageNet(resolution int) *graph.Graph {
 	b := newSeeded(graph.New(fmt.Sprintf("%s-%d", r.name, resolution)), resNetSeed)
-	x := b.image(3, resolution, resolution, probeSize, probeSize)
+	x := b.image(resolution, probeSize)
 	x = relu(b, "stem_relu", b.conv("stem", x, 64, 7, 2))
 	x = b.maxPool("stem_pool", x, 3, 2, 1)
 	b.classify("scores", b.flatten("flatten", b.pool("pool", r.residual(b, x, 64))), imageNetClasses)
@@ -33,7 +33,7 @@ func (r resNet) imageNet(resolution int) *graph.Graph {
 func (r resNet) cifar() *graph.Graph {
 	const size, classes = 32, 10
 	b := newSeeded(graph.New(r.name), resNetSeed)
-	x := b.image(3, size, size, size, size)
+	x := b.image(size, size)
 	x = relu(b, "stem_relu", b.conv("stem", x, 16, 3, 1))
 	b.classify("scores", b.flatten("flatten", b.pool("pool", r.residual(b, x, 16))), classes)
 	return b.g

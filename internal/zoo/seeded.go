@@ -41,19 +41,24 @@ func (f feature) shape() []int {
 // Size and number of the images that are carried along. Networks for images that are
 // smaller than probeSize are probed at their own size.
 const (
-	probeSize   = 64
-	probeImages = 6
+	probeSize   = 32
+	probeImages = 16
 )
 
 func newSeeded(g *graph.Graph, seed uint64) *seeded {
 	return &seeded{g: g, rng: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// image adds the input "image" float32 [1,channels,height,width]; probes of it have the
-// given height and width.
-func (b *seeded) image(channels, height, width, probeHeight, probeWidth int) feature {
-	v := b.g.Input("image", graph.TensorType(tensor.Float32, 1, channels, height, width))
-	return feature{v, newProbe(b.rng, channels, probeHeight, probeWidth)}
+// input adds an input float32 of a shape [1,channels,...]; probes of it have the given
+// height and width.
+func (b *seeded) input(name string, shape []int, probeHeight, probeWidth int) feature {
+	p := newProbe(b.rng, shape[1], probeHeight, probeWidth)
+	return b.put(b.g.Input(name, graph.TensorType(tensor.Float32, shape...)), p, shape)
+}
+
+// image adds the input "image" float32 [1,3,resolution,resolution].
+func (b *seeded) image(resolution, probe int) feature {
+	return b.input("image", []int{1, 3, resolution, resolution}, probe, probe)
 }
 
 // geometry is that of a convolution or of pooling. Axes are height, width.
@@ -67,6 +72,15 @@ type geometry struct {
 func square(outputs, kernel, stride, groups int) geometry {
 	pad := kernel / 2
 	return geometry{outputs, groups, [2]int{kernel, kernel}, [2]int{stride, stride}, [2]int{pad, pad}, [2]int{pad, pad}}
+}
+
+// window is square, or for a signal [1,channels,width] of height one.
+func (f feature) window(outputs, kernel, stride, groups int) geometry {
+	g := square(outputs, kernel, stride, groups)
+	if len(f.shape()) == 3 {
+		g.kernel[0], g.stride[0], g.before[0], g.after[0] = 1, 1, 0, 0
+	}
+	return g
 }
 
 // output returns the size of the output for an input of the given size.
@@ -91,12 +105,12 @@ func (g geometry) attrs(rank int) graph.Attrs {
 
 // conv adds a convolution with folded batch normalization, padded by half its kernel.
 func (b *seeded) conv(name string, x feature, outputs, kernel, stride int) feature {
-	return b.convolve(name, x, square(outputs, kernel, stride, 1))
+	return b.convolve(name, x, x.window(outputs, kernel, stride, 1))
 }
 
 // depthwise is as conv, with a kernel for each channel.
 func (b *seeded) depthwise(name string, x feature, kernel, stride int) feature {
-	return b.convolve(name, x, square(x.channels(), kernel, stride, x.channels()))
+	return b.convolve(name, x, x.window(x.channels(), kernel, stride, x.channels()))
 }
 
 // convolve is as conv, of any geometry.
@@ -105,9 +119,9 @@ func (b *seeded) convolve(name string, x feature, g geometry) feature {
 	w := b.heNormal(g.outputs*fan, fan)
 	p := x.probe.conv(w, g)
 	bias := make([]float32, g.outputs)
-	for c := range g.outputs {
-		mean, deviation := p.statistics(c)
-		scale := (0.6 + float64(0.8*b.rng.Float64())) / max(deviation, 1e-3)
+	means, deviations := p.normalization()
+	for c, mean := range means {
+		scale := (0.6 + float64(0.8*b.rng.Float64())) / max(deviations[c], 1e-3)
 		shift := float64(0.3 * b.rng.NormFloat64())
 		bias[c] = float32(shift - float64(scale*mean))
 		rescale(w[c*fan:(c+1)*fan], scale)
@@ -117,23 +131,23 @@ func (b *seeded) convolve(name string, x feature, g geometry) feature {
 }
 
 // bare adds a 1×1 convolution that no normalization follows. Its outputs have a root mean
-// square of one over the probe.
-func (b *seeded) bare(name string, x feature, outputs int) feature {
+// square of spread over the probe, before the bias.
+func (b *seeded) bare(name string, x feature, outputs int, spread float64) feature {
 	g := square(outputs, 1, 1, 1)
-	w, bias, p := b.unit(x, outputs)
+	w, bias, p := b.linear(x, outputs, spread)
 	return b.putConv(name, x, g, w, bias, p)
 }
 
-// unit draws the weights [outputs][channels] and biases of a layer over channels whose
-// outputs have a root mean square of one before the bias.
-func (b *seeded) unit(x feature, outputs int) (w, bias []float32, p probe) {
+// linear draws the weights [outputs][channels] and biases of a layer over channels whose
+// outputs have a root mean square of spread before the bias.
+func (b *seeded) linear(x feature, outputs int, spread float64) (w, bias []float32, p probe) {
 	fan := x.channels()
 	w = b.heNormal(outputs*fan, fan)
 	p = x.probe.conv(w, square(outputs, 1, 1, 1))
 	bias = make([]float32, outputs)
 	for c := range outputs {
 		mean, deviation := p.statistics(c)
-		scale := 1 / max(math.Sqrt(float64(mean*mean)+float64(deviation*deviation)), 1e-3)
+		scale := spread / max(math.Sqrt(float64(mean*mean)+float64(deviation*deviation)), 1e-3)
 		bias[c] = float32(0.3 * b.rng.NormFloat64())
 		rescale(w[c*fan:(c+1)*fan], scale)
 		p.affine(c, float32(scale), bias[c])
@@ -164,7 +178,7 @@ func (g geometry) shape(in []int) []int {
 // hidden adds a fully connected layer over [1,channels].
 func (b *seeded) hidden(name string, x feature, outputs int) feature {
 	fan := x.channels()
-	w, bias, p := b.unit(x, outputs)
+	w, bias, p := b.linear(x, outputs, 1)
 	return b.put(b.g.Add("Gemm", name, graph.Attrs{"transB": int64(1)}, x.value,
 		b.g.Constant(name+".weight", tensor.Of(w, outputs, fan)),
 		b.g.Constant(name+".bias", tensor.Of(bias, outputs))), p, []int{1, outputs})
@@ -177,9 +191,9 @@ func (b *seeded) classify(name string, x feature, classes int) {
 	w := b.heNormal(classes*fan, fan)
 	p := x.probe.conv(w, square(classes, 1, 1, 1))
 	bias := make([]float32, classes)
-	for c := range classes {
-		mean, deviation := p.statistics(c)
-		scale := 2 / max(deviation, 1e-6)
+	means, deviations := p.normalization()
+	for c, mean := range means {
+		scale := 2 / max(deviations[c], 1e-6)
 		rescale(w[c*fan:(c+1)*fan], scale)
 		bias[c] = float32(-mean * scale)
 	}

@@ -20,6 +20,8 @@ var networks = []struct {
 	build        builder
 }{
 	{"heartbeat", "trained here on synthetic signals (McSharry et al. 2003)", fixed(Heartbeat)},
+	{"mobilenet1d", "after Howard et al. 2017, over one dimension", fixed(mobileNet1D)},
+	{"mobilenetv1", "Howard et al. 2017", scalable(mobileNetV1)},
 	{"mobilenetv2", "Sandler et al. 2018", scalable(MobileNetV2)},
 	{"mobilenetv3-large", "Howard et al. 2019, as in torchvision", scalable(mobileNetV3Large.build("mobilenetv3-large"))},
 	{"mobilenetv3-small", "Howard et al. 2019, as in torchvision", scalable(mobileNetV3Small.build("mobilenetv3-small"))},
@@ -38,6 +40,10 @@ var networks = []struct {
 	{"resnet56", "He et al. 2016, for CIFAR-10", fixed(resNet{"resnet56", []int{9, 9, 9}, false}.cifar)},
 	{"resnet18", "He et al. 2016", sized(224, resNet{"resnet18", []int{2, 2, 2, 2}, false}.imageNet)},
 	{"resnet50", "He et al. 2016, v1.5 as in torchvision", sized(224, resNet{"resnet50", []int{3, 4, 6, 3}, true}.imageNet)},
+	{"shufflenetv2", "Ma et al. 2018", scalable(shuffleNetV2)},
+	{"squeezenet1.1", "Iandola et al. 2016", sized(224, squeezeNet)},
+	{"dscnn", "MLPerf Tiny; after Zhang et al. 2017", fixed(dsCNN)},
+	{"autoencoder", "MLPerf Tiny", fixed(autoencoder)},
 	{"encoder", "Vaswani et al. 2017, as PyTorch exports it", fixed(encoder)},
 }
 
@@ -51,7 +57,7 @@ func Names() []string {
 }
 
 // Build returns the network of a name, one of Names with options after a hyphen: a width
-// multiplier and a resolution for MobileNets, as in "mobilenetv2-0.35" and
+// multiplier and a resolution for MobileNets and ShuffleNet, as in "mobilenetv2-0.35" and
 // "mobilenetv2-1.0-192"; a resolution for the others that classify ImageNet.
 func Build(name string) (*graph.Graph, error) {
 	for _, n := range networks {
