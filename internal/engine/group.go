@@ -120,12 +120,29 @@ func (l *lowerer) floatChain(n *graph.Node) *group {
 			}
 			return g
 		}
+		if a, ok := slopes(m, shape); ok && m.In(0) == g.out() && channel == 1 && l.on(ruleAct) {
+			g.act = a
+			g.take(m, ruleAct)
+			return g
+		}
 		if a, ok := activation(m); ok && m.In(0) == g.out() && l.on(ruleAct) {
 			g.act = a
 			g.take(m, ruleAct)
 		}
 		return g
 	}
+}
+
+// slopes returns the activation of a PRelu with one constant slope per channel of shape.
+func slopes(n *graph.Node, shape []int) (a kernel.Act, ok bool) {
+	if !n.Is("PRelu") || n.Inputs[1].Const == nil {
+		return a, false
+	}
+	t := perChannel(n.Inputs[1], shape, 1)
+	if t == nil {
+		return a, false
+	}
+	return kernel.Act{Kind: kernel.ActPRelu, Slope: t.F32()}, true
 }
 
 // perChannel returns the values of a constant that broadcasts to shape along one

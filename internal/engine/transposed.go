@@ -48,20 +48,6 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 	groups := int(n.Attrs.Int("group", 1))
 	taps := win.kernel[0] * win.kernel[1]
 	channels := ys[1]
-	wide := taps * channels
-	in, inPixel := l.channelsLast(x)
-	shape := rowsShape(xs[0]*height(xs)*xs[len(xs)-1], xs[1], wide)
-	shape.InStride, shape.Groups = inPixel, groups
-	conv, err := kernel.NewConvF32(l.level, shape, tapsFirst(w.Const, groups), nil, kernel.Act{}, false, l.packing())
-	if err != nil {
-		return err.Error()
-	}
-	out, pixel := l.makeChannelsLast(g.out())
-	var res *ref
-	resPixel := 0
-	if g.residual != nil {
-		res, resPixel = l.channelsLast(g.residual)
-	}
 	bias := make([]float32, channels)
 	if b != nil {
 		copy(bias, b.Const.F32())
@@ -70,6 +56,23 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 		for i, v := range g.bias.F32() {
 			bias[i] += v
 		}
+	}
+	in, inPixel := l.channelsLast(x)
+	out, pixel := l.makeChannelsLast(g.out())
+	if g.fitsPatches(win, out, groups) {
+		return lowerPatches(l, g, win, in, out, inPixel, bias)
+	}
+	wide := taps * channels
+	shape := rowsShape(xs[0]*height(xs)*xs[len(xs)-1], xs[1], wide)
+	shape.InStride, shape.Groups = inPixel, groups
+	conv, err := kernel.NewConvF32(l.level, shape, tapsFirst(w.Const, groups), nil, kernel.Act{}, false, l.packing())
+	if err != nil {
+		return err.Error()
+	}
+	var res *ref
+	resPixel := 0
+	if g.residual != nil {
+		res, resPixel = l.channelsLast(g.residual)
 	}
 	products := &ref{dtype: tensor.Float32, shape: []int{shape.InW, wide}, strides: []int{wide, 1}, buf: &buffer{name: n.Label() + "_taps"}}
 	products.buf.size = products.span()

@@ -12,6 +12,8 @@ import (
 // result stays inside the program: it may use operators that few runtimes know.
 var legalizePasses = []Pass{
 	{"fuse-activations", "x·sigmoid(x) and x·hardsigmoid(x) are single functions", fuseActivations},
+	{"fuse-prelu", "relu(x) + k·relu(-x) is a single function", fusePRelu},
+	{"fuse-space-to-depth", "a convolution reads an image in place of its blocks laid out as channels", fuseSpaceToDepth},
 	{"fuse-gelu", "x·½(1+erf(x/√2)) and its approximation by tanh are single functions", fuseGelu},
 	{"fuse-layernorm", "mean, deviation, scale and shift of rows are one operator", fuseLayerNorm},
 	{"quantize-up", "quantizing before moving data moves fewer bytes", quantizeUp},

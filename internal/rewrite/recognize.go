@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"math"
+	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/op"
@@ -255,4 +256,40 @@ func (c *Context) meanOf(v, x *graph.Value) bool {
 	}
 	axis, err := op.ResolveAxis(axes.Int(0), len(shape))
 	return err == nil && axis == len(shape)-1
+}
+
+// fusePRelu recognizes relu(x) + k·relu(-x) with a constant k, which is PRelu with the
+// slope -k.
+func fusePRelu(c *Context, n *graph.Node) (*Patch, error) {
+	if !n.Is("Add") {
+		return nil, nil
+	}
+	for i, v := range n.Inputs {
+		other := n.Inputs[1-i]
+		if v.Def == nil || !v.Def.Is("Relu") || other.Def == nil || !other.Def.Is("Mul") || !c.Sole(other) {
+			continue
+		}
+		x := v.Def.Inputs[0]
+		for j, k := range other.Def.Inputs {
+			part := other.Def.Inputs[1-j].Def
+			if k.Const == nil || k.Const.DType() != tensor.Float32 || part == nil || !part.Is("Relu") {
+				continue
+			}
+			neg := part.Inputs[0].Def
+			if neg == nil || !neg.Is("Neg") || neg.Inputs[0] != x {
+				continue
+			}
+			xs, ok := x.Type.Static()
+			if s, err := op.BroadcastShape(k.Const.Shape(), xs); !ok || err != nil || !slices.Equal(s, xs) {
+				continue
+			}
+			slope := k.Const.Clone()
+			for i, s := range slope.F32() {
+				slope.F32()[i] = -s
+			}
+			m := c.Graph.NewNode("PRelu", "", n.Name, graph.Attrs{}, []*graph.Value{x, c.Graph.Constant(k.Name, slope)}, "")
+			return &Patch{Nodes: []*graph.Node{m}, Replace: []Subst{{n.Outputs[0], m.Outputs[0]}}}, nil
+		}
+	}
+	return nil, nil
 }

@@ -95,3 +95,43 @@ func TestLayerNormWrittenOut(t *testing.T) {
 		})
 	}
 }
+
+func TestPReluWrittenOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		shape []int
+		other bool
+		fused int
+	}{
+		"per channel":   {[]int{1, 3, 1, 1}, false, 1},
+		"one slope":     {[]int{1}, false, 1},
+		"another value": {[]int{1, 3, 1, 1}, true, 0},
+		"a larger one":  {[]int{2, 1, 3, 1, 1}, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNet()
+			x := n.Input("x", graph.TensorType(tensor.Float32, 1, 3, 4, 5))
+			z := x
+			if c.other {
+				z = n.Add("Exp", "", nil, x)
+			}
+			minus := n.Add("Relu", "", nil, n.Add("Neg", "", nil, z))
+			n.Output(n.Add("Add", "", nil, n.Add("Relu", "", nil, x), n.Add("Mul", "", nil, minus, n.weights(c.shape...))))
+			same(t, n.Graph, 0, legalized)
+			if got := n.ops("PRelu"); got != c.fused {
+				t.Errorf("%d PRelu, want %d\n%s", got, c.fused, n)
+			}
+		})
+	}
+}
+
+func TestNormalizationBehindScale(t *testing.T) {
+	n := newNet()
+	x := n.Input("x", graph.TensorType(tensor.Float32, 1, 3, 4, 5))
+	y := n.Add("ConvTranspose", "", graph.Attrs{"strides": ints(2, 2)}, x, n.weights(3, 2, 2, 2))
+	y = n.Add("Add", "", nil, y, n.weights(1, 2, 1, 1))
+	n.Output(n.Add("BatchNormalization", "", nil, y, n.weights(2), n.weights(2), n.weights(2), n.positive(2)))
+	same(t, n.Graph, 1e-5, simplify)
+	if len(n.Nodes) != 1 {
+		t.Errorf("not folded:\n%s", n)
+	}
+}

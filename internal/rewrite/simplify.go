@@ -21,7 +21,7 @@ var simplifyPasses = []Pass{
 	{"sink-transposes", "transposes move down past elementwise work until they meet their inverse", sinkTransposes},
 	{"matmul-to-gemm", "a matrix product with constant weights and bias is one Gemm", matMulToGemm},
 	{"fold-batchnorm", "inference-time normalization is a scale and shift of the weights before it", foldBatchNorm},
-	{"fold-scale", "a constant per-channel factor or offset moves into the weights before it", foldScale},
+	{"fold-scale", "a constant per-channel factor or offset moves into the weights before it, and a normalization after it", foldScales},
 	{"fold-pad", "zero padding before a convolution becomes its pads attribute", foldPad},
 	{"drop-no-ops-again", "what the passes above left behind", dropNoOps},
 	{"merge-duplicates", "equal nodes on equal inputs are computed once", mergeDuplicates},

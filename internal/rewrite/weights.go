@@ -136,6 +136,14 @@ func perChannel(v *graph.Value, rank, ch, channels int) []float64 {
 	return t.Floats()
 }
 
+// foldScales is foldScale, and foldBatchNorm for what stood behind a scale.
+func foldScales(c *Context, n *graph.Node) (*Patch, error) {
+	if p, err := foldScale(c, n); p != nil || err != nil {
+		return p, err
+	}
+	return foldBatchNorm(c, n)
+}
+
 func foldScale(c *Context, n *graph.Node) (*Patch, error) {
 	if n.Domain != "" || len(n.Inputs) != 2 {
 		return nil, nil
