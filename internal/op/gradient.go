@@ -13,10 +13,9 @@ import (
 // inputs. Rules work on graphs whose shapes are known, and use the operators of the
 // canonical opset, or of domain graph.DomainEdgewise where those cannot say it well.
 type Gradient struct {
-	Node *graph.Node
+	*Builder
+	node *graph.Node
 
-	graph *graph.Graph
-	facts *Facts
 	dy    []*graph.Value
 	wants []bool
 	dx    []*graph.Value
@@ -39,36 +38,28 @@ func Differentiate(g *graph.Graph, facts *Facts, n *graph.Node, dy []*graph.Valu
 	if rule == nil {
 		return nil, fmt.Errorf("%v: operator %v has no gradient", n, Key{n.Domain, n.Op})
 	}
-	c := &Gradient{Node: n, graph: g, facts: facts, dy: dy, wants: wants, dx: make([]*graph.Value, len(n.Inputs))}
-	defer func() {
-		if r := recover(); r != nil {
-			f, ok := r.(evalFailure)
-			if !ok {
-				panic(r)
-			}
-			dx, err = nil, fmt.Errorf("%v: gradient: %w", n, f.err)
-		}
-	}()
-	if err := rule(c); err != nil {
+	err = Build(g, facts, n.Label(), func(b *Builder) error {
+		c := &Gradient{Builder: b, node: n, dy: dy, wants: wants, dx: make([]*graph.Value, len(n.Inputs))}
+		dx = c.dx
+		return rule(c)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("%v: gradient: %w", n, err)
 	}
-	return c.dx, nil
+	return dx, nil
 }
 
 // Decompose appends nodes of simpler operators that compute what n computes to g and
 // returns the values that stand for its outputs.
 func Decompose(g *graph.Graph, facts *Facts, n *graph.Node) (out []*graph.Value, err error) {
-	c := &Gradient{Node: n, graph: g, facts: facts}
-	defer func() {
-		if r := recover(); r != nil {
-			f, ok := r.(evalFailure)
-			if !ok {
-				panic(r)
-			}
-			out, err = nil, fmt.Errorf("%v: %w", n, f.err)
-		}
-	}()
-	return decompositions()[Key{n.Domain, n.Op}](c), nil
+	err = Build(g, facts, n.Label(), func(b *Builder) error {
+		out = decompositions()[Key{n.Domain, n.Op}](&Gradient{Builder: b, node: n})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", n, err)
+	}
+	return out, nil
 }
 
 // Dy returns the gradient by output 0. A rule runs only when some output has one; where
@@ -81,24 +72,24 @@ func (c *Gradient) Dy() *graph.Value {
 }
 
 // In returns input i, nil where absent.
-func (c *Gradient) In(i int) *graph.Value { return c.Node.In(i) }
+func (c *Gradient) In(i int) *graph.Value { return c.node.In(i) }
 
 // Out returns output i, nil where the node does not have it.
-func (c *Gradient) Out(i int) *graph.Value { return c.Node.Out(i) }
+func (c *Gradient) Out(i int) *graph.Value { return c.node.Out(i) }
 
 // Attrs returns the node's attributes.
-func (c *Gradient) Attrs() graph.Attrs { return c.Node.Attrs }
+func (c *Gradient) Attrs() graph.Attrs { return c.node.Attrs }
 
 // Wants reports whether the gradient by input i is asked for.
-func (c *Gradient) Wants(i int) bool { return i < len(c.wants) && c.wants[i] && c.Node.In(i) != nil }
+func (c *Gradient) Wants(i int) bool { return i < len(c.wants) && c.wants[i] && c.node.In(i) != nil }
 
 // Set states the gradient by input i, whose shape must be that input's.
 func (c *Gradient) Set(i int, v *graph.Value) {
 	if !c.Wants(i) {
 		return
 	}
-	if got, want := c.shape(v), c.shape(c.In(i)); !slices.Equal(got, want) {
-		c.fail("the rule gives shape %v for input %d of shape %v", got, i, want)
+	if got, want := c.Shape(v), c.Shape(c.In(i)); !slices.Equal(got, want) {
+		c.Fail("the rule gives shape %v for input %d of shape %v", got, i, want)
 	}
 	c.dx[i] = v
 }
@@ -107,61 +98,30 @@ func (c *Gradient) Set(i int, v *graph.Value) {
 // dimensions that were repeated. v is made only when it is wanted.
 func (c *Gradient) SetBroadcast(i int, v func() *graph.Value) {
 	if c.Wants(i) {
-		c.Set(i, c.sumTo(v(), c.shape(c.In(i))))
+		c.Set(i, c.sumTo(v(), c.Shape(c.In(i))))
 	}
-}
-
-func (c *Gradient) fail(format string, args ...any) { panic(evalFailure{fmt.Errorf(format, args...)}) }
-
-// shape returns the sizes of v.
-func (c *Gradient) shape(v *graph.Value) []int {
-	s, ok := v.Type.Static()
-	if !ok {
-		c.fail("the shape of %v is not known", v)
-	}
-	return s
 }
 
 // known returns the contents of an input that has to be constant.
 func (c *Gradient) known(i int) *tensor.Tensor {
-	t := c.facts.Known(c.In(i))
+	t := c.Facts.Known(c.In(i))
 	if t == nil {
-		c.fail("input %s is not constant", Of(c.Node).InputName(i))
+		c.Fail("input %s is not constant", Of(c.node).InputName(i))
 	}
 	return t
 }
 
-// nodes appends a node and returns its outputs.
-func (c *Gradient) nodes(domain, name string, attrs graph.Attrs, outputs int, in ...*graph.Value) []*graph.Value {
-	label := c.Node.Label() + "/" + name
-	names := make([]string, outputs)
-	for i := range names {
-		names[i] = label
-	}
-	n := c.graph.NewNode(name, domain, label, attrs, in, names...)
-	if err := Check(n); err != nil {
-		c.fail("%v: %w", n, err)
-	}
-	if err := c.facts.InferNode(n); err != nil {
-		c.fail("%w", err)
-	}
-	c.graph.Nodes = append(c.graph.Nodes, n)
-	return n.Outputs
-}
-
 // op appends a node of the default domain with one output.
-func (c *Gradient) op(name string, in ...*graph.Value) *graph.Value {
-	return c.nodes("", name, nil, 1, in...)[0]
-}
+func (c *Gradient) op(name string, in ...*graph.Value) *graph.Value { return c.Op(name, nil, in...) }
 
 // opWith is op with attributes.
 func (c *Gradient) opWith(name string, attrs graph.Attrs, in ...*graph.Value) *graph.Value {
-	return c.nodes("", name, attrs, 1, in...)[0]
+	return c.Op(name, attrs, in...)
 }
 
 // own appends a node of domain graph.DomainEdgewise.
 func (c *Gradient) own(name string, attrs graph.Attrs, outputs int, in ...*graph.Value) []*graph.Value {
-	return c.nodes(graph.DomainEdgewise, name, attrs, outputs, in...)
+	return c.Node(graph.DomainEdgewise, name, attrs, outputs, in...)
 }
 
 func (c *Gradient) add(a, b *graph.Value) *graph.Value { return c.op("Add", a, b) }
@@ -170,24 +130,14 @@ func (c *Gradient) mul(a, b *graph.Value) *graph.Value { return c.op("Mul", a, b
 func (c *Gradient) div(a, b *graph.Value) *graph.Value { return c.op("Div", a, b) }
 func (c *Gradient) neg(a *graph.Value) *graph.Value    { return c.op("Neg", a) }
 
-// number returns a scalar constant with the element type of like.
-func (c *Gradient) number(v float64, like *graph.Value) *graph.Value {
-	t, err := tensor.Make(like.Type.DType, []int{})
-	if err != nil {
-		c.fail("%w", err)
-	}
-	t.SetFloat(0, v)
-	return c.graph.Constant(fmt.Sprint("c", v), t)
-}
-
 // scale is a·v.
 func (c *Gradient) scale(v *graph.Value, a float64) *graph.Value {
-	return c.mul(v, c.number(a, v))
+	return c.mul(v, c.Number(a, v))
 }
 
 // shift is v + a.
 func (c *Gradient) shift(v *graph.Value, a float64) *graph.Value {
-	return c.add(v, c.number(a, v))
+	return c.add(v, c.Number(a, v))
 }
 
 // square is v².
@@ -200,45 +150,37 @@ func (c *Gradient) where(condition, a, b *graph.Value) *graph.Value {
 
 // keep is v where the condition holds, else zero.
 func (c *Gradient) keep(condition, v *graph.Value) *graph.Value {
-	return c.where(condition, v, c.number(0, v))
+	return c.where(condition, v, c.Number(0, v))
 }
 
 func (c *Gradient) above(v *graph.Value, a float64) *graph.Value {
-	return c.op("Greater", v, c.number(a, v))
+	return c.op("Greater", v, c.Number(a, v))
 }
 
 func (c *Gradient) below(v *graph.Value, a float64) *graph.Value {
-	return c.op("Less", v, c.number(a, v))
-}
-
-func (c *Gradient) ints(v ...int) *graph.Value {
-	w := make([]int64, len(v))
-	for i, x := range v {
-		w[i] = int64(x)
-	}
-	return c.graph.Ints("", w...)
+	return c.op("Less", v, c.Number(a, v))
 }
 
 // fill is a tensor of v in the type and shape of like.
 func (c *Gradient) fill(v float64, like *graph.Value) *graph.Value {
-	return c.expand(c.number(v, like), c.shape(like))
+	return c.expand(c.Number(v, like), c.Shape(like))
 }
 
 func (c *Gradient) reshape(v *graph.Value, shape []int) *graph.Value {
-	if slices.Equal(c.shape(v), shape) {
+	if slices.Equal(c.Shape(v), shape) {
 		return v
 	}
-	return c.opWith("Reshape", graph.Attrs{"allowzero": int64(1)}, v, c.ints(shape...))
+	return c.opWith("Reshape", graph.Attrs{"allowzero": int64(1)}, v, c.Ints(shape...))
 }
 
 // like gives v the shape of another value with as many elements.
-func (c *Gradient) like(v, shape *graph.Value) *graph.Value { return c.reshape(v, c.shape(shape)) }
+func (c *Gradient) like(v, shape *graph.Value) *graph.Value { return c.reshape(v, c.Shape(shape)) }
 
 func (c *Gradient) expand(v *graph.Value, shape []int) *graph.Value {
-	if slices.Equal(c.shape(v), shape) {
+	if slices.Equal(c.Shape(v), shape) {
 		return v
 	}
-	return c.op("Expand", v, c.ints(shape...))
+	return c.op("Expand", v, c.Ints(shape...))
 }
 
 func (c *Gradient) transpose(v *graph.Value, perm ...int) *graph.Value {
@@ -258,18 +200,18 @@ func (c *Gradient) sum(v *graph.Value, keep bool, axes ...int) *graph.Value {
 	if keep {
 		k = 1
 	}
-	return c.opWith("ReduceSum", graph.Attrs{"keepdims": k}, v, c.ints(axes...))
+	return c.opWith("ReduceSum", graph.Attrs{"keepdims": k}, v, c.Ints(axes...))
 }
 
 // mean is the mean over axes, which stay with size 1.
 func (c *Gradient) mean(v *graph.Value, axes ...int) *graph.Value {
-	return c.opWith("ReduceMean", graph.Attrs{"keepdims": int64(1)}, v, c.ints(axes...))
+	return c.opWith("ReduceMean", graph.Attrs{"keepdims": int64(1)}, v, c.Ints(axes...))
 }
 
 // sumTo undoes a broadcast: v is summed over the dimensions in which shape has size 1
 // or none.
 func (c *Gradient) sumTo(v *graph.Value, shape []int) *graph.Value {
-	have := c.shape(v)
+	have := c.Shape(v)
 	if slices.Equal(have, shape) {
 		return v
 	}

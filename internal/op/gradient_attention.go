@@ -11,10 +11,10 @@ import (
 func decomposeAttention(c *Gradient) []*graph.Value {
 	a := c.Attrs()
 	if c.In(4) != nil || c.In(6) != nil || a.Int("left_window_size", -1) >= 0 || a.Int("right_window_size", -1) >= 0 {
-		c.fail("attention with a cache or windows is not differentiated")
+		c.Fail("attention with a cache or windows is not differentiated")
 	}
 	split := func(i int, heads int64) *graph.Value {
-		s := c.shape(c.In(i))
+		s := c.Shape(c.In(i))
 		if len(s) == 4 {
 			return c.In(i)
 		}
@@ -22,10 +22,10 @@ func decomposeAttention(c *Gradient) []*graph.Value {
 		return c.transpose(c.reshape(c.In(i), []int{s[0], s[1], n, s[2] / n}), 0, 2, 1, 3)
 	}
 	q, k, v := split(0, a.Int("q_num_heads", 0)), split(1, a.Int("kv_num_heads", 0)), split(2, a.Int("kv_num_heads", 0))
-	sq, sk := c.shape(q), c.shape(k)
+	sq, sk := c.Shape(q), c.Shape(k)
 	if share := sq[1] / sk[1]; share > 1 {
 		repeat := func(x *graph.Value) *graph.Value {
-			s := c.shape(x)
+			s := c.Shape(x)
 			wide := c.expand(c.reshape(x, []int{s[0], s[1], 1, s[2], s[3]}), []int{s[0], s[1], share, s[2], s[3]})
 			return c.reshape(wide, []int{s[0], s[1] * share, s[2], s[3]})
 		}
@@ -44,17 +44,17 @@ func decomposeAttention(c *Gradient) []*graph.Value {
 		if m.Type.DType.IsFloat() {
 			scores = c.add(scores, m)
 		} else {
-			scores = c.where(m, scores, c.number(hidden, scores))
+			scores = c.where(m, scores, c.Number(hidden, scores))
 		}
 	}
 	if a.Int("is_causal", 0) != 0 {
-		ones := c.expand(c.number(1, scores), []int{sq[2], sk[2]})
+		ones := c.expand(c.Number(1, scores), []int{sq[2], sk[2]})
 		seen := c.above(c.opWith("Trilu", graph.Attrs{"upper": int64(0)}, ones), 0.5)
-		scores = c.where(seen, scores, c.number(hidden, scores))
+		scores = c.where(seen, scores, c.Number(hidden, scores))
 	}
 	y := c.op("MatMul", c.opWith("Softmax", graph.Attrs{"axis": int64(-1)}, scores), v)
-	if len(c.shape(c.In(0))) == 3 {
-		s := c.shape(y)
+	if len(c.Shape(c.In(0))) == 3 {
+		s := c.Shape(y)
 		y = c.reshape(c.transpose(y, 0, 2, 1, 3), []int{s[0], s[2], s[1] * s[3]})
 	}
 	return []*graph.Value{y}

@@ -26,11 +26,11 @@ func gated(condition func(c *Gradient, x *graph.Value) *graph.Value, factor floa
 }
 
 func slopeSigmoid(c *Gradient, _, y *graph.Value) *graph.Value {
-	return c.mul(y, c.sub(c.number(1, y), y))
+	return c.mul(y, c.sub(c.Number(1, y), y))
 }
 
 func slopeTanh(c *Gradient, _, y *graph.Value) *graph.Value {
-	return c.sub(c.number(1, y), c.square(y))
+	return c.sub(c.Number(1, y), c.square(y))
 }
 
 // slopeSwish: of x·s with s = sigmoid(alpha·x).
@@ -65,7 +65,7 @@ func slopeMish(c *Gradient, x, _ *graph.Value) *graph.Value {
 // slopeHardSwish is 0 below -3, 1 above 3 and x/3 + 1/2 between.
 func slopeHardSwish(c *Gradient, x, _ *graph.Value) *graph.Value {
 	ramp := c.shift(c.scale(x, 1.0/3), 0.5)
-	return c.where(c.above(x, 3), c.number(1, x), c.keep(c.above(x, -3), ramp))
+	return c.where(c.above(x, 3), c.Number(1, x), c.keep(c.above(x, -3), ramp))
 }
 
 // activationSlopes are the derivatives of the activations, which attributes shape.
@@ -76,36 +76,36 @@ var activationSlopes = sync.OnceValue(func() map[string]func(a graph.Attrs) slop
 		"HardSigmoid": func(a graph.Attrs) slope {
 			alpha := attrFloat(a, "alpha", 0.2)
 			return func(c *Gradient, _, y *graph.Value) *graph.Value {
-				return c.keep(c.op("And", c.above(y, 0), c.below(y, 1)), c.number(alpha, y))
+				return c.keep(c.op("And", c.above(y, 0), c.below(y, 1)), c.Number(alpha, y))
 			}
 		},
 		"LeakyRelu": func(a graph.Attrs) slope {
 			alpha := attrFloat(a, "alpha", 0.01)
 			return func(c *Gradient, x, _ *graph.Value) *graph.Value {
-				return c.where(c.below(x, 0), c.number(alpha, x), c.number(1, x))
+				return c.where(c.below(x, 0), c.Number(alpha, x), c.Number(1, x))
 			}
 		},
 		"Elu": func(a graph.Attrs) slope {
 			alpha := attrFloat(a, "alpha", 1)
 			return func(c *Gradient, x, y *graph.Value) *graph.Value {
-				return c.where(c.below(x, 0), c.shift(y, alpha), c.number(1, x))
+				return c.where(c.below(x, 0), c.shift(y, alpha), c.Number(1, x))
 			}
 		},
 		"Celu": func(a graph.Attrs) slope {
 			alpha := attrFloat(a, "alpha", 1)
 			return func(c *Gradient, x, _ *graph.Value) *graph.Value {
-				return c.where(c.below(x, 0), c.op("Exp", c.scale(x, 1/alpha)), c.number(1, x))
+				return c.where(c.below(x, 0), c.op("Exp", c.scale(x, 1/alpha)), c.Number(1, x))
 			}
 		},
 		"Selu": func(a graph.Attrs) slope {
 			alpha, gamma := attrFloat(a, "alpha", 1.67326319217681884765625), attrFloat(a, "gamma", 1.05070102214813232421875)
 			return func(c *Gradient, x, y *graph.Value) *graph.Value {
-				return c.where(c.below(x, 0), c.shift(y, gamma*alpha), c.number(gamma, x))
+				return c.where(c.below(x, 0), c.shift(y, gamma*alpha), c.Number(gamma, x))
 			}
 		},
 		"ThresholdedRelu": func(a graph.Attrs) slope {
 			alpha := attrFloat(a, "alpha", 1)
-			return func(c *Gradient, x, _ *graph.Value) *graph.Value { return c.keep(c.above(x, alpha), c.number(1, x)) }
+			return func(c *Gradient, x, _ *graph.Value) *graph.Value { return c.keep(c.above(x, alpha), c.Number(1, x)) }
 		},
 		"HardSwish": func(graph.Attrs) slope { return slopeHardSwish },
 		"Swish":     func(a graph.Attrs) slope { return slopeSwish(attrFloat(a, "alpha", 1)) },
@@ -131,7 +131,7 @@ var activationSlopes = sync.OnceValue(func() map[string]func(a graph.Attrs) slop
 // functionSlopes are the derivatives of the functions of one number.
 var functionSlopes = sync.OnceValue(func() map[string]slope {
 	return map[string]slope{
-		"Sqrt":       func(c *Gradient, _, y *graph.Value) *graph.Value { return c.div(c.number(0.5, y), y) },
+		"Sqrt":       func(c *Gradient, _, y *graph.Value) *graph.Value { return c.div(c.Number(0.5, y), y) },
 		"Reciprocal": func(c *Gradient, _, y *graph.Value) *graph.Value { return c.neg(c.square(y)) },
 		"Exp":        func(_ *Gradient, _, y *graph.Value) *graph.Value { return y },
 		"Log":        func(c *Gradient, x, _ *graph.Value) *graph.Value { return c.op("Reciprocal", x) },
@@ -151,7 +151,7 @@ var functionSlopes = sync.OnceValue(func() map[string]slope {
 		"Asinh": func(c *Gradient, x, _ *graph.Value) *graph.Value { return inverseRoot(c, 1, 1, x) },
 		"Acosh": func(c *Gradient, x, _ *graph.Value) *graph.Value { return inverseRoot(c, 1, -1, x) },
 		"Atanh": func(c *Gradient, x, _ *graph.Value) *graph.Value {
-			return c.op("Reciprocal", c.sub(c.number(1, x), c.square(x)))
+			return c.op("Reciprocal", c.sub(c.Number(1, x), c.square(x)))
 		},
 	}
 })
@@ -175,7 +175,7 @@ func gradSigned(name string) func(*Gradient) error {
 }
 
 func gradAdd(c *Gradient) error {
-	for i := range c.Node.Inputs {
+	for i := range c.node.Inputs {
 		c.SetBroadcast(i, c.Dy)
 	}
 	return nil
@@ -219,7 +219,7 @@ func gradPow(c *Gradient) error {
 	})
 	c.SetBroadcast(1, func() *graph.Value {
 		positive := c.above(x, 0)
-		log := c.op("Log", c.where(positive, x, c.number(1, x)))
+		log := c.op("Log", c.where(positive, x, c.Number(1, x)))
 		return c.mul(c.Dy(), c.mul(c.Out(0), log))
 	})
 	return nil
@@ -228,10 +228,10 @@ func gradPow(c *Gradient) error {
 // gradExtreme shares the gradient of a Max or Min among the inputs that reach it.
 func gradExtreme(c *Gradient) error {
 	y := c.Out(0)
-	one, zero := c.number(1, y), c.number(0, y)
-	reached := make([]*graph.Value, len(c.Node.Inputs))
+	one, zero := c.Number(1, y), c.Number(0, y)
+	reached := make([]*graph.Value, len(c.node.Inputs))
 	var count *graph.Value
-	for i, x := range c.Node.Inputs {
+	for i, x := range c.node.Inputs {
 		reached[i] = c.where(c.op("Equal", x, y), one, zero)
 		if count == nil {
 			count = reached[i]
@@ -246,8 +246,8 @@ func gradExtreme(c *Gradient) error {
 }
 
 func gradMeanOf(c *Gradient) error {
-	for i := range c.Node.Inputs {
-		c.SetBroadcast(i, func() *graph.Value { return c.scale(c.Dy(), 1/float64(len(c.Node.Inputs))) })
+	for i := range c.node.Inputs {
+		c.SetBroadcast(i, func() *graph.Value { return c.scale(c.Dy(), 1/float64(len(c.node.Inputs))) })
 	}
 	return nil
 }
@@ -271,7 +271,7 @@ func gradClip(c *Gradient) error {
 
 func gradWhere(c *Gradient) error {
 	c.SetBroadcast(1, func() *graph.Value { return c.keep(c.In(0), c.Dy()) })
-	c.SetBroadcast(2, func() *graph.Value { return c.where(c.In(0), c.number(0, c.Dy()), c.Dy()) })
+	c.SetBroadcast(2, func() *graph.Value { return c.where(c.In(0), c.Number(0, c.Dy()), c.Dy()) })
 	return nil
 }
 
@@ -353,7 +353,7 @@ func gradDropout(c *Gradient) error {
 		return nil
 	}
 	if c.Out(1) == nil {
-		c.fail("the node does not give its mask")
+		c.Fail("the node does not give its mask")
 	}
 	ratio := 0.5
 	if c.In(1) != nil {

@@ -12,7 +12,7 @@ import (
 // one row or column.
 func gradMatMul(c *Gradient) error {
 	a, b := c.In(0), c.In(1)
-	sa, sb, sy := c.shape(a), c.shape(b), c.shape(c.Out(0))
+	sa, sb, sy := c.Shape(a), c.Shape(b), c.Shape(c.Out(0))
 	if len(sa) == 1 {
 		sa = []int{1, sa[0]}
 		if len(sb) > 1 {
@@ -39,7 +39,7 @@ func gradMatMul(c *Gradient) error {
 
 // swapLast transposes the last two dimensions.
 func (c *Gradient) swapLast(v *graph.Value) *graph.Value {
-	n := len(c.shape(v))
+	n := len(c.Shape(v))
 	perm := make([]int, n)
 	for i := range perm {
 		perm[i] = i
@@ -106,12 +106,12 @@ func gradConv(c *Gradient) error {
 // gradConvTranspose is gradConv with input and output exchanged.
 func gradConvTranspose(c *Gradient) error {
 	x, w := c.In(0), c.In(1)
-	s, win, err := transposed(c.Attrs(), graph.Dims(c.shape(x)...), graph.Dims(c.shape(w)...))
+	s, win, err := transposed(c.Attrs(), graph.Dims(c.Shape(x)...), graph.Dims(c.Shape(w)...))
 	if err != nil {
 		return err
 	}
 	out, _ := s.Static()
-	p := &placement{placed: &placed{in: out[2:], out: c.shape(x)[2:], kernel: win.kernel, stride: win.stride, dilation: win.dilation, lo: win.lo},
+	p := &placement{placed: &placed{in: out[2:], out: c.Shape(x)[2:], kernel: win.kernel, stride: win.stride, dilation: win.dilation, lo: win.lo},
 		group: c.Attrs().Int("group", 1)}
 	// Output padding makes the output longer at its end, as a smaller pad there would.
 	p.hi = make([]int, len(p.in))
@@ -121,7 +121,7 @@ func gradConvTranspose(c *Gradient) error {
 	dy := c.Dy()
 	if extra := p.negative(); extra != nil {
 		// Rows that no kernel reached do not take part.
-		dy = c.op("Pad", dy, c.ints(append(make([]int, len(out)), append([]int{0, 0}, extra...)...)...))
+		dy = c.op("Pad", dy, c.Ints(append(make([]int, len(out)), append([]int{0, 0}, extra...)...)...))
 		for i, n := range extra {
 			p.in[i] += n
 			p.hi[i] -= n
@@ -140,7 +140,7 @@ func gradConvTranspose(c *Gradient) error {
 // channelSum sums over everything but dimension 1.
 func (c *Gradient) channelSum(v *graph.Value) *graph.Value {
 	axes := []int{0}
-	for i := 2; i < len(c.shape(v)); i++ {
+	for i := 2; i < len(c.Shape(v)); i++ {
 		axes = append(axes, i)
 	}
 	return c.sum(v, false, axes...)
@@ -153,14 +153,14 @@ type placement struct {
 }
 
 func (c *Gradient) placement() *placement {
-	x, w := c.shape(c.In(0)), c.shape(c.In(1))
+	x, w := c.Shape(c.In(0)), c.Shape(c.In(1))
 	_, win, err := convShape(c.Attrs(), graph.Dims(x...), graph.Dims(w...))
 	if err != nil {
-		c.fail("%w", err)
+		c.Fail("%w", err)
 	}
 	p, err := win.over(x[2:])
 	if err != nil {
-		c.fail("%w", err)
+		c.Fail("%w", err)
 	}
 	return &placement{placed: p, group: c.Attrs().Int("group", 1)}
 }
@@ -212,7 +212,7 @@ func gradEinsum(c *Gradient) error {
 	equation := strings.ReplaceAll(c.Attrs().String("equation", ""), " ", "")
 	left, right, found := strings.Cut(equation, "->")
 	terms := strings.Split(left, ",")
-	if !found || strings.Contains(equation, ".") || len(terms) != len(c.Node.Inputs) {
+	if !found || strings.Contains(equation, ".") || len(terms) != len(c.node.Inputs) {
 		return fmt.Errorf("equation %q is implicit or has an ellipsis", equation)
 	}
 	for i, term := range terms {
@@ -226,7 +226,7 @@ func gradEinsum(c *Gradient) error {
 			}
 		}
 		have := strings.Join(from, "")
-		shape, kept := c.shape(c.In(i)), []int{}
+		shape, kept := c.Shape(c.In(i)), []int{}
 		letters := ""
 		for d, l := range term {
 			switch {

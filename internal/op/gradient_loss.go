@@ -9,7 +9,7 @@ func gradLoss(name string) func(*Gradient) error {
 			return nil
 		}
 		if len(c.dy) > 1 && c.dy[1] != nil {
-			c.fail("a loss that depends on output log_prob has no gradient")
+			c.Fail("a loss that depends on output log_prob has no gradient")
 		}
 		in := []*graph.Value{c.Dy(), c.In(0), c.In(1)}
 		if c.In(2) != nil {
@@ -50,25 +50,25 @@ func (c *Gradient) scales() *graph.Value { return c.perScale(c.In(1)) }
 
 // perScale shapes one number, or one per index of the axis, to broadcast beside input 0.
 func (c *Gradient) perScale(v *graph.Value) *graph.Value {
-	shape := c.shape(c.In(0))
+	shape := c.Shape(c.In(0))
 	if c.Attrs().Int("block_size", 0) != 0 {
-		c.fail("quantization by blocks has no gradient")
+		c.Fail("quantization by blocks has no gradient")
 	}
-	if volume(c.shape(v)) == 1 {
+	if volume(c.Shape(v)) == 1 {
 		return c.reshape(v, []int{})
 	}
 	s := make([]int, len(shape))
 	for i := range s {
 		s[i] = 1
 	}
-	s[c.axis(1)] = volume(c.shape(v))
+	s[c.axis(1)] = volume(c.Shape(v))
 	return c.reshape(v, s)
 }
 
 // gradFakeQuantize: Esser et al. 2020, "Learned Step Size Quantization", equations 2 and 3
 // and section 2.2.
 func gradFakeQuantize(c *Gradient) error {
-	in := append([]*graph.Value{c.Dy()}, c.Node.Inputs...)
+	in := append([]*graph.Value{c.Dy()}, c.node.Inputs...)
 	d := c.own("FakeQuantizeGradient", c.Attrs(), 2, in...)
 	c.Set(0, d[0])
 	c.Set(1, d[1])

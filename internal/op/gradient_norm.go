@@ -58,11 +58,11 @@ func gradLayerNorm(center bool) func(*Gradient) error {
 	return func(c *Gradient) error {
 		x := c.In(0)
 		var axes []int
-		for i := c.axis(-1); i < len(c.shape(x)); i++ {
+		for i := c.axis(-1); i < len(c.Shape(x)); i++ {
 			axes = append(axes, i)
 		}
 		s := c.standardize(x, axes, attrFloat(c.Attrs(), "epsilon", 1e-5), center)
-		g := c.affine(s.hat, c.Dy(), c.shape(c.In(1)))
+		g := c.affine(s.hat, c.Dy(), c.Shape(c.In(1)))
 		if c.Wants(0) {
 			c.Set(0, s.back(c, g))
 		}
@@ -83,7 +83,7 @@ func channelShape(x []int) []int {
 // gradGroupNorm covers InstanceNormalization, where every channel is a group.
 func gradGroupNorm(c *Gradient) error {
 	x := c.In(0)
-	shape := c.shape(x)
+	shape := c.Shape(x)
 	groups := int(c.Attrs().Int("num_groups", int64(shape[1])))
 	rows := []int{shape[0], groups, volume(shape[1:]) / max(groups, 1)}
 	s := c.standardize(c.reshape(x, rows), []int{2}, attrFloat(c.Attrs(), "epsilon", 1e-5), true)
@@ -105,7 +105,7 @@ func gradBatchNorm(c *Gradient) error {
 		}
 		return nil
 	}
-	shape := channelShape(c.shape(x))
+	shape := channelShape(c.Shape(x))
 	per := func(i int) *graph.Value { return c.reshape(c.In(i), shape) }
 	inv := c.op("Reciprocal", c.op("Sqrt", c.shift(per(4), float64(eps))))
 	hat := c.In(0)
@@ -126,8 +126,8 @@ func decomposeLpNorm(c *Gradient) []*graph.Value {
 	if c.Attrs().Int("p", 2) == 1 {
 		name = "ReduceL1"
 	}
-	norm := c.opWith(name, graph.Attrs{"keepdims": int64(1)}, x, c.ints(axis))
-	return []*graph.Value{c.div(x, c.op("Max", norm, c.number(math.SmallestNonzeroFloat32, x)))}
+	norm := c.opWith(name, graph.Attrs{"keepdims": int64(1)}, x, c.Ints(axis))
+	return []*graph.Value{c.div(x, c.op("Max", norm, c.Number(math.SmallestNonzeroFloat32, x)))}
 }
 
 func decomposeMeanVariance(c *Gradient) []*graph.Value {
@@ -135,9 +135,9 @@ func decomposeMeanVariance(c *Gradient) []*graph.Value {
 	if a := c.Attrs().Ints("axes"); a != nil {
 		axes = nil
 		for _, v := range a {
-			i, err := ResolveAxis(v, len(c.shape(c.In(0))))
+			i, err := ResolveAxis(v, len(c.Shape(c.In(0))))
 			if err != nil {
-				c.fail("%w", err)
+				c.Fail("%w", err)
 			}
 			axes = append(axes, i)
 		}

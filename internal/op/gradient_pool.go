@@ -14,7 +14,7 @@ func gradMaxPool(c *Gradient) error {
 func gradAveragePool(c *Gradient) error {
 	if c.Wants(0) {
 		a := c.Attrs().Clone()
-		a["input_shape"] = ints64(c.shape(c.In(0)))
+		a["input_shape"] = ints64(c.Shape(c.In(0)))
 		c.Set(0, c.own("AveragePoolGradient", a, 1, c.Dy())[0])
 	}
 	return nil
@@ -23,7 +23,7 @@ func gradAveragePool(c *Gradient) error {
 // gradGlobalAverage spreads the gradient evenly over the plane.
 func gradGlobalAverage(c *Gradient) error {
 	if c.Wants(0) {
-		shape := c.shape(c.In(0))
+		shape := c.Shape(c.In(0))
 		c.Set(0, c.expand(c.scale(c.Dy(), 1/float64(max(volume(shape[2:]), 1))), shape))
 	}
 	return nil
@@ -33,7 +33,7 @@ func gradGlobalMax(c *Gradient) error {
 	if c.Wants(0) {
 		x := c.In(0)
 		var axes []int
-		for i := 2; i < len(c.shape(x)); i++ {
+		for i := 2; i < len(c.Shape(x)); i++ {
 			axes = append(axes, i)
 		}
 		c.Set(0, c.mul(c.Dy(), shareOfEqual(c, x, c.Out(0), axes, 0)))
@@ -51,7 +51,7 @@ func gradResize(c *Gradient) error {
 	if a == nil {
 		a = graph.Attrs{}
 	}
-	a["input_shape"] = ints64(c.shape(c.In(0)))
+	a["input_shape"] = ints64(c.Shape(c.In(0)))
 	in := []*graph.Value{c.Dy()}
 	for i := 1; i <= 3; i++ {
 		in = append(in, c.In(i))

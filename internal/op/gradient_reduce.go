@@ -11,14 +11,14 @@ import (
 // reduced tells a Reduce rule the axes that were folded, the shape with those at size 1,
 // and how many elements folded into one.
 func (c *Gradient) reduced() (axes, kept []int, count int) {
-	in := c.shape(c.In(0))
+	in := c.Shape(c.In(0))
 	kept, count = slices.Clone(in), 1
 	named := map[int]bool{}
 	if c.In(1) != nil {
 		for _, a := range c.known(1).Ints() {
 			i, err := ResolveAxis(a, len(in))
 			if err != nil {
-				c.fail("%w", err)
+				c.Fail("%w", err)
 			}
 			named[i] = true
 		}
@@ -47,7 +47,7 @@ func gradReduce(factor func(c *Gradient, x, y *graph.Value, axes []int, count in
 		if f := factor(c, x, y, axes, count); f != nil {
 			dy = c.mul(dy, f)
 		}
-		c.Set(0, c.expand(dy, c.shape(x)))
+		c.Set(0, c.expand(dy, c.Shape(x)))
 		return nil
 	}
 }
@@ -57,13 +57,13 @@ var reduceGradients = sync.OnceValue(func() map[string]func(*Gradient) error {
 	return map[string]func(*Gradient) error{
 		"ReduceSum": gradReduce(func(*Gradient, *graph.Value, *graph.Value, []int, int) *graph.Value { return nil }),
 		"ReduceMean": gradReduce(func(c *Gradient, x, _ *graph.Value, _ []int, n int) *graph.Value {
-			return c.number(1/float64(max(n, 1)), x)
+			return c.Number(1/float64(max(n, 1)), x)
 		}),
 		"ReduceMax": gradReduce(shareOfEqual),
 		"ReduceMin": gradReduce(shareOfEqual),
 		"ReduceL1":  gradReduce(func(c *Gradient, x, _ *graph.Value, _ []int, _ int) *graph.Value { return c.op("Sign", x) }),
 		"ReduceL2": gradReduce(func(c *Gradient, x, y *graph.Value, _ []int, _ int) *graph.Value {
-			return c.div(x, c.op("Max", y, c.number(math.SmallestNonzeroFloat32, y)))
+			return c.div(x, c.op("Max", y, c.Number(math.SmallestNonzeroFloat32, y)))
 		}),
 		"ReduceSumSquare": gradReduce(func(c *Gradient, x, _ *graph.Value, _ []int, _ int) *graph.Value { return c.scale(x, 2) }),
 		"ReduceLogSum":    gradReduce(func(c *Gradient, _, y *graph.Value, _ []int, _ int) *graph.Value { return c.op("Exp", c.neg(y)) }),
@@ -74,7 +74,7 @@ var reduceGradients = sync.OnceValue(func() map[string]func(*Gradient) error {
 
 // shareOfEqual divides the gradient among the elements that reach the extreme.
 func shareOfEqual(c *Gradient, x, y *graph.Value, axes []int, _ int) *graph.Value {
-	equal := c.where(c.op("Equal", x, y), c.number(1, x), c.number(0, x))
+	equal := c.where(c.op("Equal", x, y), c.Number(1, x), c.Number(0, x))
 	return c.div(equal, c.sum(equal, true, axes...))
 }
 
@@ -87,7 +87,7 @@ func gradReduceProd(c *Gradient) error {
 	}
 	axes, kept, count := c.reduced()
 	x := c.In(0)
-	in := c.shape(x)
+	in := c.Shape(x)
 	// The folded axes go last and become one.
 	var perm []int
 	for i := range in {
@@ -102,7 +102,7 @@ func gradReduceProd(c *Gradient) error {
 	others := make([]*graph.Value, count)
 	for k := range others {
 		before, after := c.cut(rows, 1, 0, k), c.cut(rows, 1, k+1, count)
-		others[k] = c.opWith("ReduceProd", nil, c.opWith("Concat", graph.Attrs{"axis": int64(1)}, before, after), c.ints(1))
+		others[k] = c.opWith("ReduceProd", nil, c.opWith("Concat", graph.Attrs{"axis": int64(1)}, before, after), c.Ints(1))
 	}
 	dx := c.mul(dy, c.opWith("Concat", graph.Attrs{"axis": int64(1)}, others...))
 	shape, inverse := make([]int, len(in)), make([]int, len(in))
@@ -115,7 +115,7 @@ func gradReduceProd(c *Gradient) error {
 
 // cut is a Slice of one axis.
 func (c *Gradient) cut(v *graph.Value, axis, from, to int) *graph.Value {
-	return c.op("Slice", v, c.ints(from), c.ints(to), c.ints(axis))
+	return c.op("Slice", v, c.Ints(from), c.Ints(to), c.Ints(axis))
 }
 
 // gradSoftmax is y·(dy - Σ dy·y) along the axis.
@@ -137,9 +137,9 @@ func gradLogSoftmax(c *Gradient) error {
 
 // axis resolves the attribute axis against input 0.
 func (c *Gradient) axis(def int64) int {
-	a, err := ResolveAxis(c.Attrs().Int("axis", def), len(c.shape(c.In(0))))
+	a, err := ResolveAxis(c.Attrs().Int("axis", def), len(c.Shape(c.In(0))))
 	if err != nil {
-		c.fail("%w", err)
+		c.Fail("%w", err)
 	}
 	return a
 }

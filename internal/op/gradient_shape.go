@@ -19,7 +19,7 @@ func gradTranspose(c *Gradient) error {
 	if !c.Wants(0) {
 		return nil
 	}
-	p, err := permutation(c.Attrs().Ints("perm"), len(c.shape(c.In(0))))
+	p, err := permutation(c.Attrs().Ints("perm"), len(c.Shape(c.In(0))))
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func gradTile(c *Gradient) error {
 	var pairs, axes []int
 	for i, r := range c.known(1).Ints() {
 		axes = append(axes, len(pairs))
-		pairs = append(pairs, int(r), c.shape(c.In(0))[i])
+		pairs = append(pairs, int(r), c.Shape(c.In(0))[i])
 	}
 	c.Set(0, c.sum(c.reshape(c.Dy(), pairs), false, axes...))
 	return nil
@@ -52,8 +52,8 @@ func gradTile(c *Gradient) error {
 
 func gradConcat(c *Gradient) error {
 	axis, at := c.axis(0), 0
-	for i, x := range c.Node.Inputs {
-		n := c.shape(x)[axis]
+	for i, x := range c.node.Inputs {
+		n := c.Shape(x)[axis]
 		if c.Wants(i) {
 			c.Set(i, c.cut(c.Dy(), axis, at, at+n))
 		}
@@ -67,11 +67,11 @@ func gradSplit(c *Gradient) error {
 	if !c.Wants(0) {
 		return nil
 	}
-	parts := make([]*graph.Value, len(c.Node.Outputs))
-	for i, y := range c.Node.Outputs {
+	parts := make([]*graph.Value, len(c.node.Outputs))
+	for i, y := range c.node.Outputs {
 		if parts[i] = c.dy[i]; parts[i] == nil {
 			if y == nil {
-				c.fail("output %d is absent", i)
+				c.Fail("output %d is absent", i)
 			}
 			parts[i] = c.fill(0, y)
 		}
@@ -92,14 +92,14 @@ func gradPad(c *Gradient) error {
 	if c.In(3) != nil {
 		axes = c.known(3).Ints()
 	}
-	before, after, err := padding(c.known(1).Ints(), axes, len(c.shape(c.In(0))))
+	before, after, err := padding(c.known(1).Ints(), axes, len(c.Shape(c.In(0))))
 	if err != nil {
 		return err
 	}
 	for i := range before {
 		before[i], after[i] = -before[i], -after[i]
 	}
-	c.Set(0, c.op("Pad", c.Dy(), c.ints(append(before, after...)...)))
+	c.Set(0, c.op("Pad", c.Dy(), c.Ints(append(before, after...)...)))
 	return nil
 }
 
@@ -111,7 +111,7 @@ func gradSlice(c *Gradient) error {
 	if c.In(4) != nil && slices.ContainsFunc(c.known(4).Ints(), func(s int64) bool { return s != 1 }) {
 		return gradMove(c)
 	}
-	in := c.shape(c.In(0))
+	in := c.Shape(c.In(0))
 	before, after := make([]int, len(in)), make([]int, len(in))
 	starts, axes := c.known(1).Ints(), []int64(nil)
 	if c.In(3) != nil {
@@ -127,10 +127,10 @@ func gradSlice(c *Gradient) error {
 		}
 		before[axis] = int(max(0, min(s, int64(in[axis]))))
 	}
-	for i, n := range c.shape(c.Out(0)) {
+	for i, n := range c.Shape(c.Out(0)) {
 		after[i] = in[i] - before[i] - n
 	}
-	c.Set(0, c.op("Pad", c.Dy(), c.ints(append(before, after...)...)))
+	c.Set(0, c.op("Pad", c.Dy(), c.Ints(append(before, after...)...)))
 	return nil
 }
 
@@ -141,12 +141,12 @@ func gradMove(c *Gradient) error {
 	if !c.Wants(0) {
 		return nil
 	}
-	shape := c.shape(c.In(0))
+	shape := c.Shape(c.In(0))
 	number := make([]int64, volume(shape))
 	for i := range number {
 		number[i] = int64(i) + 1 // zero is left for constants
 	}
-	e := &Eval{Node: c.Node, In: make([]Value, len(c.Node.Inputs)), Out: make([]Value, len(c.Node.Outputs))}
+	e := &Eval{Node: c.node, In: make([]Value, len(c.node.Inputs)), Out: make([]Value, len(c.node.Outputs))}
 	e.In[0] = tensor.Of(number, shape...)
 	for i := 1; i < len(e.In); i++ {
 		if v := c.In(i); v != nil && !v.Type.DType.IsFloat() {
@@ -162,12 +162,12 @@ func gradMove(c *Gradient) error {
 			from, to = append(from, int64(place)), append(to, source-1)
 		}
 	}
-	dy := c.reshape(c.Dy(), []int{volume(c.shape(c.Dy()))})
-	if len(from) != volume(c.shape(c.Dy())) {
-		dy = c.op("Gather", dy, c.graph.Ints("", from...))
+	dy := c.reshape(c.Dy(), []int{volume(c.Shape(c.Dy()))})
+	if len(from) != volume(c.Shape(c.Dy())) {
+		dy = c.op("Gather", dy, c.Graph.Ints("", from...))
 	}
-	zero := c.expand(c.number(0, dy), []int{volume(shape)})
-	sum := c.opWith("ScatterElements", graph.Attrs{"reduction": "add"}, zero, c.graph.Ints("", to...), dy)
+	zero := c.expand(c.Number(0, dy), []int{volume(shape)})
+	sum := c.opWith("ScatterElements", graph.Attrs{"reduction": "add"}, zero, c.Graph.Ints("", to...), dy)
 	c.Set(0, c.reshape(sum, shape))
 	return nil
 }
@@ -177,13 +177,13 @@ func gradGather(c *Gradient) error {
 	if !c.Wants(0) {
 		return nil
 	}
-	data, indices := c.shape(c.In(0)), c.shape(c.In(1))
+	data, indices := c.Shape(c.In(0)), c.Shape(c.In(1))
 	axis := c.axis(0)
 	outer, inner, picks := data[:axis], data[axis+1:], volume(indices)
 	// dy is [outer, picks, inner]; the scattering wants the picked axis first.
 	flat := c.reshape(c.Dy(), []int{volume(outer), picks, volume(inner)})
 	first := c.transpose(flat, 1, 0, 2)
-	zero := c.expand(c.number(0, c.Dy()), []int{data[axis], volume(outer), volume(inner)})
+	zero := c.expand(c.Number(0, c.Dy()), []int{data[axis], volume(outer), volume(inner)})
 	at := c.reshape(c.In(1), []int{picks, 1})
 	sum := c.opWith("ScatterND", graph.Attrs{"reduction": "add"}, zero, at, first)
 	c.Set(0, c.reshape(c.transpose(sum, 1, 0, 2), data))
@@ -215,7 +215,7 @@ func gradScatter(gather string) func(*Gradient) error {
 	return func(c *Gradient) error {
 		reduction := c.Attrs().String("reduction", "none")
 		if reduction != "none" && reduction != "add" {
-			c.fail("reduction %s has no gradient", reduction)
+			c.Fail("reduction %s has no gradient", reduction)
 		}
 		var a graph.Attrs
 		if gather == "GatherElements" {
@@ -224,7 +224,7 @@ func gradScatter(gather string) func(*Gradient) error {
 		if c.Wants(0) {
 			dx := c.Dy()
 			if reduction == "none" {
-				dx = c.opWith(c.Node.Op, a, dx, c.In(1), c.fill(0, c.In(2)))
+				dx = c.opWith(c.node.Op, a, dx, c.In(1), c.fill(0, c.In(2)))
 			}
 			c.Set(0, dx)
 		}
@@ -241,7 +241,7 @@ func gradTopK(c *Gradient) error {
 		return nil
 	}
 	if c.Out(1) == nil {
-		c.fail("the node does not give its indices")
+		c.Fail("the node does not give its indices")
 	}
 	a := graph.Attrs{"axis": int64(c.axis(-1)), "reduction": "add"}
 	c.Set(0, c.opWith("ScatterElements", a, c.fill(0, c.In(0)), c.Out(1), c.Dy()))

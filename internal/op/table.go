@@ -45,6 +45,7 @@ func families() [][]Def {
 		lossOps(),
 		trainingOps(),
 		backwardOps(),
+		optimizerOps(),
 		shapeOps(),
 		castOps(),
 		constantOps(),

@@ -38,7 +38,7 @@ type unrolled struct {
 }
 
 func newUnrolled(c *Gradient, gates int) *unrolled {
-	x, r := c.shape(c.In(0)), c.shape(c.In(2))
+	x, r := c.Shape(c.In(0)), c.Shape(c.In(2))
 	u := &unrolled{c: c, steps: x[0], batch: x[1], hidden: r[2], dirs: r[0], gates: gates, x: c.In(0), batchFirst: c.Attrs().Int("layout", 0) == 1}
 	if u.batchFirst {
 		u.steps, u.batch = u.batch, u.steps
@@ -46,7 +46,7 @@ func newUnrolled(c *Gradient, gates int) *unrolled {
 	}
 	a := c.Attrs()
 	if c.In(4) != nil || a.Has("clip") || len(a.Strings("activations")) > 0 && !defaultActivations(a.Strings("activations"), gates) {
-		c.fail("a layer with sequence_lens, clip or other activations than Sigmoid and Tanh is not unrolled")
+		c.Fail("a layer with sequence_lens, clip or other activations than Sigmoid and Tanh is not unrolled")
 	}
 	return u
 }
@@ -71,7 +71,7 @@ func (u *unrolled) part(i, d int) *graph.Value {
 	if v == nil {
 		return nil
 	}
-	return u.c.reshape(u.c.cut(v, 0, d, d+1), u.c.shape(v)[1:])
+	return u.c.reshape(u.c.cut(v, 0, d, d+1), u.c.Shape(v)[1:])
 }
 
 // load computes the input terms of all steps of a direction at once.
@@ -101,7 +101,7 @@ func (u *unrolled) gate(v *graph.Value, g int) *graph.Value {
 func (u *unrolled) initial(i, d int) *graph.Value {
 	c := u.c
 	if c.In(i) == nil {
-		return c.expand(c.number(0, c.In(0)), []int{u.batch, u.hidden})
+		return c.expand(c.Number(0, c.In(0)), []int{u.batch, u.hidden})
 	}
 	axis := 0
 	if u.batchFirst {
@@ -158,7 +158,7 @@ func unrollGRU(u *unrolled, _ int, pre, h, s *graph.Value) (*graph.Value, *graph
 		candidate = u.gate(u.recurrent(c.mul(r, h)), 2)
 	}
 	candidate = c.op("Tanh", c.add(u.gate(pre, 2), candidate))
-	return c.add(c.mul(c.sub(c.number(1, z), z), candidate), c.mul(z, h)), s
+	return c.add(c.mul(c.sub(c.Number(1, z), z), candidate), c.mul(z, h)), s
 }
 
 func unrollLSTM(u *unrolled, _ int, pre, h, s *graph.Value) (*graph.Value, *graph.Value) {
@@ -171,7 +171,7 @@ func unrollLSTM(u *unrolled, _ int, pre, h, s *graph.Value) (*graph.Value, *grap
 		return c.add(v, c.mul(c.cut(u.pe, 0, k*u.hidden, (k+1)*u.hidden), cell))
 	}
 	in := c.op("Sigmoid", peep(u.gate(sum, 0), 0, s))
-	forget := c.sub(c.number(1, in), in)
+	forget := c.sub(c.Number(1, in), in)
 	if c.Attrs().Int("input_forget", 0) == 0 {
 		forget = c.op("Sigmoid", peep(u.gate(sum, 2), 2, s))
 	}
