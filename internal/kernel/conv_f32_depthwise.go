@@ -36,11 +36,25 @@ type depthwiseF32 struct {
 	channels int
 	lo       float32
 	hi       float32
+
+	// What kernels that take whole lines look at besides: they compute several rows
+	// of n pixels, one below the other, and up to half of a window may lie beyond
+	// the ends of a row. src is the first column inside.
+	lines                     int // rows of pixels
+	srcLine, dstLine, resLine int // bytes from row to row of pixels
+	before, after             int // columns beyond the image at the first and last pixel, ≤ kernel/2
+	bodies, least, longer     int // n as bodies of least pixels, the first longer ones of one more
+}
+
+// split says how n pixels are taken: in bodies of at most most.
+func (d *depthwiseF32) split(n, most int) {
+	d.n, d.bodies = n, (n+most-1)/most
+	d.least, d.longer = n/d.bodies, n%d.bodies
 }
 
 // depthwiseKernelF32 is a micro-kernel for depthwiseF32. One with kernel > 0
 // takes only windows of kernel columns at distance 1 and stride pixels, and any
-// number of rows.
+// number of rows of taps.
 type depthwiseKernelF32 struct {
 	name           string
 	level          cpu.Level
@@ -75,6 +89,18 @@ const (
 	maximumNEON
 )
 
+// body returns the most pixels that a kernel takes together, for one that takes
+// whole lines, else 0.
+func (k *depthwiseKernelF32) body() int {
+	switch k.call {
+	case depthwise3S1AVX2, depthwise3S2AVX2, depthwise5S1AVX2, depthwise5S2AVX2:
+		return 4
+	case depthwise3S1AVX512, depthwise3S2AVX512, depthwise5S1AVX512, depthwise5S2AVX512:
+		return 8
+	}
+	return 0
+}
+
 var depthwiseKernelsF32 = append([]depthwiseKernelF32{{"f32_dw_16c_go", cpu.Generic, 0, 0, 16, depthwiseGo}}, depthwiseKernelsF32Arch...)
 
 // depthwiseKernel returns the kernel of a level for a window, 0, 0 for any.
@@ -94,16 +120,28 @@ func depthwiseKernel(l cpu.Level, kernel, stride int) *depthwiseKernelF32 {
 	return best
 }
 
-// convDepthwise sweeps every output row: the pixels whose window is inside the
-// image by one kernel, those at the left and right edges one by one with the
-// kernel for any window. A unit is one output row.
+// convDepthwise sweeps every output row: the pixels that one kernel takes
+// together, and those at the left and right edges that it does not one by one
+// with the kernel for any window. A unit is one output row; rows of a run with
+// the same taps inside are given to the kernel together.
 type convDepthwise struct {
 	kernel *depthwiseKernelF32 // nil: not depthwise
 	edge   *depthwiseKernelF32 // of the same lanes
 	packed []float32
-	// Output pixels in from ≤ x < to have all their columns inside.
+	// Output pixels in from ≤ x < to are taken together.
 	from, to int
+	lines    int // rows at most in one call
+	run      int // pixels at most in one call
 }
+
+// One call of a depthwise kernel takes rows of at most depthwiseMACs. An image of
+// more than depthwiseBytes comes from further caches: there a call takes one body
+// of a few rows, so that all channels of a pixel, which lie side by side, are
+// read one after the other.
+const (
+	depthwiseMACs  = 1 << 20
+	depthwiseBytes = 1 << 20
+)
 
 func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32, o *preparation) error {
 	s, d := &c.shape, &c.dw
@@ -125,8 +163,16 @@ func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32, o *preparatio
 			}
 		}
 	})
-	d.from = min(s.OutW, (s.PadLeft+s.StrideW-1)/s.StrideW)
-	if room := s.InW - 1 - (s.KernelW-1)*s.DilationW + s.PadLeft; room >= 0 {
+	beyond := 0 // columns that may lie outside the image
+	if d.lines = 1; d.kernel.body() > 0 {
+		beyond = s.KernelW / 2
+		d.run, d.lines = s.OutW, max(1, min(s.OutH, depthwiseMACs/(s.OutW*s.OutC*taps)))
+		if s.Batch*s.InH*s.InW*s.InStride*4 > depthwiseBytes {
+			d.run, d.lines = d.kernel.body(), max(1, 4/(s.StrideH*s.StrideH))
+		}
+	}
+	d.from = min(s.OutW, (max(s.PadLeft-beyond, 0)+s.StrideW-1)/s.StrideW)
+	if room := s.InW - 1 - (s.KernelW-1)*s.DilationW + s.PadLeft + beyond; room >= 0 {
 		d.to = min(s.OutW, room/s.StrideW+1)
 	}
 	d.to = max(d.to, d.from)
@@ -142,43 +188,65 @@ func (c *ConvF32) runDepthwise(dst, src, res unsafe.Pointer, lo, hi int) {
 		rowStep: s.DilationH * s.InW * pixel, colStep: s.DilationW * pixel, pixStep: s.StrideW * pixel,
 		w: unsafe.Pointer(&d.packed[0]), wRow: s.KernelW * lanes * 4, wBlock: (s.KernelH*s.KernelW + 1) * lanes * 4,
 		dstStep: s.OutStride * 4, resStep: s.ResStride * 4, channels: s.OutC, lo: c.lo, hi: c.hi,
+		srcLine: s.StrideH * s.InW * pixel, dstLine: s.OutW * s.OutStride * 4, resLine: s.OutW * s.ResStride * 4,
 	}
-	for u := lo; u < hi; u++ {
+	for u := lo; u < hi; u += args.lines {
 		image, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
 		first, last := tapsInside(y, s.DilationH, s.KernelH, s.InH)
-		args.rows = last - first
+		args.rows, args.lines = last-first, 1
+		for most := min(d.lines, hi-u, s.OutH-u%s.OutH); args.lines < most; args.lines++ {
+			f, l := tapsInside(y+args.lines*s.StrideH, s.DilationH, s.KernelH, s.InH)
+			if args.rows == 0 || f != first || l != last {
+				break
+			}
+		}
 		// Where no row is inside, line 0 stands in: nothing of it is read.
 		line := unsafe.Add(src, image*s.InH*s.InW*pixel)
 		if args.rows > 0 {
 			line = unsafe.Add(line, (y+first*s.DilationH)*s.InW*pixel)
 		}
-		sweep := func(k *depthwiseKernelF32, x, n, firstCol, lastCol int) {
+		sweep := func(k *depthwiseKernelF32, line unsafe.Pointer, row, x, n int) {
+			firstCol, lastCol := 0, s.KernelW
+			if k == d.edge {
+				firstCol, lastCol = tapsInside(x*s.StrideW-s.PadLeft, s.DilationW, s.KernelW, s.InW)
+			}
 			args.cols = lastCol - firstCol
 			args.src = line
 			if args.cols > 0 {
-				args.src = unsafe.Add(line, (x*s.StrideW-s.PadLeft+firstCol*s.DilationW)*pixel)
+				args.src = unsafe.Add(line, max(0, x*s.StrideW-s.PadLeft+firstCol*s.DilationW)*pixel)
 			}
 			args.wSkip = (first*s.KernelW + firstCol) * lanes * 4
-			args.dst = unsafe.Add(dst, (u*s.OutW+x)*s.OutStride*4)
+			args.dst = unsafe.Add(dst, (row*s.OutW+x)*s.OutStride*4)
 			if res != nil {
-				args.res = unsafe.Add(res, (u*s.OutW+x)*s.ResStride*4)
+				args.res = unsafe.Add(res, (row*s.OutW+x)*s.ResStride*4)
 			}
 			args.n = n
 			args.run(k)
 		}
-		for x := range d.from {
-			firstCol, lastCol := tapsInside(x*s.StrideW-s.PadLeft, s.DilationW, s.KernelW, s.InW)
-			sweep(d.edge, x, 1, firstCol, lastCol)
+		for i := range args.lines {
+			below := unsafe.Add(line, i*args.srcLine)
+			for x := range d.from {
+				sweep(d.edge, below, u+i, x, 1)
+			}
+			for x := d.to; x < s.OutW; x++ {
+				sweep(d.edge, below, u+i, x, 1)
+			}
 		}
 		if d.to > d.from {
-			sweep(d.kernel, d.from, d.to-d.from, 0, s.KernelW)
-		}
-		for x := d.to; x < s.OutW; x++ {
-			firstCol, lastCol := tapsInside(x*s.StrideW-s.PadLeft, s.DilationW, s.KernelW, s.InW)
-			sweep(d.edge, x, 1, firstCol, lastCol)
+			for x := d.from; x < d.to; {
+				n := d.to - x
+				if most := d.kernel.body(); most > 0 {
+					n = min(n, d.run)
+					args.before = max(0, s.PadLeft-x*s.StrideW)
+					args.after = max(0, (x+n-1)*s.StrideW-s.PadLeft+s.KernelW-s.InW)
+					args.split(n, most)
+				}
+				sweep(d.kernel, line, u, x, n)
+				x += n
+			}
 		}
 		if c.more {
-			c.activate(unsafe.Add(dst, u*s.OutW*s.OutStride*4), s.OutW, s.OutC, s.OutStride, 0)
+			c.activate(unsafe.Add(dst, u*s.OutW*s.OutStride*4), args.lines*s.OutW, s.OutC, s.OutStride, 0)
 		}
 	}
 }
@@ -238,6 +306,9 @@ func (k *depthwiseKernelF32) trial() (func(), float64) {
 	lo, hi, _ := Act{}.clamp()
 	d := &depthwiseF32{src: unsafe.Pointer(&src[0]), rowStep: width * channels * 4, colStep: channels * 4, pixStep: stride * channels * 4,
 		rows: taps, cols: taps, w: unsafe.Pointer(&w[0]), wRow: taps * k.lanes * 4, wBlock: (taps*taps + 1) * k.lanes * 4,
-		dst: unsafe.Pointer(&dst[0]), dstStep: channels * 4, n: n, channels: channels, lo: lo, hi: hi}
+		dst: unsafe.Pointer(&dst[0]), dstStep: channels * 4, n: n, channels: channels, lo: lo, hi: hi, lines: 1}
+	if most := k.body(); most > 0 {
+		d.split(n, most)
+	}
 	return func() { d.run(k) }, 2 * n * channels * float64(taps*taps)
 }

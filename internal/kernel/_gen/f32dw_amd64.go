@@ -5,27 +5,27 @@ import "fmt"
 func init() {
 	outputs["depthwise_f32_gen_amd64.s"] = func(a *asm) {
 		for _, v := range []vector{zmm, ymm} {
-			level, pixels := "AVX512", []int{8, 4, 2, 1}
+			level, pixels := "AVX512", 8
 			if v == ymm {
-				level, pixels = "AVX2", []int{4, 2, 1}
+				level, pixels = "AVX2", 4
 			}
 			for _, kernel := range []int{3, 5} {
 				for _, stride := range []int{1, 2} {
-					depthwiseF32{fmt.Sprintf("depthwise%dS%dF32%s", kernel, stride, level), v, kernel, stride, pixels}.emit(a)
+					d := depthwiseF32{fmt.Sprintf("depthwise%dS%dF32%s", kernel, stride, level), v, kernel, stride}
+					depthwiseLinesF32{d, pixels}.emit(a)
 				}
 			}
-			depthwiseF32{fmt.Sprintf("depthwiseF32%s", level), v, anyWindow, 0, []int{4, 1}}.emit(a)
-			depthwiseF32{fmt.Sprintf("maximumF32%s", level), v, anyMaximum, 0, []int{4, 1}}.emit(a)
+			depthwiseF32{fmt.Sprintf("depthwiseF32%s", level), v, anyWindow, 0}.emit(a)
+			depthwiseF32{fmt.Sprintf("maximumF32%s", level), v, anyMaximum, 0}.emit(a)
 		}
 		laneMask(a)
 	}
 }
 
 // depthwiseF32 emits a sweep along a row of output pixels, one vector of
-// channels after another, several pixels at a time. The weights of a row of taps
-// and the input values are loaded once for all these pixels. With anyWindow the
-// window is walked tap by tap; with anyMaximum its maximum is taken instead, the
-// bias being what it starts from.
+// channels after another, several pixels at a time. With anyWindow the window is
+// walked tap by tap; with anyMaximum its maximum is taken instead, the bias
+// being what it starts from. Windows of known size have depthwiseLinesF32.
 //
 // Register plan:
 //
@@ -34,7 +34,8 @@ func init() {
 //	R14       current block of weights
 //	AX        channels left (AVX2: 0 when the block is full)
 //	R8 R9 R10 current pixel of src, dst and residual
-//	R11 R13   bytes from column to column of taps, and three times that
+//	R11       bytes from column to column of taps
+//	R13       columns left, or three times R11
 //	CX        pixels left
 //	DX SI BX  current row of taps in src, in the weights, rows left
 //	R12       current input
@@ -44,7 +45,6 @@ type depthwiseF32 struct {
 	name           string
 	vec            vector
 	kernel, stride int
-	pixels         []int // that bodies exist for, descending to 1
 }
 
 // Windows of no fixed size.
@@ -68,12 +68,29 @@ func (d depthwiseF32) load(a *asm, from, to string) {
 }
 
 func (d depthwiseF32) emit(a *asm) {
-	v := d.vec
 	a.text(d.name, 8)
+	d.blocks(a, func() {
+		a.ins("MOVQ depthwiseF32_n(DI), CX")
+		for _, p := range []int{4, 1} {
+			next := map[int]string{4: "pixels1", 1: "blockdone"}[p]
+			a.at(fmt.Sprintf("pixels%d", p))
+			a.ins("CMPQ CX, $%d", p)
+			a.ins("JLT %s", next)
+			d.body(a, p)
+			a.ins("SUBQ $%d, CX", p)
+			a.ins("JMP pixels%d", p)
+		}
+		a.at("blockdone")
+	})
+}
+
+// blocks emits the loop over vectors of channels around sweep, which finds the
+// first pixels of the block in R8 … R10.
+func (d depthwiseF32) blocks(a *asm, sweep func()) {
+	v := d.vec
 	a.ins("MOVQ args+0(FP), DI")
 	a.ins("MOVQ depthwiseF32_w(DI), R14")
 	a.ins("MOVQ depthwiseF32_colStep(DI), R11")
-	a.ins("LEAQ (R11)(R11*2), R13")
 	a.ins("VBROADCASTSS depthwiseF32_lo(DI), %s", d.lo())
 	a.ins("VBROADCASTSS depthwiseF32_hi(DI), %s", d.hi())
 	a.ins("XORQ R15, R15")
@@ -108,20 +125,7 @@ func (d depthwiseF32) emit(a *asm) {
 	a.ins("JEQ noresidual")
 	a.ins("ADDQ R15, R10")
 	a.at("noresidual")
-	a.ins("MOVQ depthwiseF32_n(DI), CX")
-	for i, p := range d.pixels {
-		next := "blockdone"
-		if i+1 < len(d.pixels) {
-			next = fmt.Sprintf("pixels%d", d.pixels[i+1])
-		}
-		a.at(fmt.Sprintf("pixels%d", p))
-		a.ins("CMPQ CX, $%d", p)
-		a.ins("JLT %s", next)
-		d.body(a, p)
-		a.ins("SUBQ $%d, CX", p)
-		a.ins("JMP pixels%d", p)
-	}
-	a.at("blockdone")
+	sweep()
 	a.ins("ADDQ $%d, R15", v.bytes())
 	a.ins("ADDQ depthwiseF32_wBlock(DI), R14")
 	a.ins("JMP block")
@@ -136,7 +140,7 @@ func (d depthwiseF32) body(a *asm, p int) {
 		if d.kernel == anyMaximum {
 			a.ins("VMOVAPS %s, %s", d.bias(), v.r(i))
 		} else {
-			a.ins("VPXOR%s %s, %s, %s", map[vector]string{zmm: "D", ymm: ""}[v], v.r(i), v.r(i), v.r(i))
+			v.zero(a, v.r(i))
 		}
 	}
 	a.ins("LEAQ %d(R14), SI", v.bytes())
@@ -147,11 +151,7 @@ func (d depthwiseF32) body(a *asm, p int) {
 	a.at(row)
 	a.ins("SUBQ $1, BX")
 	a.ins("JLT %s", summed)
-	if d.kernel > 0 {
-		d.taps(a, p)
-	} else {
-		d.anyTaps(a, p)
-	}
+	d.anyTaps(a, p)
 	a.ins("ADDQ depthwiseF32_rowStep(DI), DX")
 	a.ins("ADDQ depthwiseF32_wRow(DI), SI")
 	a.ins("JMP %s", row)
@@ -171,32 +171,8 @@ func (d depthwiseF32) body(a *asm, p int) {
 	d.store(a, p)
 }
 
-// taps emits one row of taps of a window whose size is known. An input column
-// goes to every pixel whose window holds it.
-func (d depthwiseF32) taps(a *asm, p int) {
-	v := d.vec
-	weight := func(t int) string { return v.r(p + t) }
-	inputs := v.regs - 4 - p - d.kernel // registers that are left
-	for t := range d.kernel {
-		a.ins("VMOVUPS %d(SI), %s", t*v.bytes(), weight(t))
-	}
-	a.ins("MOVQ DX, R12")
-	for x := range (p-1)*d.stride + d.kernel {
-		if x > 0 && x%4 == 0 {
-			a.ins("LEAQ (R12)(R11*4), R12")
-		}
-		in := v.r(p + d.kernel + x%inputs)
-		d.load(a, [...]string{"(R12)", "(R12)(R11*1)", "(R12)(R11*2)", "(R12)(R13*1)"}[x%4], in)
-		for i := range p {
-			if t := x - i*d.stride; t >= 0 && t < d.kernel {
-				a.ins("VFMADD231PS %s, %s, %s", weight(t), in, v.r(i))
-			}
-		}
-	}
-}
-
 // anyTaps emits one row of taps as a loop. DX and SI walk along the row and are
-// set back after it; R13, which only taps needs, counts.
+// set back after it.
 func (d depthwiseF32) anyTaps(a *asm, p int) {
 	v := d.vec
 	loop, done := a.label("tap"), a.label("tapdone")

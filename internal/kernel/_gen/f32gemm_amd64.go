@@ -40,6 +40,11 @@ func (v vector) r(i int) string { return fmt.Sprintf("%s%d", v.reg, i) }
 
 func (v vector) bytes() int { return v.lanes * 4 }
 
+// zero emits the clearing of a register.
+func (v vector) zero(a *asm, r string) {
+	a.ins("VPXOR%s %s, %s, %s", map[string]string{"Z": "D", "Y": ""}[v.reg], r, r, r)
+}
+
 // gemmF32 emits a tile of mr rows by two vectors, with a body for every number
 // of rows and for panels of which one or both vectors are wanted.
 //
@@ -115,7 +120,7 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 		for row := range rows {
 			for i := range vecs {
 				s := sum(set, row, i)
-				a.ins("VPXOR%s %s, %s, %s", map[string]string{"Z": "D", "Y": ""}[v.reg], s, s, s)
+				v.zero(a, s)
 			}
 		}
 	}

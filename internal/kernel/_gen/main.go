@@ -47,9 +47,12 @@ func (a *asm) ins(format string, args ...any) { a.raw("\t"+format+"\n", args...)
 func (a *asm) note(format string, args ...any) { a.raw("\t// "+format+"\n", args...) }
 
 // text starts a frameless function with args bytes of arguments.
-func (a *asm) text(name string, args int) {
+func (a *asm) text(name string, args int) { a.frame(name, 0, args) }
+
+// frame starts a function with locals bytes of frame and args of arguments.
+func (a *asm) frame(name string, locals, args int) {
 	a.labels = 0
-	a.raw("\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, args)
+	a.raw("\nTEXT ·%s(SB), NOSPLIT, $%d-%d\n", name, locals, args)
 }
 
 // label returns a label that the function does not have yet.
