@@ -59,10 +59,51 @@ func u8GemmAsm(i int, a *u8GemmArgs) {
 	}
 }
 
-var u8DepthwiseKernels []*u8Depthwise
+var u8DepthwiseKernels = []*u8Depthwise{
+	{name: "u8s8_dw_16c_neoni8mm", level: cpu.NEONI8MM, lanes: 1, whole: true, sweep: true, asm: 0},
+	{name: "u8s8_dw_16c_neondot", level: cpu.NEONDot, lanes: 1, signed: true, whole: true, sweep: true, asm: 1},
+	{name: "u8s8_dw_8c_neon", level: cpu.NEON, wide: true, whole: true, sweep: true, asm: 2},
+}
 
-func u8TapsAsm(int, *u8TapArgs)    {}
-func u8SweepAsm(int, *u8SweepArgs) {}
+//go:noescape
+func tapsU8x16USDot(args *u8TapArgs)
+
+//go:noescape
+func tapsU8x16Dot(args *u8TapArgs)
+
+//go:noescape
+func tapsU8x8NEON(args *u8TapArgs)
+
+func u8TapsAsm(i int, a *u8TapArgs) {
+	switch i {
+	case 0:
+		tapsU8x16USDot(a)
+	case 1:
+		tapsU8x16Dot(a)
+	case 2:
+		tapsU8x8NEON(a)
+	}
+}
+
+//go:noescape
+func sweepU8x16USDot(args *u8SweepArgs)
+
+//go:noescape
+func sweepU8x16Dot(args *u8SweepArgs)
+
+//go:noescape
+func sweepU8x8NEON(args *u8SweepArgs)
+
+func u8SweepAsm(i int, a *u8SweepArgs) {
+	switch i {
+	case 0:
+		sweepU8x16USDot(a)
+	case 1:
+		sweepU8x16Dot(a)
+	case 2:
+		sweepU8x8NEON(a)
+	}
+}
 
 // widenU8 serves wide kernels, of which there are none here.
 func widenU8(*u8Gemm, []byte, []byte) {}

@@ -43,13 +43,16 @@ func newU8ConvDepthwise(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bo
 	for col := 0; col < s.OutC; {
 		k := selectU8Depthwise(l, s.OutC-col, asm)
 		b := u8DwBlock{kern: k, col: col, cols: min(k.block(), s.OutC-col)}
-		if !d.arrange(&b, w, sweep && k.sweep) {
+		if k.whole && s.OutC >= k.block() { // the last block overlaps the one before
+			b.col, b.cols = min(col, s.OutC-k.block()), k.block()
+		}
+		if !d.arrange(&b, w, sweep && k.sweep && !(k.whole && b.cols < k.block())) {
 			return nil
 		}
 		d.pack(&b, w)
 		d.blocks = append(d.blocks, b)
 		d.slot = max(d.slot, k.block())
-		col += b.cols
+		col = b.col + b.cols
 	}
 	if d.multip == 1 {
 		d.border = alignedBytes(s.InW*s.InStride + 64)
@@ -81,7 +84,10 @@ func (d *u8ConvDepthwise) arrange(b *u8DwBlock, w []int8, sweep bool) bool {
 	if b.sweep, b.twice = sweep && parts <= 2, parts == 2; b.sweep {
 		for range parts {
 			for kx := range 3 { // a group is a column of the window, so that it can be kept from pixel to pixel
-				b.tapAt = append(b.tapAt, kx, 3+kx, 6+kx, -1)
+				b.tapAt = append(b.tapAt, kx, 3+kx, 6+kx)
+				if group == 4 {
+					b.tapAt = append(b.tapAt, -1)
+				}
 			}
 		}
 		return true
@@ -100,7 +106,7 @@ func (d *u8ConvDepthwise) arrange(b *u8DwBlock, w []int8, sweep bool) bool {
 func (d *u8ConvDepthwise) pack(b *u8DwBlock, w []int8) {
 	k, q, taps := b.kern, d.quant, d.shape.KernelH*d.shape.KernelW
 	n, g := k.block(), k.group()
-	b.w = alignedBytes(len(b.tapAt) / g * n * 4)
+	b.w = alignedBytes(len(b.tapAt) / g * n * k.groupBytes())
 	wide := unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(b.w))), len(b.w)/2)
 	b.start, b.bias, b.tapSum, b.mult = aligned[int32](n), aligned[int32](n), aligned[int32](n), aligned[float32](n)
 	left := make([]int32, taps) // what is still to be placed of each weight
@@ -125,7 +131,7 @@ func (d *u8ConvDepthwise) pack(b *u8DwBlock, w []int8) {
 			left[t] -= v
 			b.w[(i/g*n+p)*g+i%g] = uint8(v)
 		}
-		b.bias[p] = channel(q.Bias, c)
+		b.bias[p] = channel(q.Bias, c) + k.offset()*b.tapSum[p]
 		b.start[p] = b.bias[p] - int32(q.InZero)*b.tapSum[p]
 		b.mult[p] = q.multiplier(c)
 	}

@@ -12,28 +12,58 @@ import (
 // Taps are taken in groups: their bytes are interleaved so that the four bytes
 // of one channel stand together (wide kernels: two taps of 16 bits), and one
 // dot product adds the whole group. Interleaving works within 16-byte lanes,
-// which gives the channel order of weights, start values and multipliers.
+// which gives the channel order of weights, start values and multipliers. A
+// kernel of no lanes takes taps one by one, with weights of 16 bits.
 type u8Depthwise struct {
 	name  string
 	level cpu.Level
-	lanes int  // lanes of 16 channels in a block
-	wide  bool // groups of two
-	whole bool // no masked access: blocks are read and written whole
-	sweep bool // has the 3-row sweep besides the taps
-	asm   int  // number of the assembly routine, -1 for the portable twin
+	lanes int  // lanes of 16 channels in a block, 0 for a block of 8 channels in order
+	wide  bool // weights of 16 bits: groups of two, without lanes of one
+	// signed kernels multiply bytes less 128: the start values make up for it.
+	signed bool
+	whole  bool // no masked access: blocks are read and written whole
+	sweep  bool // has the 3-row sweep besides the taps
+	asm    int  // number of the assembly routine, -1 for the portable twin
 }
 
-func (k *u8Depthwise) block() int { return 16 * k.lanes }
+func (k *u8Depthwise) block() int {
+	if k.lanes == 0 {
+		return 8
+	}
+	return 16 * k.lanes
+}
 
 func (k *u8Depthwise) group() int {
-	if k.wide {
+	switch {
+	case k.lanes == 0:
+		return 1
+	case k.wide:
 		return 2
 	}
 	return 4
 }
 
+// groupBytes returns the bytes of a channel's weights in a group.
+func (k *u8Depthwise) groupBytes() int {
+	if k.wide {
+		return 2 * k.group()
+	}
+	return k.group()
+}
+
+// offset returns what the kernel takes from every byte.
+func (k *u8Depthwise) offset() int32 {
+	if k.signed {
+		return 128
+	}
+	return 0
+}
+
 // channelAt returns which channel of the block stands at position p.
 func (k *u8Depthwise) channelAt(p int) int {
+	if k.lanes == 0 {
+		return p
+	}
 	q, e := p/(4*k.lanes), p%(4*k.lanes)
 	return e/4*16 + q*4 + e%4
 }
@@ -44,7 +74,7 @@ type u8TapArgs struct {
 	groups  int // groups of taps
 	pixels  int
 	srcStep int            // bytes between the taps of neighbouring pixels
-	w       unsafe.Pointer // [groups][4·block]
+	w       unsafe.Pointer // [groups][block][group]
 	start   unsafe.Pointer // [block]int32
 	mult    unsafe.Pointer // [block]float32, nil for raw int32 output
 	dst     unsafe.Pointer
@@ -68,7 +98,7 @@ type u8SweepArgs struct {
 	col       int // first column, negative in the border
 	width     int // columns of the image
 	pixels    int
-	w         unsafe.Pointer // [3 columns][4·block]
+	w         unsafe.Pointer // [3 columns][block][4], without lanes [3 columns][3][block]
 	w2        unsafe.Pointer // the same, added to w; or nil
 	start     unsafe.Pointer
 	mult      unsafe.Pointer
@@ -107,8 +137,8 @@ func u8TapsGo(k *u8Depthwise, a *u8TapArgs) {
 	for x := range a.pixels {
 		copy(acc[:n], unsafe.Slice((*int32)(a.start), n))
 		for i := range a.groups {
-			w := unsafe.Add(a.w, i*n*4)
-			if taps := a.taps[i*g : (i+1)*g]; k.lanes == 1 && !k.wide {
+			w := unsafe.Add(a.w, i*n*k.groupBytes())
+			if taps := a.taps[i*g : (i+1)*g]; k.lanes == 1 && !k.wide && !k.signed {
 				addTaps((*[16]int32)(acc[:]), taps, x*a.srcStep, (*[64]int8)(w), a.cols)
 			} else {
 				k.addTaps(acc[:n], taps, x*a.srcStep, w, a.cols)
@@ -147,14 +177,18 @@ func (k *u8Depthwise) addTaps(acc []int32, taps []unsafe.Pointer, at int, w unsa
 			if c >= cols {
 				continue
 			}
-			v := int32(*(*uint8)(unsafe.Add(tap, at+c)))
-			if k.wide {
-				acc[p] += v * int32(*(*int16)(unsafe.Add(w, 2*(p*2+t))))
-			} else {
-				acc[p] += v * int32(*(*int8)(unsafe.Add(w, p*4+t)))
-			}
+			v := int32(*(*uint8)(unsafe.Add(tap, at+c))) - k.offset()
+			acc[p] += v * k.weight(w, p*len(taps)+t)
 		}
 	}
+}
+
+// weight returns weight i of those at w.
+func (k *u8Depthwise) weight(w unsafe.Pointer, i int) int32 {
+	if k.wide {
+		return int32(*(*int16)(unsafe.Add(w, 2*i)))
+	}
+	return int32(*(*int8)(unsafe.Add(w, i)))
 }
 
 // u8SweepGo is the portable twin of the sweep.
@@ -174,11 +208,15 @@ func u8SweepGo(k *u8Depthwise, a *u8SweepArgs) {
 					if col >= 0 && col < a.width {
 						v = *(*uint8)(unsafe.Add(row, col*a.colStride+c))
 					}
-					w := int32(*(*int8)(unsafe.Add(a.w, (kx*n+p)*4+ky)))
-					if a.w2 != nil {
-						w += int32(*(*int8)(unsafe.Add(a.w2, (kx*n+p)*4+ky)))
+					at := (kx*n+p)*4 + ky
+					if k.lanes == 0 {
+						at = (kx*3+ky)*n + p
 					}
-					acc += int32(v) * w
+					w := k.weight(a.w, at)
+					if a.w2 != nil {
+						w += k.weight(a.w2, at)
+					}
+					acc += (int32(v) - k.offset()) * w
 				}
 			}
 			r := Requant{*(*float32)(unsafe.Add(a.mult, 4*p)), uint8(a.zero), uint8(a.lo), uint8(a.hi)}
@@ -191,17 +229,19 @@ func u8SweepGo(k *u8Depthwise, a *u8SweepArgs) {
 var u8DepthwisePortable = &u8Depthwise{name: "u8s8_dw_16c_go", level: cpu.Generic, lanes: 1, asm: -1}
 
 // selectU8Depthwise returns the widest kernel of the best level that n channels
-// fill, or the narrowest that holds them all.
+// fill, or the narrowest that holds them all. A whole kernel that they do not
+// fill comes after those of lower levels that they do.
 func selectU8Depthwise(l cpu.Level, n int, asm bool) *u8Depthwise {
 	best := u8DepthwisePortable
 	if !asm {
 		return best
 	}
+	short := func(k *u8Depthwise) bool { return k.whole && n < k.block() || k.asm < 0 }
 	for _, k := range u8DepthwiseKernels {
-		if !l.Includes(k.level) || k.level < best.level {
+		if !l.Includes(k.level) || k.level < best.level && !short(best) || short(k) && !short(best) {
 			continue
 		}
-		if k.level > best.level || k.block() <= n && k.block() > best.block() || k.block() >= n && (best.block() > k.block() || best.block() < n) {
+		if k.level > best.level || short(best) && !short(k) || k.block() <= n && k.block() > best.block() || k.block() >= n && (best.block() > k.block() || best.block() < n) {
 			best = k
 		}
 	}

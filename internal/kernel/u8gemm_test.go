@@ -120,7 +120,7 @@ func TestDepthwiseU8Twins(t *testing.T) {
 			}
 			groups, pixels := 1+r.IntN(5), 1+r.IntN(9)
 			taps := groups * k.group()
-			src, w := randomBytes(r, (taps+pixels)*n), randomBytes(r, max(groups, 3)*n*4)
+			src, w := randomBytes(r, (taps+pixels)*n), randomBytes(r, max(groups, 9)*n*k.groupBytes())
 			if k.wide {
 				for j := 1; j < len(w); j += 2 {
 					w[j] = uint8(int8(w[j-1]) >> 7)
@@ -166,7 +166,7 @@ func TestDepthwiseU8Twins(t *testing.T) {
 func testSweep(t *testing.T, r *rand.Rand, k *u8Depthwise, cols int, w []uint8, start []int32, mult []float32) {
 	n, width := k.block(), 1+r.IntN(12)
 	stride, col := 1+r.IntN(2), -r.IntN(4)
-	pixels := 1 + r.IntN(14)
+	pixels, twice := 1+r.IntN(14), !k.wide && r.IntN(2) == 0
 	img := randomBytes(r, 3*width*n)
 	for j := 3; j < len(w); j += 4 {
 		w[j] = 0 // the fourth tap of a column
@@ -180,9 +180,12 @@ func testSweep(t *testing.T, r *rand.Rand, k *u8Depthwise, cols int, w []uint8, 
 		for i := range a.rows {
 			a.rows[i] = unsafe.Pointer(&img[i*width*n])
 		}
+		if twice {
+			a.w2 = unsafe.Pointer(&w[12*n])
+		}
 		kern.runSweep(&a)
 	}
 	if !slices.Equal(out[0], out[1]) {
-		t.Fatalf("%s sweep: width %d, column %d, stride %d, %d pixels, %d channels: differs from its twin", k.name, width, col, stride, pixels, cols)
+		t.Fatalf("%s sweep: width %d, column %d, stride %d, %d pixels, %d channels, two weights %v: differs from its twin", k.name, width, col, stride, pixels, cols, twice)
 	}
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"strings"
 	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -69,7 +70,7 @@ func (k *u8Gemm) trial() (run func(), work float64) {
 }
 
 func (k *u8Depthwise) sweepName() string {
-	return map[int]string{1: "u8s8_dw3x3_16c_avx512vnni", 2: "u8s8_dw3x3_32c_avx512vnni", 4: "u8s8_dw3x3_64c_avx512vnni"}[k.lanes]
+	return strings.Replace(k.name, "_dw_", "_dw3x3_", 1)
 }
 
 // trial computes a row of 56 pixels of 12 taps.
@@ -91,7 +92,7 @@ func (k *u8Depthwise) trial() (run func(), work float64) {
 func (k *u8Depthwise) trialSweep() (run func(), work float64) {
 	const pixels = 56
 	n := k.block()
-	src, w := alignedBytes(3*pixels*n), alignedBytes(3*n*4)
+	src, w := alignedBytes(3*pixels*n), alignedBytes(9*n*k.groupBytes())
 	dst, vec := alignedBytes(pixels*n), alignedBytes(4*n)
 	a := &u8SweepArgs{colStride: n, col: -1, width: pixels, pixels: pixels, w: unsafe.Pointer(&w[0]), start: unsafe.Pointer(&vec[0]),
 		mult: unsafe.Pointer(&vec[0]), dst: unsafe.Pointer(&dst[0]), dstStep: n, mask: 1<<n - 1, hi: 0xFFFFFFFF, stride: 1}
