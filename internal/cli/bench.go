@@ -47,6 +47,8 @@ type benchReport struct {
 	Throughput  float64          `json:"inferences_per_s"`
 	MACs        int64            `json:"macs"`
 	GMACs       float64          `json:"gmacs_per_s"` // at the fastest run
+	PeakShare   float64          `json:"peak_share"`  // of the time of the fastest run that its macs take at the peak
+	Peak        peakReport       `json:"peak"`
 	Load        float64          `json:"load_ms"`
 	First       float64          `json:"first_result_ms"`
 	PeakRSS     int64            `json:"peak_rss_kb"` // of the process; 0 where the system does not tell
@@ -145,15 +147,25 @@ func (a *app) runBench(ctx context.Context, path string, f benchFlags) error {
 		Warmup: f.warmup, Load: milliseconds(load), First: milliseconds(first), ArenaBytes: plan.ArenaBytes(), WeightBytes: plan.WeightBytes(),
 		Warnings: unsound(times, others, plan.Threads()), PeakRSS: peakRSS()}
 	r.statistics(times)
+	r.Peak = measurePeak(plan.Level())
+	var least float64 // seconds
 	for _, s := range plan.Steps() {
 		r.MACs += s.MACs
+		least += r.Peak.seconds(s.MACs, s.Kernel, plan.Threads())
 	}
 	if r.Min > 0 { // a coarse clock may tell 0
 		r.GMACs = float64(r.MACs) / r.Min / 1e6
+		r.PeakShare = least / r.Min * 1e3
 	}
 	if f.ops || f.csv != "" || f.trace != "" {
 		if r.Steps, err = a.profile(ctx, session, values, len(times), f); err != nil {
 			return err
+		}
+		for i := range r.Steps {
+			s := &r.Steps[i]
+			if s.Min > 0 {
+				s.PeakShare = r.Peak.seconds(s.MACs, s.Kernel, plan.Threads()) / s.Min * 1e3
+			}
 		}
 		if !f.ops {
 			r.Steps = nil
@@ -249,6 +261,7 @@ func (a *app) printBench(r *benchReport) {
 		fmt.Sprintf("%.3f", r.P95), fmt.Sprintf("%.3f", r.P99), fmt.Sprintf("%.3f", r.Max), r.Runs)
 	t.write(a.out)
 	fmt.Fprintf(a.out, "\n%.1f inferences/s; %.2f GMAC/s at best\n", r.Throughput, r.GMACs)
+	r.Peak.write(a.out, r.PeakShare, r.Threads)
 	fmt.Fprintf(a.out, "load %.1f ms, first result %.1f ms\n", r.Load, r.First)
 	fmt.Fprintf(a.out, "weights %s, arena %s", bytesText(int64(r.WeightBytes)), bytesText(int64(r.ArenaBytes)))
 	if r.PeakRSS > 0 {

@@ -16,18 +16,20 @@ import (
 
 // stepReport is the time of one step of the program, over several profiled runs.
 type stepReport struct {
-	Name     string  `json:"name"`
-	Op       string  `json:"op"`
-	Kernel   string  `json:"kernel"`
-	Mean     float64 `json:"latency_ms_mean"`
-	Min      float64 `json:"latency_ms_min"`
-	Share    float64 `json:"share"` // of the time of all steps, 0..1
-	MACs     int64   `json:"macs"`
-	GMACs    float64 `json:"gmacs_per_s"` // at the mean time
-	Bytes    int64   `json:"bytes"`       // read and written
-	Arena    int     `json:"arena_bytes"`
-	Fallback bool    `json:"fallback"`
-	Reason   string  `json:"reason,omitempty"`
+	Name   string  `json:"name"`
+	Op     string  `json:"op"`
+	Kernel string  `json:"kernel"`
+	Mean   float64 `json:"latency_ms_mean"`
+	Min    float64 `json:"latency_ms_min"`
+	Share  float64 `json:"share"` // of the time of all steps, 0..1
+	MACs   int64   `json:"macs"`
+	GMACs  float64 `json:"gmacs_per_s"` // at the mean time
+	// PeakShare is the share of the least time that the MACs take at the machine's peak.
+	PeakShare float64 `json:"peak_share"`
+	Bytes     int64   `json:"bytes"` // read and written
+	Arena     int     `json:"arena_bytes"`
+	Fallback  bool    `json:"fallback"`
+	Reason    string  `json:"reason,omitempty"`
 }
 
 // profiledRuns bounds the runs that are timed step by step.
@@ -84,13 +86,14 @@ func (a *app) profile(ctx context.Context, s *engine.Session, inputs []op.Value,
 }
 
 func printSteps(w io.Writer, steps []stepReport) {
-	t := &table{head: []string{"ms", "%", "GMAC/s", "MACs", "operators", "kernel", "name"}}
+	t := &table{head: []string{"ms", "%", "GMAC/s", "% of peak", "MACs", "operators", "kernel", "name"}}
 	for _, s := range steps {
 		kernel := s.Kernel
 		if s.Fallback {
 			kernel += " (reference: " + s.Reason + ")"
 		}
-		t.add(fmt.Sprintf("%.4f", s.Mean), fmt.Sprintf("%.1f", 100*s.Share), dash(s.GMACs > 0, fmt.Sprintf("%.1f", s.GMACs)), dash(s.MACs > 0, countText(s.MACs)), s.Op, kernel, s.Name)
+		t.add(fmt.Sprintf("%.4f", s.Mean), fmt.Sprintf("%.1f", 100*s.Share), dash(s.GMACs > 0, fmt.Sprintf("%.1f", s.GMACs)),
+			dash(s.PeakShare > 0, fmt.Sprintf("%.0f", 100*s.PeakShare)), dash(s.MACs > 0, countText(s.MACs)), s.Op, kernel, s.Name)
 	}
 	t.write(w)
 	fmt.Fprintln(w)
