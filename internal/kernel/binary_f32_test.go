@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -31,6 +32,29 @@ func TestBinaryF32(t *testing.T) {
 					if dst[i] != want[i] {
 						t.Fatalf("%v %v of %d and %d values: [%d] = %g, want %g", l, k, len(a), len(b), i, dst[i], want[i])
 					}
+				}
+			}
+		}
+	}
+}
+
+// Min and Max are those of Go: NaN wins, and -0 is below 0.
+func TestMinMaxSpecialValues(t *testing.T) {
+	values := []float32{float32(math.NaN()), 0, float32(math.Copysign(0, -1)), 1, -1, float32(math.Inf(1)), float32(math.Inf(-1))}
+	var a, b []float32
+	for _, x := range values {
+		for _, y := range values {
+			a, b = append(a, x), append(b, y)
+		}
+	}
+	dst := make([]float32, len(a))
+	for _, l := range cpu.Levels() {
+		for _, k := range []BinaryKind{Min, Max} {
+			k.Apply(l, dst, a, b)
+			for i := range dst {
+				want := k.of(a[i], b[i])
+				if dst[i] != dst[i] != (want != want) || want == want && math.Float32bits(dst[i]) != math.Float32bits(want) {
+					t.Errorf("%v %v(%g, %g) = %g, want %g", l, k, a[i], b[i], dst[i], want)
 				}
 			}
 		}

@@ -23,8 +23,14 @@ func fmin(d, n, m vreg) inst { return floatSame("fmin", 0, 1, 0x1e, d, n, m) }
 // fcmgt fills the lanes in which n > m with ones.
 func fcmgt(d, n, m vreg) inst { return floatSame("fcmgt", 1, 1, 0x1c, d, n, m) }
 
-// fmlaLane adds n·m[i] to d.
+// fmlaLane adds n·m[i] to d, fmlsLane subtracts it, fmulLane is n·m[i].
 func fmlaLane(d, n, m vreg, i int) inst { return byElement("fmla", s4, 0, 2, 0x1, d, n, m, i) }
+func fmlsLane(d, n, m vreg, i int) inst { return byElement("fmls", s4, 0, 2, 0x5, d, n, m, i) }
+func fmulLane(d, n, m vreg, i int) inst { return byElement("fmul", s4, 0, 2, 0x9, d, n, m, i) }
+
+// frecpe estimates 1/n to 8 bits; frecps is 2-n·m, of a step of Newton.
+func frecpe(d, n vreg) inst    { return floatMisc("frecpe", 0, 1, 0x1d, d, n) }
+func frecps(d, n, m vreg) inst { return floatSame("frecps", 0, 0, 0x1f, d, n, m) }
 
 func floatMisc(name string, u, high, opcode uint32, d, n vreg) inst {
 	return twoMisc(name, s4, s4, 1, u, high<<1, opcode, d, n)

@@ -1,6 +1,9 @@
+//go:build amd64 || arm64
+
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"unsafe"
 
@@ -17,12 +20,6 @@ type actF32 struct {
 	lo, hi           float32
 	alpha, beta      float32
 }
-
-//go:noescape
-func actF32AVX2(args *actF32)
-
-//go:noescape
-func actF32AVX512(args *actF32)
 
 // callValues bounds one assembly call, for the sake of the garbage collector.
 const callValues = 16 << 10
@@ -44,7 +41,7 @@ func (a Act) inAssembly(l cpu.Level) bool {
 	case ActNone, ActPRelu, ActElu, ActSoftplus, ActMish:
 		return false
 	}
-	return l.Includes(cpu.AVX2)
+	return l.Includes(mapLevels[0].level)
 }
 
 // rowsArch is applyArch for rows of n values, steps in bytes.
@@ -60,37 +57,34 @@ func (a Act) rowsArch(l cpu.Level, dst, src unsafe.Pointer, rows, n, dstStep, sr
 	return true
 }
 
-//go:noinline
-func (a Act) call(l cpu.Level, args *actF32) {
-	if l.Includes(cpu.AVX512) {
-		actF32AVX512(args)
-	} else {
-		actF32AVX2(args)
-	}
+// A mapLevel is a level that has elementwise functions and reductions, of so many
+// lanes. mapLevels lists those of the architecture, ascending.
+type mapLevel struct {
+	level cpu.Level
+	lanes int
 }
 
+// tag is the end of a kernel's name.
+func (m mapLevel) tag() string { return fmt.Sprintf("_%d_%v", m.lanes, m.level) }
+
 func init() {
-	for _, level := range []struct {
-		l     cpu.Level
-		lanes int
-		tag   string
-	}{{cpu.AVX2, 8, "_8_avx2"}, {cpu.AVX512, 16, "_16_avx512"}} {
+	for _, m := range mapLevels {
 		for k := range actKinds {
 			a := Act{Kind: k, Lo: 0, Hi: float32(math.Inf(1)), Alpha: 0.2, Beta: 0.5}
-			if a.applyArch(level.l, nil, nil) {
-				register(Entry{Name: "f32_" + k.String() + level.tag, Level: level.l, DType: "f32", Op: k.String(), NR: level.lanes, Bytes: true,
+			if a.applyArch(m.level, nil, nil) {
+				register(Entry{Name: "f32_" + k.String() + m.tag(), Level: m.level, DType: "f32", Op: k.String(), NR: m.lanes, Bytes: true,
 					Trial: func() (func(), float64) {
 						src, dst := alignedF32(1024), alignedF32(1024)
-						return func() { a.Apply(level.l, dst, src) }, 8 * 1024
+						return func() { a.Apply(m.level, dst, src) }, 8 * 1024
 					}})
 			}
 		}
 		for k := range binaryKinds {
-			if k.applyArch(level.l, nil, nil, nil, false) {
-				register(Entry{Name: "f32_" + k.String() + level.tag, Level: level.l, DType: "f32", Op: k.String(), NR: level.lanes, Bytes: true,
+			if k.applyArch(m.level, nil, nil, nil, false) {
+				register(Entry{Name: "f32_" + k.String() + m.tag(), Level: m.level, DType: "f32", Op: k.String(), NR: m.lanes, Bytes: true,
 					Trial: func() (func(), float64) {
 						a, b, dst := alignedF32(1024), alignedF32(1024), alignedF32(1024)
-						return func() { k.Apply(level.l, dst, a, b) }, 12 * 1024
+						return func() { k.Apply(m.level, dst, a, b) }, 12 * 1024
 					}})
 			}
 		}

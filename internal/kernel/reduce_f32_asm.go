@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package kernel
 
 import (
@@ -16,20 +18,16 @@ type reduceF32 struct {
 	out   [16]float32
 }
 
-//go:noescape
-func reduceF32AVX2(args *reduceF32)
-
-//go:noescape
-func reduceF32AVX512(args *reduceF32)
-
 // reduceArch joins to parts what assembly can take of x, and returns how many
 // values that is.
 func (k reduceKind) reduceArch(l cpu.Level, parts *[16]float32, x []float32) int {
-	lanes := 8
-	switch {
-	case l.Includes(cpu.AVX512):
-		lanes = 16
-	case !l.Includes(cpu.AVX2):
+	lanes := 0
+	for _, m := range mapLevels {
+		if l.Includes(m.level) {
+			lanes = m.lanes
+		}
+	}
+	if lanes == 0 {
 		return 0
 	}
 	n := len(x) / lanes * lanes
@@ -48,26 +46,13 @@ func (k reduceKind) reduceArch(l cpu.Level, parts *[16]float32, x []float32) int
 	return n
 }
 
-//go:noinline
-func (a *reduceF32) call(lanes int) {
-	if lanes == 16 {
-		reduceF32AVX512(a)
-	} else {
-		reduceF32AVX2(a)
-	}
-}
-
 func init() {
 	for k, op := range []string{"sum", "sumsquares", "largest"} {
-		for _, level := range []struct {
-			l     cpu.Level
-			lanes int
-			tag   string
-		}{{cpu.AVX2, 8, "_8_avx2"}, {cpu.AVX512, 16, "_16_avx512"}} {
-			register(Entry{Name: "f32_" + op + level.tag, Level: level.l, DType: "f32", Op: op, NR: level.lanes, Bytes: true,
+		for _, m := range mapLevels {
+			register(Entry{Name: "f32_" + op + m.tag(), Level: m.level, DType: "f32", Op: op, NR: m.lanes, Bytes: true,
 				Trial: func() (func(), float64) {
 					src := alignedF32(1024)
-					return func() { reduceKind(k).of(level.l, src) }, 4 * 1024
+					return func() { reduceKind(k).of(m.level, src) }, 4 * 1024
 				}})
 		}
 	}

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package kernel
 
 import (
@@ -15,12 +17,6 @@ type binaryF32 struct {
 	kind                  int
 	scalar                int // not 0: b is one value for all of a row
 }
-
-//go:noescape
-func binaryF32AVX2(args *binaryF32)
-
-//go:noescape
-func binaryF32AVX512(args *binaryF32)
 
 // applyArch runs a function in assembly where there is one, and reports that.
 func (k BinaryKind) applyArch(l cpu.Level, dst, a, b []float32, scalar bool) bool {
@@ -42,10 +38,10 @@ func (k BinaryKind) applyArch(l cpu.Level, dst, a, b []float32, scalar bool) boo
 	return true
 }
 
-// inAssembly tells which functions there are. Min and Max stay in Go for their NaN and
-// signed zeros.
+// inAssembly tells which functions there are. Min and Max stay in Go where the
+// instructions know nothing of NaN and signed zeros.
 func (k BinaryKind) inAssembly(l cpu.Level) bool {
-	return k != Min && k != Max && l.Includes(cpu.AVX2)
+	return (exactMinMax || k != Min && k != Max) && l.Includes(mapLevels[0].level)
 }
 
 // rowsArch is applyArch for rows of n pairs, steps in bytes.
@@ -59,13 +55,4 @@ func (k BinaryKind) rowsArch(l cpu.Level, dst, a, b unsafe.Pointer, rows, n, dst
 			dstStep: dstStep, aStep: aStep, bStep: bStep, rows: min(most, rows-r), n: n, kind: int(k)})
 	}
 	return true
-}
-
-//go:noinline
-func (k BinaryKind) call(l cpu.Level, args *binaryF32) {
-	if l.Includes(cpu.AVX512) {
-		binaryF32AVX512(args)
-	} else {
-		binaryF32AVX2(args)
-	}
 }
