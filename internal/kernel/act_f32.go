@@ -11,9 +11,9 @@ import (
 // channels.
 //
 // Against the exact function of the f32 argument, e^x, sigmoid, tanh and SiLU
-// stay within 4 units in the last place (of the sigmoid, where that is
-// subnormal), Gelu, Elu, Softplus and Mish within 2e-6 of the result. The others
-// are exact but for the rounding of each operation written in ActKind.
+// stay within 4 units in the last place, Gelu, Elu, Softplus and Mish within 2e-6
+// of the result. A sigmoid below 2^-126 is 0, and so is the gate of SiLU and Gelu.
+// The others are exact but for the rounding of each operation written in ActKind.
 func (a Act) Apply(l cpu.Level, dst, src []float32) {
 	if len(dst) != len(src) {
 		panic("kernel: activation of slices of different lengths")
@@ -117,6 +117,8 @@ const (
 	expC0    = 5.0000001201e-1
 	expMin   = -104 // e^x rounds to 0 below
 	expMax   = 89   // e^x is infinite above
+
+	expNormal = -87.33654 // e^x is no normal number below
 )
 
 // expF32 is e^x: 2^n·e^r with n the integer nearest to x/ln 2.
@@ -143,9 +145,18 @@ func expF32(x float32) float32 {
 // pow2 is 2^n for -126 ≤ n ≤ 127.
 func pow2(n int32) float32 { return math.Float32frombits(uint32(n+127) << 23) }
 
+// smallExpF32 is e^x for x ≤ 0, but 0 where that is no normal number: such numbers slow
+// down whatever computes with them.
+func smallExpF32(x float32) float32 {
+	if x < expNormal {
+		return 0
+	}
+	return expF32(x)
+}
+
 // sigmoidF32 is 1/(1+e^-x), computed from e^-|x| so that nothing overflows.
 func sigmoidF32(x float32) float32 {
-	e := expF32(-abs32(x))
+	e := smallExpF32(-abs32(x))
 	if x < 0 {
 		return e / (1 + e)
 	}
@@ -207,7 +218,7 @@ func erfcF32(z float32) float32 {
 	p = p*t + erfcC2
 	p = p*t + erfcC1
 	p = p*t + erfcC0
-	return t * expF32(p-z*z)
+	return t * smallExpF32(p-z*z)
 }
 
 // geluF32 is x·Φ(x). The lower tail is taken from erfc, so it keeps its

@@ -47,6 +47,11 @@ func (a Act) exact(v float32) float64 {
 	return x
 }
 
+// gated tells the functions of which tiny factors become 0.
+func (a Act) gated() bool {
+	return a.Kind == ActSigmoid || a.Kind == ActSiLU || a.Kind == ActGelu || a.Kind == ActGeluTanh
+}
+
 func testActs() []Act {
 	return []Act{{}, {Kind: ActClamp, Lo: -1, Hi: 6}, {Kind: ActLeakyRelu, Alpha: 0.2}, {Kind: ActSigmoid}, {Kind: ActTanh},
 		{Kind: ActHardSigmoid, Alpha: 0.2, Beta: 0.5}, {Kind: ActHardSwish}, {Kind: ActSiLU}, {Kind: ActGelu}, {Kind: ActGeluTanh},
@@ -86,8 +91,8 @@ func TestActPrecision(t *testing.T) {
 				if a.Kind == ActHardSigmoid || a.Kind == ActHardSwish {
 					ulp = 0x1p-24 * (1 + math.Abs(float64(x)))
 				}
-				if a.Kind == ActSigmoid || a.Kind == ActSiLU || a.Kind == ActExp {
-					ulp = math.Max(ulp, 0x1p-149*math.Max(1, math.Abs(float64(x)))) // of a subnormal factor
+				if small := math.Abs(want) < 0x1p-126*math.Max(1, math.Abs(float64(x))); small && got == 0 && a.gated() {
+					continue
 				}
 				if e := math.Abs(got-want) / ulp; !(e <= worst) {
 					worst, where = e, x

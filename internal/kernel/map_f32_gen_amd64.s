@@ -122,22 +122,21 @@ row9:
 loop10:
 	VMOVUPS (SI)(BX*1), Z0
 	VORPS mapConst<>+256(SB), Z0, Z1
-	VMOVUPS mapConst<>+448(SB), Z4
-	VMAXPS Z1, Z4, Z1
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z1, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z1
+	VCMPPS $5, mapConst<>+576(SB), Z1, K3
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z1, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z1
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z1, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z1
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z1, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
-	VSCALEFPS Z5, Z6, Z1
+	VSCALEFPS.Z Z5, Z6, K3, Z1
 	VMOVUPS mapConst<>+0(SB), Z2
 	VPMOVD2M Z0, K2
 	VBLENDMPS Z1, Z2, K2, Z0
@@ -155,22 +154,21 @@ tail11:
 	JEQ next12
 	VMOVUPS.Z (SI)(BX*1), K1, Z0
 	VORPS mapConst<>+256(SB), Z0, Z1
-	VMOVUPS mapConst<>+448(SB), Z4
-	VMAXPS Z1, Z4, Z1
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z1, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z1
+	VCMPPS $5, mapConst<>+576(SB), Z1, K3
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z1, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z1
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z1, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z1
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z1, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
-	VSCALEFPS Z5, Z6, Z1
+	VSCALEFPS.Z Z5, Z6, K3, Z1
 	VMOVUPS mapConst<>+0(SB), Z2
 	VPMOVD2M Z0, K2
 	VBLENDMPS Z1, Z2, K2, Z0
@@ -208,17 +206,17 @@ loop14:
 	VMAXPS Z1, Z4, Z1
 	VMOVUPS mapConst<>+512(SB), Z4
 	VMINPS Z1, Z4, Z1
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z1, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z1
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z1, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z1
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z1, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z1
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z1, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VSCALEFPS Z5, Z6, Z1
@@ -230,14 +228,14 @@ loop14:
 	VANDPS mapConst<>+256(SB), Z0, Z3
 	VORPS Z3, Z1, Z1
 	VMULPS Z0, Z0, Z3
-	VMOVUPS mapConst<>+1280(SB), Z4
-	VFMADD213PS mapConst<>+1344(SB), Z3, Z4
+	VMOVUPS mapConst<>+1344(SB), Z4
 	VFMADD213PS mapConst<>+1408(SB), Z3, Z4
 	VFMADD213PS mapConst<>+1472(SB), Z3, Z4
 	VFMADD213PS mapConst<>+1536(SB), Z3, Z4
+	VFMADD213PS mapConst<>+1600(SB), Z3, Z4
 	VMULPS Z3, Z4, Z4
 	VFMADD213PS Z0, Z0, Z4
-	VCMPPS $1, mapConst<>+1216(SB), Z2, K2
+	VCMPPS $1, mapConst<>+1280(SB), Z2, K2
 	VBLENDMPS Z4, Z1, K2, Z0
 	VMOVUPS Z0, (R8)(BX*1)
 	ADDQ $64, BX
@@ -254,17 +252,17 @@ tail15:
 	VMAXPS Z1, Z4, Z1
 	VMOVUPS mapConst<>+512(SB), Z4
 	VMINPS Z1, Z4, Z1
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z1, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z1
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z1, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z1
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z1, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z1
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z1, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VSCALEFPS Z5, Z6, Z1
@@ -276,14 +274,14 @@ tail15:
 	VANDPS mapConst<>+256(SB), Z0, Z3
 	VORPS Z3, Z1, Z1
 	VMULPS Z0, Z0, Z3
-	VMOVUPS mapConst<>+1280(SB), Z4
-	VFMADD213PS mapConst<>+1344(SB), Z3, Z4
+	VMOVUPS mapConst<>+1344(SB), Z4
 	VFMADD213PS mapConst<>+1408(SB), Z3, Z4
 	VFMADD213PS mapConst<>+1472(SB), Z3, Z4
 	VFMADD213PS mapConst<>+1536(SB), Z3, Z4
+	VFMADD213PS mapConst<>+1600(SB), Z3, Z4
 	VMULPS Z3, Z4, Z4
 	VFMADD213PS Z0, Z0, Z4
-	VCMPPS $1, mapConst<>+1216(SB), Z2, K2
+	VCMPPS $1, mapConst<>+1280(SB), Z2, K2
 	VBLENDMPS Z4, Z1, K2, Z0
 	VMOVUPS Z0, K1, (R8)(BX*1)
 next16:
@@ -397,22 +395,21 @@ loop26:
 	VMOVUPS (SI)(BX*1), Z0
 	VMOVAPS Z0, Z3
 	VORPS mapConst<>+256(SB), Z0, Z1
-	VMOVUPS mapConst<>+448(SB), Z4
-	VMAXPS Z1, Z4, Z1
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z1, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z1
+	VCMPPS $5, mapConst<>+576(SB), Z1, K3
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z1, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z1
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z1, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z1
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z1, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
-	VSCALEFPS Z5, Z6, Z1
+	VSCALEFPS.Z Z5, Z6, K3, Z1
 	VMOVUPS mapConst<>+0(SB), Z2
 	VPMOVD2M Z0, K2
 	VBLENDMPS Z1, Z2, K2, Z0
@@ -432,22 +429,21 @@ tail27:
 	VMOVUPS.Z (SI)(BX*1), K1, Z0
 	VMOVAPS Z0, Z3
 	VORPS mapConst<>+256(SB), Z0, Z1
-	VMOVUPS mapConst<>+448(SB), Z4
-	VMAXPS Z1, Z4, Z1
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z1, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z1
+	VCMPPS $5, mapConst<>+576(SB), Z1, K3
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z1, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z1
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z1, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z1
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z1, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
-	VSCALEFPS Z5, Z6, Z1
+	VSCALEFPS.Z Z5, Z6, K3, Z1
 	VMOVUPS mapConst<>+0(SB), Z2
 	VPMOVD2M Z0, K2
 	VBLENDMPS Z1, Z2, K2, Z0
@@ -480,13 +476,14 @@ row29:
 loop30:
 	VMOVUPS (SI)(BX*1), Z0
 	VANDPS mapConst<>+320(SB), Z0, Z1
-	VMULPS mapConst<>+1728(SB), Z1, Z1
+	VMULPS mapConst<>+1792(SB), Z1, Z1
 	VMOVUPS mapConst<>+128(SB), Z2
 	VMOVAPS Z1, Z3
 	VFMADD213PS mapConst<>+0(SB), Z2, Z3
 	VMOVUPS mapConst<>+0(SB), Z2
 	VDIVPS Z3, Z2, Z2
-	VMOVUPS mapConst<>+2368(SB), Z3
+	VMOVUPS mapConst<>+2432(SB), Z3
+	VFMADD213PS mapConst<>+2368(SB), Z2, Z3
 	VFMADD213PS mapConst<>+2304(SB), Z2, Z3
 	VFMADD213PS mapConst<>+2240(SB), Z2, Z3
 	VFMADD213PS mapConst<>+2176(SB), Z2, Z3
@@ -495,24 +492,22 @@ loop30:
 	VFMADD213PS mapConst<>+1984(SB), Z2, Z3
 	VFMADD213PS mapConst<>+1920(SB), Z2, Z3
 	VFMADD213PS mapConst<>+1856(SB), Z2, Z3
-	VFMADD213PS mapConst<>+1792(SB), Z2, Z3
 	VFNMADD231PS Z1, Z1, Z3
-	VMOVUPS mapConst<>+448(SB), Z4
-	VMAXPS Z3, Z4, Z3
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z3, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z3
+	VCMPPS $5, mapConst<>+576(SB), Z3, K3
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z3, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z3
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z3, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z3
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z3, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z3, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z3, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z3, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z3, Z6
 	VFMADD213PS mapConst<>+0(SB), Z3, Z6
 	VFMADD213PS mapConst<>+0(SB), Z3, Z6
-	VSCALEFPS Z5, Z6, Z3
+	VSCALEFPS.Z Z5, Z6, K3, Z3
 	VMULPS Z2, Z3, Z3
 	VMULPS mapConst<>+128(SB), Z3, Z3
 	VMOVUPS mapConst<>+0(SB), Z1
@@ -529,13 +524,14 @@ tail31:
 	JEQ next32
 	VMOVUPS.Z (SI)(BX*1), K1, Z0
 	VANDPS mapConst<>+320(SB), Z0, Z1
-	VMULPS mapConst<>+1728(SB), Z1, Z1
+	VMULPS mapConst<>+1792(SB), Z1, Z1
 	VMOVUPS mapConst<>+128(SB), Z2
 	VMOVAPS Z1, Z3
 	VFMADD213PS mapConst<>+0(SB), Z2, Z3
 	VMOVUPS mapConst<>+0(SB), Z2
 	VDIVPS Z3, Z2, Z2
-	VMOVUPS mapConst<>+2368(SB), Z3
+	VMOVUPS mapConst<>+2432(SB), Z3
+	VFMADD213PS mapConst<>+2368(SB), Z2, Z3
 	VFMADD213PS mapConst<>+2304(SB), Z2, Z3
 	VFMADD213PS mapConst<>+2240(SB), Z2, Z3
 	VFMADD213PS mapConst<>+2176(SB), Z2, Z3
@@ -544,24 +540,22 @@ tail31:
 	VFMADD213PS mapConst<>+1984(SB), Z2, Z3
 	VFMADD213PS mapConst<>+1920(SB), Z2, Z3
 	VFMADD213PS mapConst<>+1856(SB), Z2, Z3
-	VFMADD213PS mapConst<>+1792(SB), Z2, Z3
 	VFNMADD231PS Z1, Z1, Z3
-	VMOVUPS mapConst<>+448(SB), Z4
-	VMAXPS Z3, Z4, Z3
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z3, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z3
+	VCMPPS $5, mapConst<>+576(SB), Z3, K3
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z3, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z3
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z3, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z3
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z3, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z3, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z3, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z3, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z3, Z6
 	VFMADD213PS mapConst<>+0(SB), Z3, Z6
 	VFMADD213PS mapConst<>+0(SB), Z3, Z6
-	VSCALEFPS Z5, Z6, Z3
+	VSCALEFPS.Z Z5, Z6, K3, Z3
 	VMULPS Z2, Z3, Z3
 	VMULPS mapConst<>+128(SB), Z3, Z3
 	VMOVUPS mapConst<>+0(SB), Z1
@@ -593,26 +587,25 @@ loop34:
 	VMOVUPS (SI)(BX*1), Z0
 	VMOVAPS Z0, Z3
 	VMULPS Z0, Z0, Z1
-	VMOVUPS mapConst<>+1664(SB), Z2
-	VFMADD213PS mapConst<>+1600(SB), Z2, Z1
+	VMOVUPS mapConst<>+1728(SB), Z2
+	VFMADD213PS mapConst<>+1664(SB), Z2, Z1
 	VMULPS Z1, Z0, Z0
 	VORPS mapConst<>+256(SB), Z0, Z1
-	VMOVUPS mapConst<>+448(SB), Z4
-	VMAXPS Z1, Z4, Z1
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z1, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z1
+	VCMPPS $5, mapConst<>+576(SB), Z1, K3
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z1, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z1
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z1, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z1
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z1, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
-	VSCALEFPS Z5, Z6, Z1
+	VSCALEFPS.Z Z5, Z6, K3, Z1
 	VMOVUPS mapConst<>+0(SB), Z2
 	VPMOVD2M Z0, K2
 	VBLENDMPS Z1, Z2, K2, Z0
@@ -632,26 +625,25 @@ tail35:
 	VMOVUPS.Z (SI)(BX*1), K1, Z0
 	VMOVAPS Z0, Z3
 	VMULPS Z0, Z0, Z1
-	VMOVUPS mapConst<>+1664(SB), Z2
-	VFMADD213PS mapConst<>+1600(SB), Z2, Z1
+	VMOVUPS mapConst<>+1728(SB), Z2
+	VFMADD213PS mapConst<>+1664(SB), Z2, Z1
 	VMULPS Z1, Z0, Z0
 	VORPS mapConst<>+256(SB), Z0, Z1
-	VMOVUPS mapConst<>+448(SB), Z4
-	VMAXPS Z1, Z4, Z1
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z1, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z1
+	VCMPPS $5, mapConst<>+576(SB), Z1, K3
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z1, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z1
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z1, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z1
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z1, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z1, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
 	VFMADD213PS mapConst<>+0(SB), Z1, Z6
-	VSCALEFPS Z5, Z6, Z1
+	VSCALEFPS.Z Z5, Z6, K3, Z1
 	VMOVUPS mapConst<>+0(SB), Z2
 	VPMOVD2M Z0, K2
 	VBLENDMPS Z1, Z2, K2, Z0
@@ -687,17 +679,17 @@ loop38:
 	VMAXPS Z0, Z4, Z0
 	VMOVUPS mapConst<>+512(SB), Z4
 	VMINPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -713,17 +705,17 @@ tail39:
 	VMAXPS Z0, Z4, Z0
 	VMOVUPS mapConst<>+512(SB), Z4
 	VMINPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -1439,30 +1431,27 @@ row9:
 loop10:
 	VMOVUPS (SI)(BX*1), Y0
 	VORPS mapConst<>+256(SB), Y0, Y1
-	VMOVUPS mapConst<>+448(SB), Y4
+	VMOVUPS mapConst<>+576(SB), Y4
+	VCMPPS $5, Y4, Y1, Y7
 	VMAXPS Y1, Y4, Y1
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y1, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y1
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y1, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y1
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y1, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y1
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y1, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VCVTPS2DQ Y5, Y5
-	VPSRAD $1, Y5, Y4
-	VPSUBD Y4, Y5, Y5
-	VPADDD mapConst<>+384(SB), Y4, Y4
-	VPSLLD $23, Y4, Y4
 	VPADDD mapConst<>+384(SB), Y5, Y5
 	VPSLLD $23, Y5, Y5
-	VMULPS Y4, Y6, Y6
-	VMULPS Y5, Y6, Y1
+	VMULPS Y5, Y6, Y6
+	VANDPS Y7, Y6, Y1
 	VMOVUPS mapConst<>+0(SB), Y2
 	VBLENDVPS Y0, Y1, Y2, Y0
 	VADDPS Y2, Y1, Y1
@@ -1476,30 +1465,27 @@ tail11:
 	JEQ next12
 	VMASKMOVPS (SI)(BX*1), Y11, Y0
 	VORPS mapConst<>+256(SB), Y0, Y1
-	VMOVUPS mapConst<>+448(SB), Y4
+	VMOVUPS mapConst<>+576(SB), Y4
+	VCMPPS $5, Y4, Y1, Y7
 	VMAXPS Y1, Y4, Y1
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y1, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y1
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y1, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y1
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y1, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y1
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y1, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VCVTPS2DQ Y5, Y5
-	VPSRAD $1, Y5, Y4
-	VPSUBD Y4, Y5, Y5
-	VPADDD mapConst<>+384(SB), Y4, Y4
-	VPSLLD $23, Y4, Y4
 	VPADDD mapConst<>+384(SB), Y5, Y5
 	VPSLLD $23, Y5, Y5
-	VMULPS Y4, Y6, Y6
-	VMULPS Y5, Y6, Y1
+	VMULPS Y5, Y6, Y6
+	VANDPS Y7, Y6, Y1
 	VMOVUPS mapConst<>+0(SB), Y2
 	VBLENDVPS Y0, Y1, Y2, Y0
 	VADDPS Y2, Y1, Y1
@@ -1533,17 +1519,17 @@ loop14:
 	VMAXPS Y1, Y4, Y1
 	VMOVUPS mapConst<>+512(SB), Y4
 	VMINPS Y1, Y4, Y1
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y1, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y1
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y1, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y1
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y1, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y1
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y1, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VCVTPS2DQ Y5, Y5
@@ -1563,14 +1549,14 @@ loop14:
 	VANDPS mapConst<>+256(SB), Y0, Y3
 	VORPS Y3, Y1, Y1
 	VMULPS Y0, Y0, Y3
-	VMOVUPS mapConst<>+1280(SB), Y4
-	VFMADD213PS mapConst<>+1344(SB), Y3, Y4
+	VMOVUPS mapConst<>+1344(SB), Y4
 	VFMADD213PS mapConst<>+1408(SB), Y3, Y4
 	VFMADD213PS mapConst<>+1472(SB), Y3, Y4
 	VFMADD213PS mapConst<>+1536(SB), Y3, Y4
+	VFMADD213PS mapConst<>+1600(SB), Y3, Y4
 	VMULPS Y3, Y4, Y4
 	VFMADD213PS Y0, Y0, Y4
-	VCMPPS $1, mapConst<>+1216(SB), Y2, Y2
+	VCMPPS $1, mapConst<>+1280(SB), Y2, Y2
 	VBLENDVPS Y2, Y4, Y1, Y0
 	VMOVUPS Y0, (R8)(BX*1)
 	ADDQ $32, BX
@@ -1587,17 +1573,17 @@ tail15:
 	VMAXPS Y1, Y4, Y1
 	VMOVUPS mapConst<>+512(SB), Y4
 	VMINPS Y1, Y4, Y1
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y1, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y1
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y1, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y1
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y1, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y1
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y1, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VCVTPS2DQ Y5, Y5
@@ -1617,14 +1603,14 @@ tail15:
 	VANDPS mapConst<>+256(SB), Y0, Y3
 	VORPS Y3, Y1, Y1
 	VMULPS Y0, Y0, Y3
-	VMOVUPS mapConst<>+1280(SB), Y4
-	VFMADD213PS mapConst<>+1344(SB), Y3, Y4
+	VMOVUPS mapConst<>+1344(SB), Y4
 	VFMADD213PS mapConst<>+1408(SB), Y3, Y4
 	VFMADD213PS mapConst<>+1472(SB), Y3, Y4
 	VFMADD213PS mapConst<>+1536(SB), Y3, Y4
+	VFMADD213PS mapConst<>+1600(SB), Y3, Y4
 	VMULPS Y3, Y4, Y4
 	VFMADD213PS Y0, Y0, Y4
-	VCMPPS $1, mapConst<>+1216(SB), Y2, Y2
+	VCMPPS $1, mapConst<>+1280(SB), Y2, Y2
 	VBLENDVPS Y2, Y4, Y1, Y0
 	VMASKMOVPS Y0, Y11, (R8)(BX*1)
 next16:
@@ -1738,30 +1724,27 @@ loop26:
 	VMOVUPS (SI)(BX*1), Y0
 	VMOVAPS Y0, Y3
 	VORPS mapConst<>+256(SB), Y0, Y1
-	VMOVUPS mapConst<>+448(SB), Y4
+	VMOVUPS mapConst<>+576(SB), Y4
+	VCMPPS $5, Y4, Y1, Y7
 	VMAXPS Y1, Y4, Y1
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y1, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y1
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y1, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y1
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y1, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y1
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y1, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VCVTPS2DQ Y5, Y5
-	VPSRAD $1, Y5, Y4
-	VPSUBD Y4, Y5, Y5
-	VPADDD mapConst<>+384(SB), Y4, Y4
-	VPSLLD $23, Y4, Y4
 	VPADDD mapConst<>+384(SB), Y5, Y5
 	VPSLLD $23, Y5, Y5
-	VMULPS Y4, Y6, Y6
-	VMULPS Y5, Y6, Y1
+	VMULPS Y5, Y6, Y6
+	VANDPS Y7, Y6, Y1
 	VMOVUPS mapConst<>+0(SB), Y2
 	VBLENDVPS Y0, Y1, Y2, Y0
 	VADDPS Y2, Y1, Y1
@@ -1777,30 +1760,27 @@ tail27:
 	VMASKMOVPS (SI)(BX*1), Y11, Y0
 	VMOVAPS Y0, Y3
 	VORPS mapConst<>+256(SB), Y0, Y1
-	VMOVUPS mapConst<>+448(SB), Y4
+	VMOVUPS mapConst<>+576(SB), Y4
+	VCMPPS $5, Y4, Y1, Y7
 	VMAXPS Y1, Y4, Y1
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y1, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y1
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y1, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y1
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y1, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y1
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y1, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VCVTPS2DQ Y5, Y5
-	VPSRAD $1, Y5, Y4
-	VPSUBD Y4, Y5, Y5
-	VPADDD mapConst<>+384(SB), Y4, Y4
-	VPSLLD $23, Y4, Y4
 	VPADDD mapConst<>+384(SB), Y5, Y5
 	VPSLLD $23, Y5, Y5
-	VMULPS Y4, Y6, Y6
-	VMULPS Y5, Y6, Y1
+	VMULPS Y5, Y6, Y6
+	VANDPS Y7, Y6, Y1
 	VMOVUPS mapConst<>+0(SB), Y2
 	VBLENDVPS Y0, Y1, Y2, Y0
 	VADDPS Y2, Y1, Y1
@@ -1829,13 +1809,14 @@ row29:
 loop30:
 	VMOVUPS (SI)(BX*1), Y0
 	VANDPS mapConst<>+320(SB), Y0, Y1
-	VMULPS mapConst<>+1728(SB), Y1, Y1
+	VMULPS mapConst<>+1792(SB), Y1, Y1
 	VMOVUPS mapConst<>+128(SB), Y2
 	VMOVAPS Y1, Y3
 	VFMADD213PS mapConst<>+0(SB), Y2, Y3
 	VMOVUPS mapConst<>+0(SB), Y2
 	VDIVPS Y3, Y2, Y2
-	VMOVUPS mapConst<>+2368(SB), Y3
+	VMOVUPS mapConst<>+2432(SB), Y3
+	VFMADD213PS mapConst<>+2368(SB), Y2, Y3
 	VFMADD213PS mapConst<>+2304(SB), Y2, Y3
 	VFMADD213PS mapConst<>+2240(SB), Y2, Y3
 	VFMADD213PS mapConst<>+2176(SB), Y2, Y3
@@ -1844,32 +1825,28 @@ loop30:
 	VFMADD213PS mapConst<>+1984(SB), Y2, Y3
 	VFMADD213PS mapConst<>+1920(SB), Y2, Y3
 	VFMADD213PS mapConst<>+1856(SB), Y2, Y3
-	VFMADD213PS mapConst<>+1792(SB), Y2, Y3
 	VFNMADD231PS Y1, Y1, Y3
-	VMOVUPS mapConst<>+448(SB), Y4
+	VMOVUPS mapConst<>+576(SB), Y4
+	VCMPPS $5, Y4, Y3, Y7
 	VMAXPS Y3, Y4, Y3
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y3, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y3
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y3, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y3
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y3, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y3
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y3, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y3, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y3, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y3, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y3, Y6
 	VFMADD213PS mapConst<>+0(SB), Y3, Y6
 	VFMADD213PS mapConst<>+0(SB), Y3, Y6
 	VCVTPS2DQ Y5, Y5
-	VPSRAD $1, Y5, Y4
-	VPSUBD Y4, Y5, Y5
-	VPADDD mapConst<>+384(SB), Y4, Y4
-	VPSLLD $23, Y4, Y4
 	VPADDD mapConst<>+384(SB), Y5, Y5
 	VPSLLD $23, Y5, Y5
-	VMULPS Y4, Y6, Y6
-	VMULPS Y5, Y6, Y3
+	VMULPS Y5, Y6, Y6
+	VANDPS Y7, Y6, Y3
 	VMULPS Y2, Y3, Y3
 	VMULPS mapConst<>+128(SB), Y3, Y3
 	VMOVUPS mapConst<>+0(SB), Y1
@@ -1885,13 +1862,14 @@ tail31:
 	JEQ next32
 	VMASKMOVPS (SI)(BX*1), Y11, Y0
 	VANDPS mapConst<>+320(SB), Y0, Y1
-	VMULPS mapConst<>+1728(SB), Y1, Y1
+	VMULPS mapConst<>+1792(SB), Y1, Y1
 	VMOVUPS mapConst<>+128(SB), Y2
 	VMOVAPS Y1, Y3
 	VFMADD213PS mapConst<>+0(SB), Y2, Y3
 	VMOVUPS mapConst<>+0(SB), Y2
 	VDIVPS Y3, Y2, Y2
-	VMOVUPS mapConst<>+2368(SB), Y3
+	VMOVUPS mapConst<>+2432(SB), Y3
+	VFMADD213PS mapConst<>+2368(SB), Y2, Y3
 	VFMADD213PS mapConst<>+2304(SB), Y2, Y3
 	VFMADD213PS mapConst<>+2240(SB), Y2, Y3
 	VFMADD213PS mapConst<>+2176(SB), Y2, Y3
@@ -1900,32 +1878,28 @@ tail31:
 	VFMADD213PS mapConst<>+1984(SB), Y2, Y3
 	VFMADD213PS mapConst<>+1920(SB), Y2, Y3
 	VFMADD213PS mapConst<>+1856(SB), Y2, Y3
-	VFMADD213PS mapConst<>+1792(SB), Y2, Y3
 	VFNMADD231PS Y1, Y1, Y3
-	VMOVUPS mapConst<>+448(SB), Y4
+	VMOVUPS mapConst<>+576(SB), Y4
+	VCMPPS $5, Y4, Y3, Y7
 	VMAXPS Y3, Y4, Y3
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y3, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y3
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y3, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y3
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y3, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y3
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y3, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y3, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y3, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y3, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y3, Y6
 	VFMADD213PS mapConst<>+0(SB), Y3, Y6
 	VFMADD213PS mapConst<>+0(SB), Y3, Y6
 	VCVTPS2DQ Y5, Y5
-	VPSRAD $1, Y5, Y4
-	VPSUBD Y4, Y5, Y5
-	VPADDD mapConst<>+384(SB), Y4, Y4
-	VPSLLD $23, Y4, Y4
 	VPADDD mapConst<>+384(SB), Y5, Y5
 	VPSLLD $23, Y5, Y5
-	VMULPS Y4, Y6, Y6
-	VMULPS Y5, Y6, Y3
+	VMULPS Y5, Y6, Y6
+	VANDPS Y7, Y6, Y3
 	VMULPS Y2, Y3, Y3
 	VMULPS mapConst<>+128(SB), Y3, Y3
 	VMOVUPS mapConst<>+0(SB), Y1
@@ -1956,34 +1930,31 @@ loop34:
 	VMOVUPS (SI)(BX*1), Y0
 	VMOVAPS Y0, Y3
 	VMULPS Y0, Y0, Y1
-	VMOVUPS mapConst<>+1664(SB), Y2
-	VFMADD213PS mapConst<>+1600(SB), Y2, Y1
+	VMOVUPS mapConst<>+1728(SB), Y2
+	VFMADD213PS mapConst<>+1664(SB), Y2, Y1
 	VMULPS Y1, Y0, Y0
 	VORPS mapConst<>+256(SB), Y0, Y1
-	VMOVUPS mapConst<>+448(SB), Y4
+	VMOVUPS mapConst<>+576(SB), Y4
+	VCMPPS $5, Y4, Y1, Y7
 	VMAXPS Y1, Y4, Y1
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y1, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y1
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y1, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y1
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y1, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y1
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y1, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VCVTPS2DQ Y5, Y5
-	VPSRAD $1, Y5, Y4
-	VPSUBD Y4, Y5, Y5
-	VPADDD mapConst<>+384(SB), Y4, Y4
-	VPSLLD $23, Y4, Y4
 	VPADDD mapConst<>+384(SB), Y5, Y5
 	VPSLLD $23, Y5, Y5
-	VMULPS Y4, Y6, Y6
-	VMULPS Y5, Y6, Y1
+	VMULPS Y5, Y6, Y6
+	VANDPS Y7, Y6, Y1
 	VMOVUPS mapConst<>+0(SB), Y2
 	VBLENDVPS Y0, Y1, Y2, Y0
 	VADDPS Y2, Y1, Y1
@@ -1999,34 +1970,31 @@ tail35:
 	VMASKMOVPS (SI)(BX*1), Y11, Y0
 	VMOVAPS Y0, Y3
 	VMULPS Y0, Y0, Y1
-	VMOVUPS mapConst<>+1664(SB), Y2
-	VFMADD213PS mapConst<>+1600(SB), Y2, Y1
+	VMOVUPS mapConst<>+1728(SB), Y2
+	VFMADD213PS mapConst<>+1664(SB), Y2, Y1
 	VMULPS Y1, Y0, Y0
 	VORPS mapConst<>+256(SB), Y0, Y1
-	VMOVUPS mapConst<>+448(SB), Y4
+	VMOVUPS mapConst<>+576(SB), Y4
+	VCMPPS $5, Y4, Y1, Y7
 	VMAXPS Y1, Y4, Y1
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y1, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y1
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y1, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y1
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y1, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y1
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y1, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y1, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VFMADD213PS mapConst<>+0(SB), Y1, Y6
 	VCVTPS2DQ Y5, Y5
-	VPSRAD $1, Y5, Y4
-	VPSUBD Y4, Y5, Y5
-	VPADDD mapConst<>+384(SB), Y4, Y4
-	VPSLLD $23, Y4, Y4
 	VPADDD mapConst<>+384(SB), Y5, Y5
 	VPSLLD $23, Y5, Y5
-	VMULPS Y4, Y6, Y6
-	VMULPS Y5, Y6, Y1
+	VMULPS Y5, Y6, Y6
+	VANDPS Y7, Y6, Y1
 	VMOVUPS mapConst<>+0(SB), Y2
 	VBLENDVPS Y0, Y1, Y2, Y0
 	VADDPS Y2, Y1, Y1
@@ -2058,17 +2026,17 @@ loop38:
 	VMAXPS Y0, Y4, Y0
 	VMOVUPS mapConst<>+512(SB), Y4
 	VMINPS Y0, Y4, Y0
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y0, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y0
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y0, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y0
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y0, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y0
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y0, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y0, Y6
 	VFMADD213PS mapConst<>+0(SB), Y0, Y6
 	VFMADD213PS mapConst<>+0(SB), Y0, Y6
 	VCVTPS2DQ Y5, Y5
@@ -2092,17 +2060,17 @@ tail39:
 	VMAXPS Y0, Y4, Y0
 	VMOVUPS mapConst<>+512(SB), Y4
 	VMINPS Y0, Y4, Y0
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y0, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y0
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y0, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y0
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y0, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y0
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y0, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y0, Y6
 	VFMADD213PS mapConst<>+0(SB), Y0, Y6
 	VFMADD213PS mapConst<>+0(SB), Y0, Y6
 	VCVTPS2DQ Y5, Y5
@@ -2786,268 +2754,277 @@ DATA mapConst<>+544(SB)/8, $0x42b2000042b20000
 DATA mapConst<>+552(SB)/8, $0x42b2000042b20000
 DATA mapConst<>+560(SB)/8, $0x42b2000042b20000
 DATA mapConst<>+568(SB)/8, $0x42b2000042b20000
+// expNormal
+DATA mapConst<>+576(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+584(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+592(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+600(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+608(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+616(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+624(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+632(SB)/8, $0xc2aeac4fc2aeac4f
 // round
-DATA mapConst<>+576(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+584(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+592(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+600(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+608(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+616(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+624(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+632(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+640(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+648(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+656(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+664(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+672(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+680(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+688(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+696(SB)/8, $0x4b4000004b400000
 // log2e
-DATA mapConst<>+640(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+648(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+656(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+664(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+672(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+680(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+688(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+696(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+704(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+712(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+720(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+728(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+736(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+744(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+752(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+760(SB)/8, $0x3fb8aa3b3fb8aa3b
 // ln2hi
-DATA mapConst<>+704(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+712(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+720(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+728(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+736(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+744(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+752(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+760(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+768(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+776(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+784(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+792(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+800(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+808(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+816(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+824(SB)/8, $0x3f3180003f318000
 // ln2lo
-DATA mapConst<>+768(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+776(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+784(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+792(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+800(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+808(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+816(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+824(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+832(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+840(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+848(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+856(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+864(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+872(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+880(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+888(SB)/8, $0xb95e8083b95e8083
 // exp5
-DATA mapConst<>+832(SB)/8, $0x3950696739506967
-DATA mapConst<>+840(SB)/8, $0x3950696739506967
-DATA mapConst<>+848(SB)/8, $0x3950696739506967
-DATA mapConst<>+856(SB)/8, $0x3950696739506967
-DATA mapConst<>+864(SB)/8, $0x3950696739506967
-DATA mapConst<>+872(SB)/8, $0x3950696739506967
-DATA mapConst<>+880(SB)/8, $0x3950696739506967
-DATA mapConst<>+888(SB)/8, $0x3950696739506967
+DATA mapConst<>+896(SB)/8, $0x3950696739506967
+DATA mapConst<>+904(SB)/8, $0x3950696739506967
+DATA mapConst<>+912(SB)/8, $0x3950696739506967
+DATA mapConst<>+920(SB)/8, $0x3950696739506967
+DATA mapConst<>+928(SB)/8, $0x3950696739506967
+DATA mapConst<>+936(SB)/8, $0x3950696739506967
+DATA mapConst<>+944(SB)/8, $0x3950696739506967
+DATA mapConst<>+952(SB)/8, $0x3950696739506967
 // exp4
-DATA mapConst<>+896(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+904(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+912(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+920(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+928(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+936(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+944(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+952(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+960(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+968(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+976(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+984(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+992(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+1000(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+1008(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+1016(SB)/8, $0x3ab743ce3ab743ce
 // exp3
-DATA mapConst<>+960(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+968(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+976(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+984(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+992(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+1000(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+1008(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+1016(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1024(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1032(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1040(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1048(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1056(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1064(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1072(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1080(SB)/8, $0x3c0889083c088908
 // exp2
-DATA mapConst<>+1024(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1032(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1040(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1048(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1056(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1064(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1072(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1080(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1088(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1096(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1104(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1112(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1120(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1128(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1136(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1144(SB)/8, $0x3d2aa9c13d2aa9c1
 // exp1
-DATA mapConst<>+1088(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1096(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1104(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1112(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1120(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1128(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1136(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1144(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1152(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1160(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1168(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1176(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1184(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1192(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1200(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1208(SB)/8, $0x3e2aaaaa3e2aaaaa
 // exp0
-DATA mapConst<>+1152(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1160(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1168(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1176(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1184(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1192(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1200(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1208(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1216(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1224(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1232(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1240(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1248(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1256(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1264(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1272(SB)/8, $0x3f0000003f000000
 // tanhSmall
-DATA mapConst<>+1216(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1224(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1232(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1240(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1248(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1256(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1264(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1272(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1280(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1288(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1296(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1304(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1312(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1320(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1328(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1336(SB)/8, $0x3f2000003f200000
 // tanh4
-DATA mapConst<>+1280(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1288(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1296(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1304(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1312(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1320(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1328(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1336(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1344(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1352(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1360(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1368(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1376(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1384(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1392(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1400(SB)/8, $0xbbbaf0eabbbaf0ea
 // tanh3
-DATA mapConst<>+1344(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1352(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1360(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1368(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1376(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1384(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1392(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1400(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1408(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1416(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1424(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1432(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1440(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1448(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1456(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1464(SB)/8, $0x3ca9134e3ca9134e
 // tanh2
-DATA mapConst<>+1408(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1416(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1424(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1432(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1440(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1448(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1456(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1464(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1472(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1480(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1488(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1496(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1504(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1512(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1520(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1528(SB)/8, $0xbd5c1e2dbd5c1e2d
 // tanh1
-DATA mapConst<>+1472(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1480(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1488(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1496(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1504(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1512(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1520(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1528(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1536(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1544(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1552(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1560(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1568(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1576(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1584(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1592(SB)/8, $0x3e0883933e088393
 // tanh0
-DATA mapConst<>+1536(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1544(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1552(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1560(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1568(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1576(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1584(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1592(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1600(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1608(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1616(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1624(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1632(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1640(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1648(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1656(SB)/8, $0xbeaaaa99beaaaa99
 // geluTanh0
-DATA mapConst<>+1600(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1608(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1616(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1624(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1632(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1640(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1648(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1656(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1664(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1672(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1680(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1688(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1696(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1704(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1712(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1720(SB)/8, $0x3fcc422a3fcc422a
 // geluTanh2
-DATA mapConst<>+1664(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1672(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1680(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1688(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1696(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1704(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1712(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1720(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1728(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1736(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1744(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1752(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1760(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1768(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1776(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1784(SB)/8, $0x3d9222793d922279
 // rsqrt2
-DATA mapConst<>+1728(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1736(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1744(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1752(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1760(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1768(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1776(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1784(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1792(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1800(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1808(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1816(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1824(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1832(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1840(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1848(SB)/8, $0x3f3504f33f3504f3
 // erfc0
-DATA mapConst<>+1792(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1800(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1808(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1816(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1824(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1832(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1840(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1848(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1856(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1864(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1872(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1880(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1888(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1896(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1904(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1912(SB)/8, $0xbfa1fc4ebfa1fc4e
 // erfc1
-DATA mapConst<>+1856(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1864(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1872(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1880(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1888(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1896(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1904(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1912(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1920(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1928(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1936(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1944(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1952(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1960(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1968(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1976(SB)/8, $0x3f8000c73f8000c7
 // erfc2
-DATA mapConst<>+1920(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1928(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1936(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1944(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1952(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1960(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1968(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1976(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+1984(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+1992(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2000(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2008(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2016(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2024(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2032(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2040(SB)/8, $0x3ebf88fb3ebf88fb
 // erfc3
-DATA mapConst<>+1984(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+1992(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2000(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2008(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2016(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2024(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2032(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2040(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2048(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2056(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2064(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2072(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2080(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2088(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2096(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2104(SB)/8, $0x3dc636c93dc636c9
 // erfc4
-DATA mapConst<>+2048(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2056(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2064(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2072(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2080(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2088(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2096(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2104(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2112(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2120(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2128(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2136(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2144(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2152(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2160(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2168(SB)/8, $0xbe3ec24cbe3ec24c
 // erfc5
-DATA mapConst<>+2112(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2120(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2128(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2136(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2144(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2152(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2160(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2168(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2176(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2184(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2192(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2200(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2208(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2216(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2224(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2232(SB)/8, $0x3e8ec7cc3e8ec7cc
 // erfc6
-DATA mapConst<>+2176(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2184(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2192(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2200(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2208(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2216(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2224(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2232(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2240(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2248(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2256(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2264(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2272(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2280(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2288(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2296(SB)/8, $0xbf914e5dbf914e5d
 // erfc7
-DATA mapConst<>+2240(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2248(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2256(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2264(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2272(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2280(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2288(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2296(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2304(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2312(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2320(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2328(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2336(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2344(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2352(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2360(SB)/8, $0x3fbe87b03fbe87b0
 // erfc8
-DATA mapConst<>+2304(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2312(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2320(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2328(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2336(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2344(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2352(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2360(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2368(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2376(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2384(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2392(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2400(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2408(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2416(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2424(SB)/8, $0xbf527892bf527892
 // erfc9
-DATA mapConst<>+2368(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2376(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2384(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2392(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2400(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2408(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2416(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2424(SB)/8, $0x3e2ef9453e2ef945
-GLOBL mapConst<>(SB), RODATA, $2432
+DATA mapConst<>+2432(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2440(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2448(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2456(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2464(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2472(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2480(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2488(SB)/8, $0x3e2ef9453e2ef945
+GLOBL mapConst<>(SB), RODATA, $2496
 
 DATA laneMask<>+0(SB)/4, $-1
 DATA laneMask<>+4(SB)/4, $-1

@@ -74,17 +74,19 @@ loop7:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -102,17 +104,19 @@ end8:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -424,17 +428,19 @@ loop2:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -461,17 +467,19 @@ last3:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -499,17 +507,19 @@ loop6:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -540,17 +550,19 @@ last7:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -582,17 +594,19 @@ loop10:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -627,17 +641,19 @@ last11:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -671,17 +687,19 @@ loop14:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -720,17 +738,19 @@ last15:
 	VMULPS Z13, Z0, Z0
 	VMOVUPS mapConst<>+448(SB), Z4
 	VMAXPS Z0, Z4, Z0
-	VMOVUPS mapConst<>+576(SB), Z5
-	VFMADD231PS mapConst<>+640(SB), Z0, Z5
-	VSUBPS mapConst<>+576(SB), Z5, Z5
-	VFNMADD231PS mapConst<>+704(SB), Z5, Z0
+	VMOVUPS mapConst<>+512(SB), Z4
+	VMINPS Z0, Z4, Z0
+	VMOVUPS mapConst<>+640(SB), Z5
+	VFMADD231PS mapConst<>+704(SB), Z0, Z5
+	VSUBPS mapConst<>+640(SB), Z5, Z5
 	VFNMADD231PS mapConst<>+768(SB), Z5, Z0
-	VMOVUPS mapConst<>+832(SB), Z6
-	VFMADD213PS mapConst<>+896(SB), Z0, Z6
+	VFNMADD231PS mapConst<>+832(SB), Z5, Z0
+	VMOVUPS mapConst<>+896(SB), Z6
 	VFMADD213PS mapConst<>+960(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1024(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1088(SB), Z0, Z6
 	VFMADD213PS mapConst<>+1152(SB), Z0, Z6
+	VFMADD213PS mapConst<>+1216(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VFMADD213PS mapConst<>+0(SB), Z0, Z6
 	VSCALEFPS Z5, Z6, Z0
@@ -823,17 +843,19 @@ loop7:
 	VMULPS Y13, Y0, Y0
 	VMOVUPS mapConst<>+448(SB), Y4
 	VMAXPS Y0, Y4, Y0
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y0, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y0
+	VMOVUPS mapConst<>+512(SB), Y4
+	VMINPS Y0, Y4, Y0
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y0, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y0
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y0, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y0
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y0, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y0, Y6
 	VFMADD213PS mapConst<>+0(SB), Y0, Y6
 	VFMADD213PS mapConst<>+0(SB), Y0, Y6
 	VCVTPS2DQ Y5, Y5
@@ -859,17 +881,19 @@ end8:
 	VMULPS Y13, Y0, Y0
 	VMOVUPS mapConst<>+448(SB), Y4
 	VMAXPS Y0, Y4, Y0
-	VMOVUPS mapConst<>+576(SB), Y5
-	VFMADD231PS mapConst<>+640(SB), Y0, Y5
-	VSUBPS mapConst<>+576(SB), Y5, Y5
-	VFNMADD231PS mapConst<>+704(SB), Y5, Y0
+	VMOVUPS mapConst<>+512(SB), Y4
+	VMINPS Y0, Y4, Y0
+	VMOVUPS mapConst<>+640(SB), Y5
+	VFMADD231PS mapConst<>+704(SB), Y0, Y5
+	VSUBPS mapConst<>+640(SB), Y5, Y5
 	VFNMADD231PS mapConst<>+768(SB), Y5, Y0
-	VMOVUPS mapConst<>+832(SB), Y6
-	VFMADD213PS mapConst<>+896(SB), Y0, Y6
+	VFNMADD231PS mapConst<>+832(SB), Y5, Y0
+	VMOVUPS mapConst<>+896(SB), Y6
 	VFMADD213PS mapConst<>+960(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1024(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1088(SB), Y0, Y6
 	VFMADD213PS mapConst<>+1152(SB), Y0, Y6
+	VFMADD213PS mapConst<>+1216(SB), Y0, Y6
 	VFMADD213PS mapConst<>+0(SB), Y0, Y6
 	VFMADD213PS mapConst<>+0(SB), Y0, Y6
 	VCVTPS2DQ Y5, Y5
@@ -1244,268 +1268,277 @@ DATA mapConst<>+544(SB)/8, $0x42b2000042b20000
 DATA mapConst<>+552(SB)/8, $0x42b2000042b20000
 DATA mapConst<>+560(SB)/8, $0x42b2000042b20000
 DATA mapConst<>+568(SB)/8, $0x42b2000042b20000
+// expNormal
+DATA mapConst<>+576(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+584(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+592(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+600(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+608(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+616(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+624(SB)/8, $0xc2aeac4fc2aeac4f
+DATA mapConst<>+632(SB)/8, $0xc2aeac4fc2aeac4f
 // round
-DATA mapConst<>+576(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+584(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+592(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+600(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+608(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+616(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+624(SB)/8, $0x4b4000004b400000
-DATA mapConst<>+632(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+640(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+648(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+656(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+664(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+672(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+680(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+688(SB)/8, $0x4b4000004b400000
+DATA mapConst<>+696(SB)/8, $0x4b4000004b400000
 // log2e
-DATA mapConst<>+640(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+648(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+656(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+664(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+672(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+680(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+688(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA mapConst<>+696(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+704(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+712(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+720(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+728(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+736(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+744(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+752(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA mapConst<>+760(SB)/8, $0x3fb8aa3b3fb8aa3b
 // ln2hi
-DATA mapConst<>+704(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+712(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+720(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+728(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+736(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+744(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+752(SB)/8, $0x3f3180003f318000
-DATA mapConst<>+760(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+768(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+776(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+784(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+792(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+800(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+808(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+816(SB)/8, $0x3f3180003f318000
+DATA mapConst<>+824(SB)/8, $0x3f3180003f318000
 // ln2lo
-DATA mapConst<>+768(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+776(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+784(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+792(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+800(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+808(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+816(SB)/8, $0xb95e8083b95e8083
-DATA mapConst<>+824(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+832(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+840(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+848(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+856(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+864(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+872(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+880(SB)/8, $0xb95e8083b95e8083
+DATA mapConst<>+888(SB)/8, $0xb95e8083b95e8083
 // exp5
-DATA mapConst<>+832(SB)/8, $0x3950696739506967
-DATA mapConst<>+840(SB)/8, $0x3950696739506967
-DATA mapConst<>+848(SB)/8, $0x3950696739506967
-DATA mapConst<>+856(SB)/8, $0x3950696739506967
-DATA mapConst<>+864(SB)/8, $0x3950696739506967
-DATA mapConst<>+872(SB)/8, $0x3950696739506967
-DATA mapConst<>+880(SB)/8, $0x3950696739506967
-DATA mapConst<>+888(SB)/8, $0x3950696739506967
+DATA mapConst<>+896(SB)/8, $0x3950696739506967
+DATA mapConst<>+904(SB)/8, $0x3950696739506967
+DATA mapConst<>+912(SB)/8, $0x3950696739506967
+DATA mapConst<>+920(SB)/8, $0x3950696739506967
+DATA mapConst<>+928(SB)/8, $0x3950696739506967
+DATA mapConst<>+936(SB)/8, $0x3950696739506967
+DATA mapConst<>+944(SB)/8, $0x3950696739506967
+DATA mapConst<>+952(SB)/8, $0x3950696739506967
 // exp4
-DATA mapConst<>+896(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+904(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+912(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+920(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+928(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+936(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+944(SB)/8, $0x3ab743ce3ab743ce
-DATA mapConst<>+952(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+960(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+968(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+976(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+984(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+992(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+1000(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+1008(SB)/8, $0x3ab743ce3ab743ce
+DATA mapConst<>+1016(SB)/8, $0x3ab743ce3ab743ce
 // exp3
-DATA mapConst<>+960(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+968(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+976(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+984(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+992(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+1000(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+1008(SB)/8, $0x3c0889083c088908
-DATA mapConst<>+1016(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1024(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1032(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1040(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1048(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1056(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1064(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1072(SB)/8, $0x3c0889083c088908
+DATA mapConst<>+1080(SB)/8, $0x3c0889083c088908
 // exp2
-DATA mapConst<>+1024(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1032(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1040(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1048(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1056(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1064(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1072(SB)/8, $0x3d2aa9c13d2aa9c1
-DATA mapConst<>+1080(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1088(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1096(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1104(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1112(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1120(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1128(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1136(SB)/8, $0x3d2aa9c13d2aa9c1
+DATA mapConst<>+1144(SB)/8, $0x3d2aa9c13d2aa9c1
 // exp1
-DATA mapConst<>+1088(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1096(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1104(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1112(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1120(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1128(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1136(SB)/8, $0x3e2aaaaa3e2aaaaa
-DATA mapConst<>+1144(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1152(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1160(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1168(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1176(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1184(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1192(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1200(SB)/8, $0x3e2aaaaa3e2aaaaa
+DATA mapConst<>+1208(SB)/8, $0x3e2aaaaa3e2aaaaa
 // exp0
-DATA mapConst<>+1152(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1160(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1168(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1176(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1184(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1192(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1200(SB)/8, $0x3f0000003f000000
-DATA mapConst<>+1208(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1216(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1224(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1232(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1240(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1248(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1256(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1264(SB)/8, $0x3f0000003f000000
+DATA mapConst<>+1272(SB)/8, $0x3f0000003f000000
 // tanhSmall
-DATA mapConst<>+1216(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1224(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1232(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1240(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1248(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1256(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1264(SB)/8, $0x3f2000003f200000
-DATA mapConst<>+1272(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1280(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1288(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1296(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1304(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1312(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1320(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1328(SB)/8, $0x3f2000003f200000
+DATA mapConst<>+1336(SB)/8, $0x3f2000003f200000
 // tanh4
-DATA mapConst<>+1280(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1288(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1296(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1304(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1312(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1320(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1328(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA mapConst<>+1336(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1344(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1352(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1360(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1368(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1376(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1384(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1392(SB)/8, $0xbbbaf0eabbbaf0ea
+DATA mapConst<>+1400(SB)/8, $0xbbbaf0eabbbaf0ea
 // tanh3
-DATA mapConst<>+1344(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1352(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1360(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1368(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1376(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1384(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1392(SB)/8, $0x3ca9134e3ca9134e
-DATA mapConst<>+1400(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1408(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1416(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1424(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1432(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1440(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1448(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1456(SB)/8, $0x3ca9134e3ca9134e
+DATA mapConst<>+1464(SB)/8, $0x3ca9134e3ca9134e
 // tanh2
-DATA mapConst<>+1408(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1416(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1424(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1432(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1440(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1448(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1456(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA mapConst<>+1464(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1472(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1480(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1488(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1496(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1504(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1512(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1520(SB)/8, $0xbd5c1e2dbd5c1e2d
+DATA mapConst<>+1528(SB)/8, $0xbd5c1e2dbd5c1e2d
 // tanh1
-DATA mapConst<>+1472(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1480(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1488(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1496(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1504(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1512(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1520(SB)/8, $0x3e0883933e088393
-DATA mapConst<>+1528(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1536(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1544(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1552(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1560(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1568(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1576(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1584(SB)/8, $0x3e0883933e088393
+DATA mapConst<>+1592(SB)/8, $0x3e0883933e088393
 // tanh0
-DATA mapConst<>+1536(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1544(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1552(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1560(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1568(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1576(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1584(SB)/8, $0xbeaaaa99beaaaa99
-DATA mapConst<>+1592(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1600(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1608(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1616(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1624(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1632(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1640(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1648(SB)/8, $0xbeaaaa99beaaaa99
+DATA mapConst<>+1656(SB)/8, $0xbeaaaa99beaaaa99
 // geluTanh0
-DATA mapConst<>+1600(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1608(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1616(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1624(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1632(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1640(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1648(SB)/8, $0x3fcc422a3fcc422a
-DATA mapConst<>+1656(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1664(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1672(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1680(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1688(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1696(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1704(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1712(SB)/8, $0x3fcc422a3fcc422a
+DATA mapConst<>+1720(SB)/8, $0x3fcc422a3fcc422a
 // geluTanh2
-DATA mapConst<>+1664(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1672(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1680(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1688(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1696(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1704(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1712(SB)/8, $0x3d9222793d922279
-DATA mapConst<>+1720(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1728(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1736(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1744(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1752(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1760(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1768(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1776(SB)/8, $0x3d9222793d922279
+DATA mapConst<>+1784(SB)/8, $0x3d9222793d922279
 // rsqrt2
-DATA mapConst<>+1728(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1736(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1744(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1752(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1760(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1768(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1776(SB)/8, $0x3f3504f33f3504f3
-DATA mapConst<>+1784(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1792(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1800(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1808(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1816(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1824(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1832(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1840(SB)/8, $0x3f3504f33f3504f3
+DATA mapConst<>+1848(SB)/8, $0x3f3504f33f3504f3
 // erfc0
-DATA mapConst<>+1792(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1800(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1808(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1816(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1824(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1832(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1840(SB)/8, $0xbfa1fc4ebfa1fc4e
-DATA mapConst<>+1848(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1856(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1864(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1872(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1880(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1888(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1896(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1904(SB)/8, $0xbfa1fc4ebfa1fc4e
+DATA mapConst<>+1912(SB)/8, $0xbfa1fc4ebfa1fc4e
 // erfc1
-DATA mapConst<>+1856(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1864(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1872(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1880(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1888(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1896(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1904(SB)/8, $0x3f8000c73f8000c7
-DATA mapConst<>+1912(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1920(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1928(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1936(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1944(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1952(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1960(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1968(SB)/8, $0x3f8000c73f8000c7
+DATA mapConst<>+1976(SB)/8, $0x3f8000c73f8000c7
 // erfc2
-DATA mapConst<>+1920(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1928(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1936(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1944(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1952(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1960(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1968(SB)/8, $0x3ebf88fb3ebf88fb
-DATA mapConst<>+1976(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+1984(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+1992(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2000(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2008(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2016(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2024(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2032(SB)/8, $0x3ebf88fb3ebf88fb
+DATA mapConst<>+2040(SB)/8, $0x3ebf88fb3ebf88fb
 // erfc3
-DATA mapConst<>+1984(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+1992(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2000(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2008(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2016(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2024(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2032(SB)/8, $0x3dc636c93dc636c9
-DATA mapConst<>+2040(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2048(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2056(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2064(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2072(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2080(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2088(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2096(SB)/8, $0x3dc636c93dc636c9
+DATA mapConst<>+2104(SB)/8, $0x3dc636c93dc636c9
 // erfc4
-DATA mapConst<>+2048(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2056(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2064(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2072(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2080(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2088(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2096(SB)/8, $0xbe3ec24cbe3ec24c
-DATA mapConst<>+2104(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2112(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2120(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2128(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2136(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2144(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2152(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2160(SB)/8, $0xbe3ec24cbe3ec24c
+DATA mapConst<>+2168(SB)/8, $0xbe3ec24cbe3ec24c
 // erfc5
-DATA mapConst<>+2112(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2120(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2128(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2136(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2144(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2152(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2160(SB)/8, $0x3e8ec7cc3e8ec7cc
-DATA mapConst<>+2168(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2176(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2184(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2192(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2200(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2208(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2216(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2224(SB)/8, $0x3e8ec7cc3e8ec7cc
+DATA mapConst<>+2232(SB)/8, $0x3e8ec7cc3e8ec7cc
 // erfc6
-DATA mapConst<>+2176(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2184(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2192(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2200(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2208(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2216(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2224(SB)/8, $0xbf914e5dbf914e5d
-DATA mapConst<>+2232(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2240(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2248(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2256(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2264(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2272(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2280(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2288(SB)/8, $0xbf914e5dbf914e5d
+DATA mapConst<>+2296(SB)/8, $0xbf914e5dbf914e5d
 // erfc7
-DATA mapConst<>+2240(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2248(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2256(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2264(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2272(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2280(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2288(SB)/8, $0x3fbe87b03fbe87b0
-DATA mapConst<>+2296(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2304(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2312(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2320(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2328(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2336(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2344(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2352(SB)/8, $0x3fbe87b03fbe87b0
+DATA mapConst<>+2360(SB)/8, $0x3fbe87b03fbe87b0
 // erfc8
-DATA mapConst<>+2304(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2312(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2320(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2328(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2336(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2344(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2352(SB)/8, $0xbf527892bf527892
-DATA mapConst<>+2360(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2368(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2376(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2384(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2392(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2400(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2408(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2416(SB)/8, $0xbf527892bf527892
+DATA mapConst<>+2424(SB)/8, $0xbf527892bf527892
 // erfc9
-DATA mapConst<>+2368(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2376(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2384(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2392(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2400(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2408(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2416(SB)/8, $0x3e2ef9453e2ef945
-DATA mapConst<>+2424(SB)/8, $0x3e2ef9453e2ef945
-GLOBL mapConst<>(SB), RODATA, $2432
+DATA mapConst<>+2432(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2440(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2448(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2456(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2464(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2472(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2480(SB)/8, $0x3e2ef9453e2ef945
+DATA mapConst<>+2488(SB)/8, $0x3e2ef9453e2ef945
+GLOBL mapConst<>(SB), RODATA, $2496
 
 DATA laneMask<>+0(SB)/4, $-1
 DATA laneMask<>+4(SB)/4, $-1

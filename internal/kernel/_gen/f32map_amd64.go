@@ -14,7 +14,7 @@ func init() {
 			m.dispatch("actF32", []function{
 				{"ActClamp", m.clamp}, {"ActLeakyRelu", m.leakyRelu}, {"ActSigmoid", m.sigmoid}, {"ActTanh", m.tanh},
 				{"ActHardSigmoid", m.hardSigmoid}, {"ActHardSwish", m.hardSwish}, {"ActSiLU", m.silu},
-				{"ActGelu", m.gelu}, {"ActGeluTanh", m.geluTanh}, {"ActExp", func() { m.exp(m.r(0), true) }},
+				{"ActGelu", m.gelu}, {"ActGeluTanh", m.geluTanh}, {"ActExp", func() { m.exp(m.r(0), false) }},
 			}, m.unary)
 			a.text("binaryF32"+level, 8)
 			m.dispatch("binaryF32", []function{
@@ -260,14 +260,22 @@ func (m *mapF32) bySign(x, neg, pos, to int) {
 	}
 }
 
-// exp emits x = e^x; V4 … V6 are lost. What x cannot exceed is not cut off.
-func (m *mapF32) exp(x string, positive bool) {
+// exp emits x = e^x; V4 … V6 are lost. With small, x is at most 0 and a result that is
+// no normal number becomes 0: such numbers slow down whatever computes with them.
+func (m *mapF32) exp(x string, small bool) {
 	t, n, p := m.r(4), m.r(5), m.r(6)
-	m.set("expMin", 4)
-	m.ins("VMAXPS %s, %s, %s", x, t, x)
-	if positive {
+	switch {
+	case !small:
+		m.set("expMin", 4)
+		m.ins("VMAXPS %s, %s, %s", x, t, x)
 		m.set("expMax", 4)
 		m.ins("VMINPS %s, %s, %s", x, t, x)
+	case m.vec == zmm:
+		m.ins("VCMPPS $5, mapConst<>+%d(SB), %s, K3", constantAt("expNormal"), x) // not less: NaN stays
+	default:
+		m.set("expNormal", 4)
+		m.ins("VCMPPS $5, %s, %s, %s", t, x, m.r(7))
+		m.ins("VMAXPS %s, %s, %s", x, t, x)
 	}
 	// Adding 1.5·2^23 rounds to a whole number.
 	m.set("round", 5)
@@ -280,11 +288,22 @@ func (m *mapF32) exp(x string, positive bool) {
 		m.ins("VFMADD213PS mapConst<>+%d(SB), %s, %s", constantAt(c), x, p)
 	}
 	if m.vec == zmm {
-		m.ins("VSCALEFPS %s, %s, %s", n, p, x)
+		if small {
+			m.ins("VSCALEFPS.Z %s, %s, K3, %s", n, p, x)
+		} else {
+			m.ins("VSCALEFPS %s, %s, %s", n, p, x)
+		}
+		return
+	}
+	m.ins("VCVTPS2DQ %s, %s", n, n)
+	if small {
+		m.with("VPADDD", "bias", 5, 5)
+		m.op("VPSLLD $23, %s, %s", 5, 5)
+		m.ins("VMULPS %s, %s, %s", n, p, p)
+		m.ins("VANDPS %s, %s, %s", m.r(7), p, x)
 		return
 	}
 	// 2^n in two factors, as it may be no normal number.
-	m.ins("VCVTPS2DQ %s, %s", n, n)
 	m.ins("VPSRAD $1, %s, %s", n, t)
 	m.ins("VPSUBD %s, %s, %s", t, n, n)
 	for _, r := range []int{4, 5} {
@@ -318,7 +337,7 @@ func (m *mapF32) leakyRelu() {
 // sigmoid emits V0 = (V0 < 0 ? e : 1)/(1+e) with e = e^-|V0|; V1, V2 are lost too.
 func (m *mapF32) sigmoid() {
 	m.with("VORPS", "sign", 0, 1)
-	m.exp(m.r(1), false)
+	m.exp(m.r(1), true)
 	m.set("one", 2)
 	m.bySign(0, 1, 2, 0)
 	m.op("VADDPS %s, %s, %s", 2, 1, 1)
@@ -345,7 +364,7 @@ func (m *mapF32) tanh() {
 	m.with("VANDPS", "abs", 0, 1)
 	m.op("VMOVAPS %s, %s", 1, 2)
 	m.op("VADDPS %s, %s, %s", 1, 1, 1)
-	m.exp(m.r(1), true)
+	m.exp(m.r(1), false)
 	m.with("VADDPS", "one", 1, 1)
 	m.set("two", 3)
 	m.op("VDIVPS %s, %s, %s", 1, 3, 3)
@@ -401,7 +420,7 @@ func (m *mapF32) gelu() {
 		m.with("VFMADD213PS", fmt.Sprintf("erfc%d", i), 2, 3)
 	}
 	m.op("VFNMADD231PS %s, %s, %s", 1, 1, 3)
-	m.exp(m.r(3), false)
+	m.exp(m.r(3), true)
 	m.op("VMULPS %s, %s, %s", 2, 3, 3)
 	m.with("VMULPS", "half", 3, 3)
 	m.set("one", 1)
@@ -416,7 +435,7 @@ var mapTable = []struct {
 	bits uint32
 }{
 	{"one", f(1)}, {"two", f(2)}, {"half", f(0.5)}, {"sixth", f(1.0 / 6)}, {"sign", 1 << 31}, {"abs", 1<<31 - 1}, {"bias", 127},
-	{"expMin", f(-104)}, {"expMax", f(89)}, {"round", f(1.5 * (1 << 23))}, {"log2e", f(1.44269504088896341)}, {"ln2hi", f(0.693359375)}, {"ln2lo", f(-2.12194440e-4)},
+	{"expMin", f(-104)}, {"expMax", f(89)}, {"expNormal", f(-87.33654)}, {"round", f(1.5 * (1 << 23))}, {"log2e", f(1.44269504088896341)}, {"ln2hi", f(0.693359375)}, {"ln2lo", f(-2.12194440e-4)},
 	{"exp5", f(1.9875691500e-4)}, {"exp4", f(1.3981999507e-3)}, {"exp3", f(8.3334519073e-3)},
 	{"exp2", f(4.1665795894e-2)}, {"exp1", f(1.6666665459e-1)}, {"exp0", f(5.0000001201e-1)},
 	{"tanhSmall", f(0.625)}, {"tanh4", f(-5.70498872745e-3)}, {"tanh3", f(2.06390887954e-2)}, {"tanh2", f(-5.37397155531e-2)},
