@@ -49,8 +49,9 @@ type u8Panel struct {
 }
 
 const (
-	u8BlockBytes = 16 << 10 // rows of a unit: they stay in the nearest cache beside a panel
-	u8CallK      = 16 << 10 // tiles times k of a call of assembly, which bounds its time
+	u8BlockBytes = 16 << 10  // rows of a unit: they stay in the nearest cache beside a panel
+	u8CallK      = 16 << 10  // tiles times k of a call of assembly, which bounds its time
+	u8PanelBytes = 768 << 10 // panels of a unit: they stay in the second cache while the rows pass
 )
 
 func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *u8ConvGemm {
@@ -94,10 +95,11 @@ func (c *u8ConvGemm) block() {
 	}
 	c.maxRows = min(c.rowBlk, max(u8CallK/k, 1)*mr, m)
 	c.mBlocks = (m + c.rowBlk - 1) / c.rowBlk
-	c.nBlocks = 1
+	c.nBlocks = (c.perGroup*k*elem*c.full.nr + u8PanelBytes - 1) / u8PanelBytes
 	if c.mBlocks < 4 {
-		c.nBlocks = min(c.perGroup, (8+c.mBlocks-1)/c.mBlocks)
+		c.nBlocks = max(c.nBlocks, (8+c.mBlocks-1)/c.mBlocks)
 	}
+	c.nBlocks = min(c.nBlocks, c.perGroup)
 	bytes := c.maxRows * k
 	if c.source == u8Lines {
 		bytes = s.KernelH * c.line
@@ -119,7 +121,7 @@ func (c *u8ConvGemm) run(out *u8Output, src []uint8, scratch []byte, lo, hi int)
 	s := c.shape
 	m := s.Batch * s.OutH * s.OutW
 	for u := lo; u < hi; u++ {
-		mb, nb := u/c.nBlocks, u%c.nBlocks
+		mb, nb := u%c.mBlocks, u/c.mBlocks
 		m0 := mb * c.rowBlk
 		m1 := min(m0+c.rowBlk, m)
 		p0, p1 := nb*c.perGroup/c.nBlocks, (nb+1)*c.perGroup/c.nBlocks
@@ -162,6 +164,10 @@ func (c *u8ConvGemm) rows(out *u8Output, scratch []byte, m, n int, a unsafe.Poin
 		p := &panels[i]
 		args.a, args.b = a, unsafe.Pointer(unsafe.SliceData(p.b))
 		args.segs, args.segN = unsafe.Pointer(unsafe.SliceData(p.segs)), len(p.segs)
+		args.ahead = 0
+		if i+1 < len(panels) {
+			args.ahead = int(uintptr(unsafe.Pointer(unsafe.SliceData(panels[i+1].b))) - uintptr(args.b))
+		}
 		args.start, args.rowSum, args.colZero = unsafe.Pointer(unsafe.SliceData(p.start)), nil, nil
 		if p.colZero != nil {
 			args.rowSum, args.colZero = rowSum, unsafe.Pointer(unsafe.SliceData(p.colZero))

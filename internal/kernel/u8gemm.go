@@ -112,6 +112,7 @@ type u8GemmArgs struct {
 	segs    unsafe.Pointer // *u8Segment: the runs of k, relative to a row's start
 	segN    int
 	b       unsafe.Pointer // panel
+	ahead   int            // bytes from b to what will be read next
 	start   unsafe.Pointer // [nr]int32, the accumulators' first value
 	rowSum  unsafe.Pointer // [rows]int32, or nil
 	colZero unsafe.Pointer // [nr]int32, multiplied by rowSum and added

@@ -36,6 +36,7 @@ func (a *asm) table(name string, size int, words ...uint64) {
 //	SI            current place in the panel
 //	CX            groups left in the segment
 //	DX, BX        next segment, segments left
+//	AX            distance to the panel to be fetched ahead
 //	R11, R15, R14 destination, bytes from row to row, and three times that
 //	V0 …          sums, row by row; last the panel's vectors and one broadcast
 //	              group, before them a product where there is no dot product
@@ -139,6 +140,7 @@ func (g gemmU8) tile(a *asm, rows int) {
 	a.ins("MOVQ u8GemmArgs_b(DI), SI")
 	a.ins("MOVQ u8GemmArgs_segs(DI), DX")
 	a.ins("MOVQ u8GemmArgs_segN(DI), BX")
+	a.ins("MOVQ u8GemmArgs_ahead(DI), AX")
 	segment, loop, tail, last, next := a.label("segment"), a.label("loop"), a.label("tail"), a.label("last"), a.label("next")
 	a.at(segment)
 	a.ins("MOVQ u8GemmArgs_a(DI), R8")
@@ -153,6 +155,9 @@ func (g gemmU8) tile(a *asm, rows int) {
 	step := func(k int) {
 		for i := range g.vecs {
 			a.ins("VMOVDQU%s %d(SI), %s", g.evex("32"), (k*g.vecs+i)*v.bytes(), g.b(i))
+			if at := (k*g.vecs + i) * v.bytes(); at%64 == 0 {
+				a.ins("PREFETCHT1 %d(SI)(AX*1)", at)
+			}
 		}
 		for row := range rows {
 			index := [...]string{"", "(R13*1)", "(R13*2)", "(R12*1)", "(R13*4)"}[row%5]
