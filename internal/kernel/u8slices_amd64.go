@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -37,18 +38,29 @@ func binaryU8Asm(l cpu.Level, p *preparedAdd, dst, a, b unsafe.Pointer, n int) i
 }
 
 //go:noescape
-func quantizeU8AVX512(p *[4]float32, dst, src unsafe.Pointer, n int)
+func quantizeU8AVX512(p *[7]float32, dst, src unsafe.Pointer, n int)
 
 //go:noescape
-func quantizeU8AVX2(p *[4]float32, dst, src unsafe.Pointer, n int)
+func quantizeU8AVX2(p *[7]float32, dst, src unsafe.Pointer, n int)
 
+// quantizeU8Asm divides by way of the reciprocal, which is exact as long as
+// nothing on the way is too small or large for a float32.
 func quantizeU8Asm(l cpu.Level, p *[4]float32, dst, src unsafe.Pointer, n int) int {
-	if l.Includes(cpu.AVX512) {
-		quantizeU8AVX512(p, dst, src, n)
-		return n
+	scale, zero := p[0], math.Float32bits(p[3])
+	if !l.Includes(cpu.AVX512) {
+		n = blocksOf32(l, n)
 	}
-	if n = blocksOf32(l, n); n > 0 {
-		quantizeU8AVX2(p, dst, src, n)
+	if n == 0 || !(scale > 0x1p-100 && scale < 0x1p100) {
+		return 0
+	}
+	lo, hi := uint32(int32(p[1])+int32(zero)), uint32(int32(p[2])+int32(zero))
+	// Values beyond a step outside the bounds are brought there.
+	c := [7]float32{scale, 1 / scale, (p[1] - 1) * scale, (p[2] + 1) * scale,
+		math.Float32frombits(zero * 0x10001), math.Float32frombits(lo * 0x01010101), math.Float32frombits(hi * 0x01010101)}
+	if l.Includes(cpu.AVX512) {
+		quantizeU8AVX512(&c, dst, src, n)
+	} else {
+		quantizeU8AVX2(&c, dst, src, n)
 	}
 	return n
 }

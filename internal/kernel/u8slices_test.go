@@ -94,33 +94,38 @@ func TestQuantizeU8(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	for _, l := range cpu.Levels() {
-		for _, n := range []int{0, 1, 17, 63, 64, 65, 129, 70000} {
-			src := make([]float32, n)
-			for i := range src {
-				src[i] = float32(r.NormFloat64() * 20)
-				switch r.IntN(12) {
-				case 0:
-					src[i] = nan
-				case 1:
-					src[i] = inf
-				case 2:
-					src[i] = -inf
-				case 3:
-					src[i] = 1e30
-				case 4:
-					src[i] = float32(r.IntN(100)) * 0.125 // a tie for scale 0.25
+		for _, scale := range []float32{0.25, 0.1, 0.0235294122, 1. / 3, 7, 0x1.fffffep-5, 0x1p-99, 1e-36, 0x1p110} {
+			for _, n := range []int{0, 1, 17, 63, 64, 65, 129, 20000} {
+				src := make([]float32, n)
+				for i := range src {
+					src[i] = float32(r.NormFloat64()*80) * scale
+					switch r.IntN(12) {
+					case 0:
+						src[i] = nan
+					case 1:
+						src[i] = inf
+					case 2:
+						src[i] = -inf
+					case 3:
+						src[i] = 1e30
+					case 4:
+						src[i] = -math.MaxFloat32
+					case 5, 6, 7: // at a tie or next to one
+						tie := (float32(r.IntN(300)-120) + 0.5) * scale
+						src[i] = math.Float32frombits(math.Float32bits(tie) + uint32(r.IntN(7)) - 3)
+					}
 				}
-			}
-			const scale, zero, lo, hi = 0.25, 77, 5, 250
-			dst := make([]uint8, n)
-			QuantizeU8(l, dst, src, scale, zero, lo, hi)
-			for i, x := range src {
-				want := uint8(zero)
-				if x == x {
-					want = uint8(min(max(math.RoundToEven(float64(x/scale))+zero, lo), hi))
-				}
-				if dst[i] != want {
-					t.Fatalf("%v: %v quantizes to %d, want %d", l, x, dst[i], want)
+				const zero, lo, hi = 77, 5, 250
+				dst := make([]uint8, n)
+				QuantizeU8(l, dst, src, scale, zero, lo, hi)
+				for i, x := range src {
+					want := uint8(zero)
+					if x == x {
+						want = uint8(min(max(math.RoundToEven(float64(x/scale))+zero, lo), hi))
+					}
+					if dst[i] != want {
+						t.Fatalf("%v: %v by %v quantizes to %d, want %d", l, x, scale, dst[i], want)
+					}
 				}
 			}
 		}

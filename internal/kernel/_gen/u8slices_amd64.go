@@ -125,30 +125,54 @@ func binaryU8(a *asm) {
 	blocks(a, "mul", func(m bool) { body(m, true) })
 }
 
-// quantizeU8 emits floats to bytes: division, bounds as floats (which also
-// keeps the conversion within int32), rounding.
+// quotient emits the whole number nearest to x / scale into q; x is lost. The
+// lower bound of x is applied already. The product with the reciprocal is
+// corrected by what it leaves of x, which gives a quotient next to the true one,
+// and once more, which rounds as a division does: P. Markstein, Computation of
+// elementary functions on the IBM RISC System/6000 processor, theorem 8.
+//
+//	v c … c+3  scale, reciprocal, bounds of x
+func quotient(a *asm, v string, c int, x, q string) {
+	r := func(i int) string { return sprint("%s%d", v, c+i) }
+	a.ins("VMINPS %s, %s, %s", r(3), x, x)
+	a.ins("VMULPS %s, %s, %s", r(1), x, q)
+	for range 2 {
+		left := v + "14" // free in both register plans
+		a.ins("VMOVAPS %s, %s", x, left)
+		a.ins("VFNMADD231PS %s, %s, %s", r(0), q, left)
+		a.ins("VFMADD231PS %s, %s, %s", r(1), left, q)
+	}
+	a.ins("VCVTPS2DQ %s, %s", q, q)
+}
+
+// quantizeU8 emits floats to bytes.
 func quantizeU8(a *asm) {
 	a.text("quantizeU8AVX512", 32)
 	a.ins("MOVQ p+0(FP), R8")
 	a.ins("MOVQ dst+8(FP), DI")
 	a.ins("MOVQ src+16(FP), SI")
 	a.ins("MOVQ n+24(FP), CX")
-	for i := range 4 { // scale, lo-zero, hi-zero, zero
+	for i := range 7 {
 		a.ins("VPBROADCASTD %d(R8), Z%d", 4*i, 16+i)
 	}
+	a.ins("VMOVDQU32 u8Transpose4<>(SB), Z23")
 	blocks(a, "block", func(masked bool) {
 		for i := range 4 {
-			r := sprint("Z%d", i)
-			part(a, "VMOVUPS", masked, i, sprint("%d(SI)", 64*i), r, true)
-			a.ins("VDIVPS Z16, %s, %s", r, r)
-			a.ins("VCMPPS $7, %s, %s, K7", r, r)
-			a.ins("VMOVAPS.Z %s, K7, %s", r, r)
-			a.ins("VMAXPS Z17, %s, %s", r, r)
-			a.ins("VMINPS Z18, %s, %s", r, r)
-			a.ins("VCVTPS2DQ %s, %s", r, r)
-			a.ins("VPADDD Z19, %s, %s", r, r)
-			part(a, "VPMOVDB", masked, i, r, sprint("%d(DI)", 16*i), false)
+			x := sprint("Z%d", i)
+			part(a, "VMOVUPS", masked, i, sprint("%d(SI)", 64*i), x, true)
+			a.ins("VCMPPS $7, %s, %s, K7", x, x)
+			a.ins("VMAXPS.Z Z18, %s, K7, %s", x, x)
+			quotient(a, "Z", 16, x, sprint("Z%d", 4+i))
 		}
+		a.ins("VPACKSSDW Z5, Z4, Z4")
+		a.ins("VPACKSSDW Z7, Z6, Z6")
+		a.ins("VPADDSW Z20, Z4, Z4")
+		a.ins("VPADDSW Z20, Z6, Z6")
+		a.ins("VPACKUSWB Z6, Z4, Z4")
+		a.ins("VPMAXUB Z21, Z4, Z4")
+		a.ins("VPMINUB Z22, Z4, Z4")
+		a.ins("VPERMD Z4, Z23, Z4")
+		storeBytes(a, masked, "Z4")
 		a.ins("ADDQ $256, SI")
 		a.ins("ADDQ $64, DI")
 	})
@@ -393,22 +417,21 @@ func slicesAVX2(a *asm) {
 	a.ins("MOVQ dst+8(FP), DI")
 	a.ins("MOVQ src+16(FP), SI")
 	a.ins("MOVQ n+24(FP), CX")
-	for i := range 3 { // scale, lo-zero, hi-zero
+	for i := range 4 {
 		a.ins("VPBROADCASTD %d(R8), Y%d", 4*i, 6+i)
 	}
-	a.ins("VPBROADCASTW 12(R8), Y10")
-	a.ins("VPXOR Y11, Y11, Y11")
-	a.ins("VPCMPEQB Y12, Y12, Y12")
+	for i := range 3 {
+		a.ins("VPBROADCASTD %d(R8), Y%d", 16+4*i, 10+i)
+	}
 	a.ins("VMOVDQU u8Transpose4Y<>(SB), Y13")
 	loop("loop", func() {
 		for i := range 4 {
-			a.ins("VMOVUPS %d(SI), Y%d", 32*i, i)
-			a.ins("VDIVPS Y6, Y%d, Y%d", i, i)
-			a.ins("VCMPPS $7, Y%d, Y%d, Y4", i, i)
-			a.ins("VANDPS Y4, Y%d, Y%d", i, i)
-			a.ins("VMAXPS Y7, Y%d, Y%d", i, i)
-			a.ins("VMINPS Y8, Y%d, Y%d", i, i)
-			a.ins("VCVTPS2DQ Y%d, Y%d", i, i)
+			x := "Y4"
+			a.ins("VMOVUPS %d(SI), %s", 32*i, x)
+			a.ins("VCMPPS $7, %s, %s, Y5", x, x)
+			a.ins("VANDPS Y5, %s, %s", x, x)
+			a.ins("VMAXPS Y8, %s, %s", x, x)
+			quotient(a, "Y", 6, x, sprint("Y%d", i))
 		}
 		pack()
 	}, "$32, DI", "$128, SI")
