@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"":                    5,
 	"internal/quant":      5,
 	"internal/dataset":    5,
+	"internal/train":      5,
 	"internal/optimize":   6,
 	"internal/cli":        9,
 	"cmd/edgewise":        9,

@@ -1,11 +1,55 @@
 package op
 
-import "github.com/edgewise-ml/edgewise/tensor"
+import (
+	"fmt"
 
-// dropoutOps holds Dropout, which is random while training.
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// dropoutOps holds Dropout, which is random while training, and what training makes of it.
 func dropoutOps() []Def {
 	return []Def{{Name: "Dropout", In: "data ratio? training_mode?", Out: "output mask?", Attrs: "seed:int",
-		Infer: inferDropout, Eval: evalDropout, Impure: true}}
+		Infer: inferDropout, Eval: evalDropout, Impure: true},
+		{Name: "RandomKeep", Domain: graph.DomainEdgewise, In: "T", Out: "mask", Attrs: "ratio:float! seed:int! shape:ints!",
+			Infer: inferRandomKeep, Eval: evalRandomKeep}}
+}
+
+func inferRandomKeep(c *Infer) error {
+	var s []int
+	for _, d := range c.Attrs().Ints("shape") {
+		if d < 0 || d > tensor.MaxElements {
+			return fmt.Errorf("shape holds %d", d)
+		}
+		s = append(s, int(d))
+	}
+	c.SetTensor(0, tensor.Bool, graph.Dims(s...))
+	return nil
+}
+
+// evalRandomKeep is true for all but a share ratio of the elements. Which ones depends on
+// the seed, the step T and the place alone, so that a step repeats itself exactly.
+func evalRandomKeep(e *Eval) error {
+	var shape []int
+	for _, d := range e.Attrs().Ints("shape") {
+		shape = append(shape, int(d))
+	}
+	keep := tensor.Data[bool](e.Result(0, tensor.Bool, shape...))
+	ratio := uint64(attrFloat(e.Attrs(), "ratio", 0) * (1 << 53))
+	base := scramble(uint64(e.Attrs().Int("seed", 0))<<32 ^ uint64(int64(e.scalar(0, 0))))
+	for i := range keep {
+		keep[i] = scramble(base+uint64(i))>>11 >= ratio
+	}
+	return nil
+}
+
+// scramble is the output function of SplitMix64 (Steele, Lea and Flood 2014), which makes
+// good random bits of a counter.
+func scramble(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 func inferDropout(c *Infer) error {

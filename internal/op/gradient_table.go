@@ -50,6 +50,7 @@ var gradientRulesOf = sync.OnceValue(func() map[Key]func(*Gradient) error {
 		{graph.DomainMicrosoft, "DequantizeLinear"}:             gradDequantize,
 		{graph.DomainMicrosoft, "SimplifiedLayerNormalization"}: gradLayerNorm(false),
 		{graph.DomainEdgewise, "FakeQuantize"}:                  gradFakeQuantize,
+		{graph.DomainEdgewise, "RandomKeep"}:                    noGradient,
 	}
 })
 

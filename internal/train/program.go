@@ -1,0 +1,286 @@
+// Package train adjusts the weights of a network. A training step (forward pass, loss,
+// backward pass and the optimizer's update) is one graph, which the engine compiles into
+// one program with one memory plan: what learns is what runs.
+//
+// program.go builds the step, loss.go and optimizer.go its ends, schedule.go the learning
+// rate. Nothing here reads files of models or data.
+package train
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/edgewise-ml/edgewise/internal/autodiff"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/op"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// Spec says what one step does.
+type Spec struct {
+	Batch     int // samples of a step
+	Loss      Loss
+	Soft      bool // targets of a cross-entropy are probabilities, not labels
+	Optimizer Optimizer
+	Clip      float64 // bound of the norm of all gradients together; 0 for none
+	Average   float64 // decay of an exponential moving average of the weights; 0 for none
+
+	// Frozen reports the weights that stay as they are, by name; nil freezes none.
+	// FrozenStatistics keeps batch normalization as it is at inference.
+	Frozen           func(name string) bool
+	FrozenStatistics bool
+}
+
+// StateKind says what a piece of state is.
+type StateKind uint8
+
+// Kinds of state.
+const (
+	Parameter StateKind = iota
+	Statistic           // running mean or variance of a batch normalization
+	Moment              // of the optimizer
+	Average             // of a parameter
+)
+
+// State is a tensor that a step reads and writes anew.
+type State struct {
+	Name string
+	Kind StateKind
+	Of   string // the parameter that a moment or an average belongs to
+	Init *tensor.Tensor
+}
+
+// Program is a training step as a graph.
+//
+// Inputs are the network's inputs with Batch samples, the target, the learning rate and
+// the number of the step (one float32 each, the latter counted from 1), then the states.
+// Outputs are the loss, the network's outputs, then the states again. A state's input and
+// output may be one tensor: it is written last.
+type Program struct {
+	Graph   *graph.Graph
+	Data    int // network inputs
+	Outputs int // network outputs
+	States  []State
+}
+
+// NewProgram builds the step for a network, whose graph stays as it is. The loss is put on
+// its first output; where a Softmax ends that and the loss takes logits, on what goes
+// into it.
+func NewProgram(network *graph.Graph, s Spec) (*Program, error) {
+	if err := s.Optimizer.validate(); err != nil {
+		return nil, err
+	}
+	if s.Batch < 1 || !(s.Clip >= 0) || !(s.Average >= 0 && s.Average < 1) {
+		return nil, errors.New("batch must be at least 1, clip not negative and average within 0..1")
+	}
+	g := network.Clone()
+	if len(g.Outputs) == 0 {
+		return nil, errors.New("the network has no output")
+	}
+	if err := rebatch(g, s.Batch); err != nil {
+		return nil, err
+	}
+	b := &builder{spec: s, p: &Program{Graph: g, Data: len(g.Inputs), Outputs: len(g.Outputs)}}
+	if err := b.build(); err != nil {
+		return nil, err
+	}
+	return b.p, g.Verify()
+}
+
+// builder makes a program.
+type builder struct {
+	spec  Spec
+	p     *Program
+	facts *op.Facts
+
+	rate, step *graph.Value
+	news       []*graph.Value // of the states, in their order
+	inputs     []*graph.Value
+}
+
+func (b *builder) build() error {
+	g := b.p.Graph
+	candidates := b.candidates()
+	b.train()
+	var err error
+	if b.facts, err = op.InferTypes(g); err != nil {
+		return err
+	}
+	scores := logits(g, b.spec.Loss)
+	target, err := b.spec.Loss.target(scores, b.spec.Soft)
+	if err != nil {
+		return err
+	}
+	want := g.Input("target", target)
+	number := graph.TensorType(tensor.Float32)
+	b.rate, b.step = g.Input("rate", number), g.Input("step", number)
+	if err := b.drop(); err != nil {
+		return err
+	}
+	var loss *graph.Value
+	err = op.Build(g, b.facts, "loss", func(o *op.Builder) error {
+		loss = b.spec.Loss.build(o, scores, want)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	grads, err := autodiff.Gradients(g, b.facts, loss, candidates)
+	if err != nil {
+		return err
+	}
+	err = op.Build(g, b.facts, "update", func(o *op.Builder) error {
+		if b.spec.Clip > 0 {
+			grads = clip(o, grads, b.spec.Clip)
+		}
+		for i, v := range candidates {
+			if grads[i] != nil {
+				if err := b.update(o, v, grads[i]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(b.p.States, func(s State) bool { return s.Kind == Parameter }) {
+		return errors.New("nothing is left to train: every weight is frozen or does not move the loss")
+	}
+	g.Inputs = append(g.Inputs, b.inputs...)
+	g.Outputs = slices.Concat([]*graph.Value{loss}, g.Outputs, b.news)
+	g.Prune()
+	return nil
+}
+
+// candidates lists the constants that training may change, in order of use: floating-point
+// ones of more than one element that are not frozen. Numbers such as the bounds of a Clip
+// are part of the architecture.
+func (b *builder) candidates() []*graph.Value {
+	var out []*graph.Value
+	for _, v := range b.p.Graph.Constants() {
+		if v.Type.DType == tensor.Float32 && v.Const.Len() > 1 && (b.spec.Frozen == nil || !b.spec.Frozen(v.Name)) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// train turns what behaves otherwise at inference: batch normalizations take the batch's
+// statistics and move the running ones, which become state.
+func (b *builder) train() {
+	if b.spec.FrozenStatistics {
+		return
+	}
+	g := b.p.Graph
+	for _, n := range g.Nodes {
+		if !n.Is("BatchNormalization") || n.In(3).Const == nil || n.In(4).Const == nil {
+			continue
+		}
+		n.Attrs = n.Attrs.Clone()
+		if n.Attrs == nil {
+			n.Attrs = graph.Attrs{}
+		}
+		n.Attrs["training_mode"] = int64(1)
+		n.Outputs = n.Outputs[:1]
+		for i := 3; i <= 4; i++ {
+			was := n.Inputs[i]
+			n.Inputs[i] = b.state(State{Name: was.Name, Kind: Statistic, Init: was.Const})
+			v := g.NewValue(was.Name+"/new", graph.Type{})
+			v.Def = n
+			n.Outputs = append(n.Outputs, v)
+			b.news = append(b.news, v)
+		}
+	}
+}
+
+// state adds a piece of state and returns its input.
+func (b *builder) state(s State) *graph.Value {
+	b.p.States = append(b.p.States, s)
+	v := b.p.Graph.NewValue(s.Name+"/state", graph.TypeOf(s.Init))
+	b.inputs = append(b.inputs, v)
+	return v
+}
+
+// update makes constant v a parameter that follows gradient g. Vectors are biases and
+// normalizations: weights decay, those do not.
+func (b *builder) update(o *op.Builder, v, g *graph.Value) error {
+	u, err := b.spec.Optimizer.update(v.Type.Shape.Ranked() && len(v.Type.Shape) > 1)
+	if err != nil {
+		return err
+	}
+	init := v.Const
+	b.p.States = append(b.p.States, State{Name: v.Name, Kind: Parameter, Init: init})
+	v.Const = nil // from here on the value is an input
+	b.inputs = append(b.inputs, v)
+	in := []*graph.Value{v, g, b.rate}
+	if u.timed {
+		in = append(in, b.step)
+	}
+	at := len(b.news)
+	b.news = append(b.news, nil)
+	for k := range u.states {
+		zero, err := tensor.Make(v.Type.DType, o.Shape(v))
+		if err != nil {
+			return err
+		}
+		in = append(in, b.state(State{Name: fmt.Sprintf("%s/moment%d", v.Name, k), Kind: Moment, Of: v.Name, Init: zero}))
+		b.news = append(b.news, nil)
+	}
+	out := o.Node(graph.DomainEdgewise, u.name, u.attrs, 1+u.states, in...)
+	copy(b.news[at:], out)
+	if d := b.spec.Average; d > 0 {
+		old := b.state(State{Name: v.Name + "/average", Kind: Average, Of: v.Name, Init: init})
+		kept := o.Op("Mul", nil, old, o.Number(d, old))
+		b.news = append(b.news, o.Op("Add", nil, kept, o.Op("Mul", nil, out[0], o.Number(1-d, old))))
+	}
+	return nil
+}
+
+// drop makes every Dropout drop, other elements at every step.
+func (b *builder) drop() error {
+	g := b.p.Graph
+	old := g.Nodes
+	g.Nodes = nil
+	for _, n := range old {
+		ratio := 0.5
+		if v := n.In(1); v != nil && v.Const != nil {
+			ratio = v.Const.Float(0)
+		}
+		if !n.Is("Dropout") || n.Out(1) != nil || !(ratio > 0 && ratio < 1) {
+			g.Nodes = append(g.Nodes, n)
+			continue
+		}
+		err := op.Build(g, b.facts, n.Label(), func(o *op.Builder) error {
+			x := n.Inputs[0]
+			shape := make([]int64, 0, 4)
+			for _, d := range o.Shape(x) {
+				shape = append(shape, int64(d))
+			}
+			a := graph.Attrs{"seed": int64(len(g.Nodes)), "ratio": float32(ratio), "shape": shape}
+			keep := o.Node(graph.DomainEdgewise, "RandomKeep", a, 1, b.step)[0]
+			y := o.Op("Where", nil, keep, o.Op("Mul", nil, x, o.Number(1/(1-ratio), x)), o.Number(0, x))
+			made := y.Def
+			// The value keeps its identity: the loss may already hold it.
+			made.Outputs[0], n.Outputs[0].Def = n.Outputs[0], made
+			return b.facts.InferNode(made)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logits returns what the loss is put on: the first output, or what goes into the Softmax
+// or Sigmoid that makes it where the loss brings its own.
+func logits(g *graph.Graph, l Loss) *graph.Value {
+	y := g.Outputs[0]
+	skip := map[string]string{CrossEntropy: "Softmax", KL: "Softmax", BCE: "Sigmoid"}[l.Kind]
+	if y.Def != nil && skip != "" && y.Def.Is(skip) {
+		return y.Def.Inputs[0]
+	}
+	return y
+}
