@@ -209,7 +209,7 @@ func BenchmarkGemmF32(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, s := range []GemmShape{{M: 128, N: 128, K: 64, LDA: 64, LDB: 64, LDC: 128, TransB: true}, {M: 128, N: 64, K: 128, LDA: 128, LDB: 64, LDC: 64}} {
 		b.Run(fmt.Sprintf("%dx%dx%d_%v", s.M, s.N, s.K, s.TransB), func(b *testing.B) {
-			op, err := NewGemmF32(cpu.Best(), s)
+			op, err := NewGemmF32(cpu.Best(), s, 1)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -119,7 +119,7 @@ func TestGemmF32StaysInsideSlices(t *testing.T) {
 		}
 		a, b, dst := guardedF32(t, normals(r, s.M*s.K)), guardedF32(t, normals(r, s.N*s.K)), guardedF32(t, make([]float32, s.M*s.N))
 		for _, l := range cpu.Levels() {
-			g, err := NewGemmF32(l, s)
+			g, err := NewGemmF32(l, s, 1)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
-// GemmShape is the geometry of dst[M][N] = a[M][K] · b[K][N] where b is known
+// GemmShape is the geometry of dst[M][N] = scale·a[M][K]·b[K][N] where b is known
 // only when the product runs. TransB says that b lies as [N][K]. The leading
 // dimensions are in elements from row to row of the matrices as they lie.
 type GemmShape struct {
@@ -35,41 +35,60 @@ func (s GemmShape) Validate() error {
 }
 
 // A GemmF32 is a prepared product of two matrices neither of which is constant.
-// A unit is a block of columns: its part of b is packed into the worker's
-// scratch, then all rows of a pass over it.
+// A unit is a block of columns. Where K is deep it is cut: for each cut the unit
+// packs its part of b into the worker's scratch and then all rows of a pass over
+// it, adding to what the cuts before left in dst.
 type GemmF32 struct {
-	shape  GemmShape
-	tile   *gemmTileF32
-	block  int // columns of a unit
-	lo, hi float32
+	shape GemmShape
+	scale float32
+	tile  *gemmTileF32
+	block int // columns of a unit
+	depth int // of a cut
+	name  string
 }
 
-// packedBytes is how much of b a unit packs: a part of a common second cache.
-const packedBytes = 256 << 10
+// A cut of about cutDepth keeps the rows of a tile in the first cache, if K is so much
+// deeper that the passes over dst cost less than that saves. packedBytes is how much
+// of b a unit packs at a time: a part of a common second cache.
+const (
+	cutDepth    = 384
+	packedBytes = 512 << 10
+	sharedMACs  = 4 << 20 // from here on a product is worth sharing
+)
 
-// NewGemmF32 prepares a product for the kernels of a level.
-func NewGemmF32(l cpu.Level, s GemmShape) (*GemmF32, error) {
+// NewGemmF32 prepares a product for the kernels of a level. The scale multiplies b as it
+// is packed.
+func NewGemmF32(l cpu.Level, s GemmShape, scale float32) (*GemmF32, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	g := &GemmF32{shape: s, tile: gemmTile(l)}
-	g.lo, g.hi, _ = Act{}.clamp()
-	if !productWithin(maxScratch/4, s.K+1, g.tile.nr) {
+	g := &GemmF32{shape: s, scale: scale, tile: gemmTile(l)}
+	g.name = "matmul " + g.tile.name
+	cuts := max(1, (s.K+cutDepth/2)/cutDepth)
+	g.depth = (s.K + cuts - 1) / cuts
+	if !productWithin(maxScratch/4, g.depth+1, g.tile.nr) {
 		return nil, fmt.Errorf("gemm f32: depth %d is too large", s.K)
 	}
-	g.block = g.tile.nr * max(1, min(g.tile.panels(s.N), packedBytes/(4*g.tile.panelLen(s.K))))
+	panels := g.tile.panels(s.N)
+	if productAbove(sharedMACs, s.M, s.N, s.K) {
+		panels = (panels + 3) / 4
+	}
+	g.block = g.tile.nr * max(1, min(panels, packedBytes/(4*g.tile.panelLen(g.depth))))
 	return g, nil
 }
 
+// productAbove reports whether a product of positive factors exceeds a limit.
+func productAbove(limit int, factors ...int) bool { return !productWithin(limit, factors...) }
+
 // Name names the operator and its micro-kernel.
-func (g *GemmF32) Name() string { return "matmul " + g.tile.name }
+func (g *GemmF32) Name() string { return g.name }
 
 // Units returns the number of independent units of work.
 func (g *GemmF32) Units() int { return (g.shape.N + g.block - 1) / g.block }
 
 // ScratchBytes returns the scratch that each worker needs.
 func (g *GemmF32) ScratchBytes() int {
-	return 4 * g.tile.panels(g.block) * g.tile.panelLen(g.shape.K)
+	return 4 * g.tile.panels(g.block) * g.tile.panelLen(g.depth)
 }
 
 // Run computes units lo ≤ u < hi. dst may not overlap a or b. A slice too short
@@ -86,18 +105,52 @@ func (g *GemmF32) Run(dst, a, b []float32, scratch []byte, lo, hi int) {
 	}
 	packed := floatScratch(scratch, g.ScratchBytes()/4)
 	off := 0
-	args := gemmF32{lda: s.LDA * 4, off: &off, segs: 1, segK: s.K, b: unsafe.Pointer(&packed[0]), panel: t.panelLen(s.K) * 4,
-		ldc: s.LDC * 4, lo: g.lo, hi: g.hi}
+	args := gemmF32{lda: s.LDA * 4, off: &off, segs: 1, b: unsafe.Pointer(&packed[0]), ldc: s.LDC * 4, ldres: s.LDC * 4}
+	args.lo, args.hi, _ = Act{}.clamp()
 	tiles := (s.M + t.mr - 1) / t.mr
 	for u := lo; u < hi; u++ {
 		j0 := u * g.block
 		args.cols = min(g.block, s.N-j0)
-		t.pack(packed[:t.panels(args.cols)*t.panelLen(s.K)], b[j0*col:], nil, args.cols, s.K, col, row)
-		for i := range tiles {
-			r0, r1 := i*s.M/tiles, (i+1)*s.M/tiles
-			args.rows = r1 - r0
-			args.a, args.c = unsafe.Pointer(&a[r0*s.LDA]), unsafe.Pointer(&dst[r0*s.LDC+j0])
-			args.run(t)
+		for k0 := 0; k0 < s.K; k0 += g.depth {
+			args.segK = min(g.depth, s.K-k0)
+			args.panel = 4 * t.panelLen(args.segK)
+			t.packScaled(packed, b[j0*col+k0*row:], args.cols, args.segK, s.LDB, s.TransB, g.scale)
+			for i := range tiles {
+				r0, r1 := i*s.M/tiles, (i+1)*s.M/tiles
+				args.rows = r1 - r0
+				args.a, args.c = unsafe.Pointer(&a[r0*s.LDA+k0]), unsafe.Pointer(&dst[r0*s.LDC+j0])
+				if k0 > 0 {
+					args.res = args.c
+				}
+				args.run(t)
+			}
+		}
+		args.res = nil
+	}
+}
+
+// packScaled is pack without a bias and times a factor. Row i of the matrix, of which the
+// first n columns are taken, is b[i*ld:]; with trans that is column i.
+func (t *gemmTileF32) packScaled(dst, b []float32, n, k, ld int, trans bool, scale float32) {
+	for j0 := 0; j0 < n; j0 += t.nr {
+		cols := min(t.nr, n-j0)
+		panel := dst[:t.panelLen(k)]
+		dst = dst[len(panel):]
+		clear(panel[:t.nr])
+		col, row := 1, ld
+		if trans {
+			col, row = ld, 1
+		}
+		from := b[j0*col:]
+		if t.packArch(panel[t.nr:], from, cols, k, ld, trans, scale) {
+			continue
+		}
+		for i := range k {
+			to := panel[(i+1)*t.nr : (i+2)*t.nr]
+			for j := range cols {
+				to[j] = from[j*col+i*row] * scale
+			}
+			clear(to[cols:])
 		}
 	}
 }

@@ -12,8 +12,9 @@ func TestGemmF32(t *testing.T) {
 	r := rand.New(rand.NewPCG(41, 42))
 	for range 150 {
 		s := GemmShape{M: 1 + r.IntN(40), N: 1 + r.IntN(90), K: 1 + r.IntN(90), TransB: r.IntN(2) == 0}
+		scale := []float32{1, -0.125}[r.IntN(2)]
 		if r.IntN(20) == 0 {
-			s.N, s.K = 300, 1000 // more than one unit
+			s.N, s.K = 300, 500+r.IntN(1000) // several units and cuts
 		}
 		s.LDA, s.LDB, s.LDC = s.K+r.IntN(3), s.N+r.IntN(3), s.N+r.IntN(3)
 		if s.TransB {
@@ -21,7 +22,7 @@ func TestGemmF32(t *testing.T) {
 		}
 		a, b := normals(r, s.M*s.LDA), normals(r, max(s.N, s.K)*s.LDB)
 		for _, l := range cpu.Levels() {
-			g, err := NewGemmF32(l, s)
+			g, err := NewGemmF32(l, s, scale)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -37,7 +38,7 @@ func TestGemmF32(t *testing.T) {
 						if s.TransB {
 							y = b[j*s.LDB+k]
 						}
-						v := float64(a[i*s.LDA+k]) * float64(y)
+						v := float64(a[i*s.LDA+k]) * float64(y) * float64(scale)
 						sum, mag = sum+v, mag+math.Abs(v)
 					}
 					if got := float64(dst[i*s.LDC+j]); !(math.Abs(got-sum) <= 1e-5*mag) {
@@ -52,7 +53,7 @@ func TestGemmF32(t *testing.T) {
 func TestGemmShapeRefusals(t *testing.T) {
 	for _, s := range []GemmShape{{}, {M: 1, N: 2, K: 3, LDA: 2, LDB: 2, LDC: 2}, {M: 1, N: 2, K: 3, LDA: 3, LDB: 2, LDC: 2, TransB: true},
 		{M: 1 << 30, N: 1, K: 1, LDA: 1 << 30, LDB: 1, LDC: 1}} {
-		if _, err := NewGemmF32(cpu.Generic, s); err == nil {
+		if _, err := NewGemmF32(cpu.Generic, s, 1); err == nil {
 			t.Errorf("%+v is accepted", s)
 		}
 	}
