@@ -18,6 +18,7 @@ type group struct {
 	bias     *tensor.Tensor // added per output channel
 	residual *graph.Value   // added, of the output's shape
 	act      kernel.Act
+	product  *product       // of two computed operands
 	clip     *graph.Node    // 8-bit bounds right after the head
 	add      *graph.Node    // QLinearAdd
 	addClip  *graph.Node    // 8-bit bounds after it
@@ -54,6 +55,8 @@ func (l *lowerer) findGroups() {
 
 func (l *lowerer) chain(n *graph.Node) *group {
 	switch {
+	case n.Is("MatMul") && (n.In(1).Const == nil || n.In(1).Const.Rank() != 2):
+		return l.productChain(n)
 	case n.Is("Conv"), n.Is("ConvTranspose"), n.Is("Gemm"), n.Is("MatMul"):
 		return l.floatChain(n)
 	case n.Is("QLinearConv"), n.Is("QLinearMatMul"):

@@ -63,6 +63,7 @@ const (
 	ruleBias      = "fuse-bias"       // conv, matmul + constant per channel
 	ruleResidual  = "fuse-residual"   // conv + tensor of the same shape
 	ruleAct       = "fuse-activation" // conv, matmul + activation
+	ruleScale     = "fuse-scale"      // product of computed operands, times a constant
 	ruleQuantAdd  = "fuse-quant-add"  // quantized conv + quantized add
 	ruleQuantClip = "fuse-quant-clip" // quantized conv or add + clip
 	ruleTable     = "byte-table"      // dequantize, function, quantize → 256 entries
@@ -74,7 +75,7 @@ const (
 
 // Rules returns the names of the lowering rules.
 func Rules() []string {
-	return []string{ruleBias, ruleResidual, ruleAct, ruleQuantAdd, ruleQuantClip, ruleTable, ruleView, ruleConcat, ruleDynamic, ruleInPlace}
+	return []string{ruleBias, ruleResidual, ruleAct, ruleScale, ruleQuantAdd, ruleQuantClip, ruleTable, ruleView, ruleConcat, ruleDynamic, ruleInPlace}
 }
 
 // on reports whether a rule may be used.

@@ -38,7 +38,7 @@ func lowerMatMulGroup(l *lowerer, g *group) string {
 		if len(g.nodes) > 1 || n.Op != "MatMul" {
 			return "the right side is not a constant matrix"
 		}
-		return lowerRuntimeMatMul(l, n)
+		return lowerProduct(l, productOf(n))
 	}
 	transB, alpha, beta := false, float32(1), float32(1)
 	var c *graph.Value
@@ -117,81 +117,4 @@ func scaled(w []float32, alpha float32) []float32 {
 		out[i] = alpha * v
 	}
 	return out
-}
-
-// lowerRuntimeMatMul is a product of two computed operands: a matrix product for every
-// pair of matrices that broadcasting brings together.
-func lowerRuntimeMatMul(l *lowerer, n *graph.Node) string {
-	a, b, y := n.In(0), n.In(1), n.Outputs[0]
-	as, _ := a.Type.Static()
-	bs, _ := b.Type.Static()
-	ys, _ := y.Type.Static()
-	if len(as) < 2 || len(bs) < 2 {
-		return "a product with a vector has no kernel"
-	}
-	m, k, cols := as[len(as)-2], as[len(as)-1], bs[len(bs)-1]
-	shape := kernel.GemmShape{M: m, N: cols, K: k, LDA: k, LDB: cols, LDC: cols}
-	rb := l.first(b)
-	// A transposed right side, as in attention, is read as it lies.
-	if t := transposedMatrices(rb); t {
-		shape.TransB, shape.LDB = true, k
-	} else {
-		rb = l.plain(b)
-	}
-	gemm, err := kernel.NewGemmF32(l.level, shape)
-	if err != nil {
-		return err.Error()
-	}
-	ra := l.plain(a)
-	out := l.make(y, tensor.Strides(ys), nil)
-	batch := ys[:len(ys)-2]
-	offA, offB := batchOffsets(as[:len(as)-2], batch, m*k), batchOffsets(bs[:len(bs)-2], batch, k*cols)
-	per := gemm.Units()
-	l.add(&step{name: n.Label(), op: n.Op, kernel: gemm.Name(), macs: int64(len(offA)) * int64(m) * int64(k) * int64(cols),
-		reads: []*ref{ra, rb}, writes: []*ref{out}, units: per * len(offA), scratch: gemm.ScratchBytes(),
-		run: func(s *Session, worker, lo, hi int) {
-			x, w, y := s.f32(ra), s.f32(rb), s.f32(out)
-			for u := lo; u < hi; {
-				i := u / per
-				end := min(hi, (i+1)*per)
-				gemm.Run(y[i*m*cols:(i+1)*m*cols], x[offA[i]:offA[i]+m*k], w[offB[i]:offB[i]+k*cols], s.scratch[worker], u-i*per, end-i*per)
-				u = end
-			}
-		}})
-	return ""
-}
-
-// transposedMatrices reports whether the last two dimensions lie densely but swapped.
-func transposedMatrices(r *ref) bool {
-	if r.strides == nil || r.biased || r.plain() {
-		return false
-	}
-	rank := len(r.shape)
-	t := *r
-	t.shape = append(append([]int{}, r.shape[:rank-2]...), r.shape[rank-1], r.shape[rank-2])
-	t.strides = append(append([]int{}, r.strides[:rank-2]...), r.strides[rank-1], r.strides[rank-2])
-	return t.plain()
-}
-
-// batchOffsets returns, for every index of shape out, the offset of the matrix of size
-// elements that an operand of shape in brings to it.
-func batchOffsets(in, out []int, size int) []int {
-	n := 1
-	for _, d := range out {
-		n *= d
-	}
-	strides := tensor.Strides(in)
-	off := len(out) - len(in)
-	offsets := make([]int, n)
-	for i := range offsets {
-		rest := i
-		for k := len(out) - 1; k >= 0; k-- {
-			at := rest % out[k]
-			rest /= out[k]
-			if k >= off && in[k-off] != 1 {
-				offsets[i] += at * strides[k-off] * size
-			}
-		}
-	}
-	return offsets
 }

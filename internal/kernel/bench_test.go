@@ -214,7 +214,7 @@ func BenchmarkGemmF32(b *testing.B) {
 				b.Fatal(err)
 			}
 			x, y, dst, scratch := normals(r, s.M*s.K), normals(r, s.K*s.N), make([]float32, s.M*s.N), make([]byte, op.ScratchBytes())
-			best := fastest(b, func() { op.Run(dst, x, y, scratch, 0, op.Units()) })
+			best := fastest(b, func() { op.Run(dst, x, y, nil, scratch, 0, op.Units()) })
 			b.ReportMetric(2*float64(s.M*s.N*s.K)/best/1e9, "Gop/s")
 		})
 	}

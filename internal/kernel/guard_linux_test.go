@@ -123,7 +123,7 @@ func TestGemmF32StaysInsideSlices(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g.Run(dst, a, b, guarded(t, g.ScratchBytes()), 0, g.Units())
+			g.Run(dst, a, b, nil, guarded(t, g.ScratchBytes()), 0, g.Units())
 		}
 	}
 }

@@ -8,13 +8,15 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
-// GemmShape is the geometry of dst[M][N] = scale·a[M][K]·b[K][N] where b is known
-// only when the product runs. TransB says that b lies as [N][K]. The leading
-// dimensions are in elements from row to row of the matrices as they lie.
+// GemmShape is the geometry of dst[M][N] = scale·a[M][K]·b[K][N] + addend[M][N] where b
+// is known only when the product runs. TransB says that b lies as [N][K]. The leading
+// dimensions are in elements from row to row of the matrices as they lie; LDAddend may
+// be 0, for one row that is added to all.
 type GemmShape struct {
 	M, N, K       int
 	LDA, LDB, LDC int
 	TransB        bool
+	LDAddend      int
 }
 
 // Validate reports whether the shape describes a product that can run.
@@ -26,9 +28,9 @@ func (s GemmShape) Validate() error {
 	switch {
 	case s.M < 1 || s.N < 1 || s.K < 1:
 		return fmt.Errorf("gemm shape: M=%d N=%d K=%d, want positive", s.M, s.N, s.K)
-	case s.LDA < s.K || s.LDB < width || s.LDC < s.N:
-		return fmt.Errorf("gemm shape: leading dimensions %d, %d, %d are below the rows' %d, %d, %d", s.LDA, s.LDB, s.LDC, s.K, width, s.N)
-	case !productWithin(maxElements, s.M, s.LDA) || !productWithin(maxElements, rows, s.LDB) || !productWithin(maxElements, s.M, s.LDC):
+	case s.LDA < s.K || s.LDB < width || s.LDC < s.N || s.LDAddend != 0 && s.LDAddend < s.N:
+		return fmt.Errorf("gemm shape: leading dimensions %d, %d, %d, %d are below the rows' %d, %d, %d", s.LDA, s.LDB, s.LDC, s.LDAddend, s.K, width, s.N)
+	case !productWithin(maxElements, s.M, s.LDA) || !productWithin(maxElements, rows, s.LDB) || !productWithin(maxElements, s.M, s.LDC) || !productWithin(maxElements, s.M, s.LDAddend+1):
 		return errors.New("gemm shape: a matrix has too many elements")
 	}
 	return nil
@@ -91,21 +93,24 @@ func (g *GemmF32) ScratchBytes() int {
 	return 4 * g.tile.panels(g.block) * g.tile.panelLen(g.depth)
 }
 
-// Run computes units lo ≤ u < hi. dst may not overlap a or b. A slice too short
-// for the shape is a broken invariant.
-func (g *GemmF32) Run(dst, a, b []float32, scratch []byte, lo, hi int) {
+// Run computes units lo ≤ u < hi. dst may not overlap a or b; the addend may be nil. A
+// slice too short for the shape is a broken invariant.
+func (g *GemmF32) Run(dst, a, b, addend []float32, scratch []byte, lo, hi int) {
 	s, t := &g.shape, g.tile
 	rows, width, col, row := s.K, s.N, 1, s.LDB
 	if s.TransB {
 		rows, width, col, row = s.N, s.K, s.LDB, 1
 	}
 	_, _, _ = dst[(s.M-1)*s.LDC+s.N-1], a[(s.M-1)*s.LDA+s.K-1], b[(rows-1)*s.LDB+width-1]
+	if addend != nil {
+		_ = addend[(s.M-1)*s.LDAddend+s.N-1]
+	}
 	if lo < 0 || hi > g.Units() {
 		panic("kernel: " + g.Name() + ": units out of range")
 	}
 	packed := floatScratch(scratch, g.ScratchBytes()/4)
 	off := 0
-	args := gemmF32{lda: s.LDA * 4, off: &off, segs: 1, b: unsafe.Pointer(&packed[0]), ldc: s.LDC * 4, ldres: s.LDC * 4}
+	args := gemmF32{lda: s.LDA * 4, off: &off, segs: 1, b: unsafe.Pointer(&packed[0]), ldc: s.LDC * 4}
 	args.lo, args.hi, _ = Act{}.clamp()
 	tiles := (s.M + t.mr - 1) / t.mr
 	for u := lo; u < hi; u++ {
@@ -119,13 +124,17 @@ func (g *GemmF32) Run(dst, a, b []float32, scratch []byte, lo, hi int) {
 				r0, r1 := i*s.M/tiles, (i+1)*s.M/tiles
 				args.rows = r1 - r0
 				args.a, args.c = unsafe.Pointer(&a[r0*s.LDA+k0]), unsafe.Pointer(&dst[r0*s.LDC+j0])
-				if k0 > 0 {
-					args.res = args.c
+				switch {
+				case k0 > 0:
+					args.res, args.ldres = args.c, args.ldc
+				case addend != nil:
+					args.res, args.ldres = unsafe.Pointer(&addend[r0*s.LDAddend+j0]), 4*s.LDAddend
+				default:
+					args.res = nil
 				}
 				args.run(t)
 			}
 		}
-		args.res = nil
 	}
 }
 

@@ -20,6 +20,14 @@ func TestGemmF32(t *testing.T) {
 		if s.TransB {
 			s.LDB = s.K + r.IntN(3)
 		}
+		var addend []float32
+		switch r.IntN(3) {
+		case 0:
+			s.LDAddend = s.N + r.IntN(3)
+			addend = normals(r, s.M*s.LDAddend)
+		case 1:
+			addend = normals(r, s.N) // for all rows
+		}
 		a, b := normals(r, s.M*s.LDA), normals(r, max(s.N, s.K)*s.LDB)
 		for _, l := range cpu.Levels() {
 			g, err := NewGemmF32(l, s, scale)
@@ -28,11 +36,15 @@ func TestGemmF32(t *testing.T) {
 			}
 			dst, scratch := normals(r, s.M*s.LDC), make([]byte, g.ScratchBytes())
 			for _, u := range r.Perm(g.Units()) {
-				g.Run(dst, a, b, scratch, u, u+1)
+				g.Run(dst, a, b, addend, scratch, u, u+1)
 			}
 			for i := range s.M {
 				for j := range s.N {
 					sum, mag := 0.0, 0.0
+					if addend != nil {
+						sum = float64(addend[i*s.LDAddend+j])
+						mag = math.Abs(sum)
+					}
 					for k := range s.K {
 						y := b[k*s.LDB+j]
 						if s.TransB {
@@ -52,6 +64,7 @@ func TestGemmF32(t *testing.T) {
 
 func TestGemmShapeRefusals(t *testing.T) {
 	for _, s := range []GemmShape{{}, {M: 1, N: 2, K: 3, LDA: 2, LDB: 2, LDC: 2}, {M: 1, N: 2, K: 3, LDA: 3, LDB: 2, LDC: 2, TransB: true},
+		{M: 2, N: 2, K: 2, LDA: 2, LDB: 2, LDC: 2, LDAddend: 1},
 		{M: 1 << 30, N: 1, K: 1, LDA: 1 << 30, LDB: 1, LDC: 1}} {
 		if _, err := NewGemmF32(cpu.Generic, s, 1); err == nil {
 			t.Errorf("%+v is accepted", s)

@@ -16,6 +16,7 @@ var legalizePasses = []Pass{
 	{"fuse-space-to-depth", "a convolution reads an image in place of its blocks laid out as channels", fuseSpaceToDepth},
 	{"fuse-gelu", "x·½(1+erf(x/√2)) and its approximation by tanh are single functions", fuseGelu},
 	{"fuse-layernorm", "mean, deviation, scale and shift of rows are one operator", fuseLayerNorm},
+	{"scale-products", "a factor of an operand is one of the product, which applies it as it runs", scaleProducts},
 	{"quantize-up", "quantizing before moving data moves fewer bytes", quantizeUp},
 	{"dequantize-down", "data movement commutes with dequantization", dequantizeDown},
 	{"cancel-quantize", "dequantizing and quantizing again with the same parameters changes nothing", cancelQuantize},

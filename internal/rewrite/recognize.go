@@ -293,3 +293,44 @@ func fusePRelu(c *Context, n *graph.Node) (*Patch, error) {
 	}
 	return nil, nil
 }
+
+// scaleProducts turns (x·k)·y into (x·y)·k for a constant k and computed x and y, also
+// where x is transposed or reshaped in between.
+func scaleProducts(c *Context, n *graph.Node) (*Patch, error) {
+	if !n.Is("MatMul") || n.Outputs[0].Type.DType != tensor.Float32 || c.Known(n.Inputs[0]) != nil || c.Known(n.Inputs[1]) != nil {
+		return nil, nil
+	}
+	for i, v := range n.Inputs {
+		var views []*graph.Node // from the product up
+		for v.Def != nil && c.Sole(v) && (v.Def.Is("Transpose") || v.Def.Is("Reshape")) {
+			views = append(views, v.Def)
+			v = v.Def.Inputs[0]
+		}
+		scale := 1.0
+		if v.Def == nil || !c.Sole(v) || !v.Def.Is("Mul") && !v.Def.Is("Div") {
+			continue
+		}
+		x := c.factors(v, &scale, nil)
+		if len(x) != 1 || x[0] == v || scale == 0 || math.IsInf(scale, 0) || !sameShape(x[0], v) {
+			continue
+		}
+		p := &Patch{}
+		v = x[0]
+		for _, m := range slices.Backward(views) {
+			moved := c.Graph.NewNode(m.Op, "", "", m.Attrs.Clone(), append([]*graph.Value{v}, m.Inputs[1:]...), "")
+			v = moved.Outputs[0]
+			v.Type = m.Outputs[0].Type.Clone()
+			p.Nodes = append(p.Nodes, moved)
+		}
+		in := slices.Clone(n.Inputs)
+		in[i] = v
+		product := c.Graph.NewNode("MatMul", "", n.Name, graph.Attrs{}, in, "")
+		product.Outputs[0].Type = n.Outputs[0].Type.Clone()
+		k := c.Graph.Constant("", tensor.Scalar(float32(scale)))
+		scaled := c.Graph.NewNode("Mul", "", "", graph.Attrs{}, []*graph.Value{product.Outputs[0], k}, "")
+		p.Nodes = append(p.Nodes, product, scaled)
+		p.Replace = []Subst{{n.Outputs[0], scaled.Outputs[0]}}
+		return p, nil
+	}
+	return nil, nil
+}

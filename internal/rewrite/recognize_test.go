@@ -135,3 +135,24 @@ func TestNormalizationBehindScale(t *testing.T) {
 		t.Errorf("not folded:\n%s", n)
 	}
 }
+
+func TestFactorsOfOperandsAreFactorsOfTheProduct(t *testing.T) {
+	n := newNet()
+	f32 := func(s ...int) graph.Type { return graph.TensorType(tensor.Float32, s...) }
+	x, y := n.Input("x", f32(2, 3, 5)), n.Input("y", f32(2, 3, 5))
+	a := n.Add("Mul", "", nil, x, n.scalar(0.25))
+	b := n.Add("Transpose", "", graph.Attrs{"perm": ints(0, 2, 1)}, n.Add("Div", "", nil, y, n.scalar(3)))
+	p := n.Add("MatMul", "", nil, a, b)
+	// A factor that others use as well stays.
+	kept := n.Add("MatMul", "", nil, p, n.Add("Mul", "", nil, x, n.scalar(2)))
+	n.Output(kept, a)
+	same(t, n.Graph, 1e-5, legalized)
+	for _, m := range n.Nodes {
+		if m.Is("Mul") && m.Inputs[0] != x && m.Inputs[0].Def != nil && !m.Inputs[0].Def.Is("MatMul") && !m.Inputs[0].Def.Is("Mul") {
+			t.Errorf("%v multiplies no product\n%s", m, n)
+		}
+	}
+	if n.ops("Div") != 0 {
+		t.Errorf("the division of an operand is left\n%s", n)
+	}
+}
