@@ -38,12 +38,14 @@ func init() {
 // V1 … V7 are free, the last four registers hold the parameters of an
 // activation. All polynomials are those of act_f32.go.
 //
-// Register plan: DI arguments, SI and DX sources, R8 destination, BX bytes into a
+// Constants stand in the registers from V8 on where there are 32. Register plan: DI arguments, SI and DX sources, R8 destination, BX bytes into a
 // row, R9 bytes of its whole vectors, CX values left then, with their mask in K1 or
 // V11; R10 rows left, R11, R12 and R13 the steps of SI, DX and R8.
 type mapF32 struct {
 	*asm
-	vec vector
+	vec        vector
+	resident   map[string]int // registers of constants
+	collecting bool           // what the body of a function asks for becomes resident
 }
 
 type function struct {
@@ -62,13 +64,47 @@ func (m *mapF32) op(format string, regs ...int) {
 	m.ins(format, args...)
 }
 
+// firstResident is the first register that may hold a constant.
+const firstResident = 8
+
+// c returns the operand of a constant: a register where the function at hand keeps it in
+// one.
+func (m *mapF32) c(name string) string {
+	r, ok := m.resident[name]
+	if next := firstResident + len(m.resident); !ok && m.collecting && next < m.vec.regs-4 {
+		m.resident[name] = next
+	}
+	if ok {
+		return m.r(r)
+	}
+	return fmt.Sprintf("mapConst<>+%d(SB)", constantAt(name))
+}
+
+// residents emits what loads the constants of a function into registers, where there are
+// registers for that.
+func (m *mapF32) residents(f function) {
+	m.resident = map[string]int{}
+	if m.vec != zmm {
+		return
+	}
+	out := m.asm
+	m.asm, m.collecting = &asm{}, true
+	f.body()
+	m.asm, m.collecting = out, false
+	for _, c := range mapTable {
+		if r, ok := m.resident[c.name]; ok {
+			m.ins("VMOVUPS mapConst<>+%d(SB), %s", constantAt(c.name), m.r(r))
+		}
+	}
+}
+
 // with emits a three-operand instruction whose first operand is a constant.
 func (m *mapF32) with(op, constant string, a, to int) {
-	m.ins("%s mapConst<>+%d(SB), %s, %s", op, constantAt(constant), m.r(a), m.r(to))
+	m.ins("%s %s, %s, %s", op, m.c(constant), m.r(a), m.r(to))
 }
 
 func (m *mapF32) set(constant string, to int) {
-	m.ins("VMOVUPS mapConst<>+%d(SB), %s", constantAt(constant), m.r(to))
+	m.ins("VMOVUPS %s, %s", m.c(constant), m.r(to))
 }
 
 // parameter emits the load of a field of the arguments into all lanes.
@@ -168,6 +204,7 @@ func (m *mapF32) binary(f function) {
 
 // rows emits the loops over rows, their whole vectors and the masked rest.
 func (m *mapF32) rows(f function, start func(), load func(tail bool)) {
+	m.residents(f)
 	row, loop, tail, next := m.label("row"), m.label("loop"), m.label("tail"), m.label("next")
 	m.at(row)
 	m.ins("XORL BX, BX")
@@ -271,7 +308,7 @@ func (m *mapF32) exp(x string, small bool) {
 		m.set("expMax", 4)
 		m.ins("VMINPS %s, %s, %s", x, t, x)
 	case m.vec == zmm:
-		m.ins("VCMPPS $5, mapConst<>+%d(SB), %s, K3", constantAt("expNormal"), x) // not less: NaN stays
+		m.ins("VCMPPS $5, %s, %s, K3", m.c("expNormal"), x) // not less: NaN stays
 	default:
 		m.set("expNormal", 4)
 		m.ins("VCMPPS $5, %s, %s, %s", t, x, m.r(7))
@@ -279,13 +316,13 @@ func (m *mapF32) exp(x string, small bool) {
 	}
 	// Adding 1.5·2^23 rounds to a whole number.
 	m.set("round", 5)
-	m.ins("VFMADD231PS mapConst<>+%d(SB), %s, %s", constantAt("log2e"), x, n)
-	m.ins("VSUBPS mapConst<>+%d(SB), %s, %s", constantAt("round"), n, n)
-	m.ins("VFNMADD231PS mapConst<>+%d(SB), %s, %s", constantAt("ln2hi"), n, x)
-	m.ins("VFNMADD231PS mapConst<>+%d(SB), %s, %s", constantAt("ln2lo"), n, x)
+	m.ins("VFMADD231PS %s, %s, %s", m.c("log2e"), x, n)
+	m.ins("VSUBPS %s, %s, %s", m.c("round"), n, n)
+	m.ins("VFNMADD231PS %s, %s, %s", m.c("ln2hi"), n, x)
+	m.ins("VFNMADD231PS %s, %s, %s", m.c("ln2lo"), n, x)
 	m.set("exp5", 6)
 	for _, c := range []string{"exp4", "exp3", "exp2", "exp1", "exp0", "one", "one"} {
-		m.ins("VFMADD213PS mapConst<>+%d(SB), %s, %s", constantAt(c), x, p)
+		m.ins("VFMADD213PS %s, %s, %s", m.c(c), x, p)
 	}
 	if m.vec == zmm {
 		if small {
@@ -381,7 +418,7 @@ func (m *mapF32) tanh() {
 	m.op("VMULPS %s, %s, %s", 3, 4, 4)
 	m.op("VFMADD213PS %s, %s, %s", 0, 0, 4)
 	if m.vec == zmm {
-		m.ins("VCMPPS $1, mapConst<>+%d(SB), Z2, K2", constantAt("tanhSmall"))
+		m.ins("VCMPPS $1, %s, Z2, K2", m.c("tanhSmall"))
 		m.op("VBLENDMPS %s, %s, K2, %s", 4, 1, 0)
 	} else {
 		m.with("VCMPPS $1,", "tanhSmall", 2, 2)
