@@ -50,8 +50,8 @@ func small(r *rand.Rand) *graph.Graph {
 	return g
 }
 
-// batch makes images whose class is where they are bright.
-func batch(r *rand.Rand, n int) (x, label *tensor.Tensor) {
+// bright makes images whose class is where they are bright.
+func bright(r *rand.Rand, n int) (x, label *tensor.Tensor) {
 	x, label = random(r, 0.3, n, 1, 8, 8), tensor.New(tensor.Int64, n)
 	for i := range n {
 		c := r.IntN(3)
@@ -109,7 +109,7 @@ func TestAStepLowersTheLoss(t *testing.T) {
 		s := newStep(t, p, o.Rate)
 		var first, last float64
 		for k := range 60 {
-			s.in[0], s.in[p.Data] = batch(r, 16)
+			s.in[0], s.in[p.Data] = bright(r, 16)
 			s.in[p.Data+2].SetFloat(0, float64(k+1))
 			if err := session.RunInto(context.Background(), s.in, s.out); err != nil {
 				t.Fatal(err)
@@ -132,7 +132,7 @@ func TestExecutorsAgreeOnAStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newStep(t, p, 0.01)
-	s.in[0], s.in[p.Data] = batch(r, 4)
+	s.in[0], s.in[p.Data] = bright(r, 4)
 	s.in[p.Data+2].SetFloat(0, 1)
 	values := make([]op.Value, len(s.in))
 	for i, v := range s.in {

@@ -1,0 +1,322 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/edgewise-ml/edgewise/internal/engine"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/rewrite"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// Config says how a whole training goes.
+type Config struct {
+	Spec     Spec
+	Schedule Schedule
+	Augment  Augment
+	Epochs   int
+	Seed     uint64
+	Threads  int
+
+	// Checkpoint is where the training can be taken up again, "" for nowhere; Every is how
+	// often it is written besides after each epoch.
+	Checkpoint string
+	Every      time.Duration
+
+	// Evaluate judges a network after each epoch: with metrics by name, of which the first
+	// that Better compares decides which weights are kept. nil keeps the last ones.
+	Evaluate func(ctx context.Context, network *graph.Graph) (map[string]float64, error)
+	Judge    string // the metric that is to be large
+
+	Progress func(Event)
+}
+
+// Event reports progress: after every step, and with metrics after every epoch.
+type Event struct {
+	Epoch, Step  int // counted from 1
+	Epochs       int
+	StepsInEpoch int
+	Loss         float64 // mean over the epoch so far
+	Rate         float64
+	Metrics      map[string]float64 // nil before the end of an epoch
+	Left         time.Duration      // estimated
+}
+
+// EpochRecord is what is kept of an epoch.
+type EpochRecord struct {
+	Epoch   int                `json:"epoch"`
+	Loss    float64            `json:"loss"`
+	Rate    float64            `json:"rate"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+	Seconds float64            `json:"seconds"`
+}
+
+// Result is a finished training.
+type Result struct {
+	Network *graph.Graph // with the weights that were kept, in the form it was given
+	Epoch   int          // whose weights they are
+	History []EpochRecord
+	Resumed bool
+}
+
+// Trainer runs the steps of one training.
+type Trainer struct {
+	cfg     Config
+	network *graph.Graph
+	program *Program
+	plan    *engine.Plan
+
+	samples int // of the source that Run was given
+	states  []*tensor.Tensor
+	best    []*tensor.Tensor // states of the best epoch so far
+	at      position
+}
+
+// position is how far a training has come.
+type position struct {
+	Epoch    int // finished ones
+	Step     int // finished ones of the epoch that is going on
+	Loss     float64
+	BestAt   int
+	BestMark float64
+	History  []EpochRecord
+}
+
+// New compiles a training of a network.
+func New(network *graph.Graph, cfg Config) (*Trainer, error) {
+	if cfg.Epochs < 1 || cfg.Epochs > 1<<20 {
+		return nil, fmt.Errorf("%d epochs are not within 1..%d", cfg.Epochs, 1<<20)
+	}
+	if err := errors.Join(cfg.Schedule.validate(), cfg.Augment.validate()); err != nil {
+		return nil, err
+	}
+	if cfg.Augment.Mixup > 0 {
+		cfg.Spec.Soft = true
+	}
+	p, err := NewProgram(network, cfg.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if p.Data != 1 {
+		return nil, fmt.Errorf("the network takes %d inputs; training feeds one", p.Data)
+	}
+	plan, err := engine.Compile(p.Graph, engine.Options{Threads: cfg.Threads})
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{cfg: cfg, network: network, program: p, plan: plan, at: position{BestMark: math.Inf(-1)}}
+	for _, s := range p.States {
+		t.states = append(t.states, s.Init.Clone())
+	}
+	return t, nil
+}
+
+// Plan returns the program of a step, for its memory plan.
+func (t *Trainer) Plan() *engine.Plan { return t.plan }
+
+// Program returns the step as a graph.
+func (t *Trainer) Program() *Program { return t.program }
+
+// Run trains on the source until all epochs are done or ctx ends. Where a checkpoint of
+// the same training is found, it goes on from there.
+func (t *Trainer) Run(ctx context.Context, source Source) (*Result, error) {
+	if source.Len() < t.cfg.Spec.Batch {
+		return nil, fmt.Errorf("%d samples do not fill a batch of %d", source.Len(), t.cfg.Spec.Batch)
+	}
+	t.samples = source.Len()
+	resumed, err := t.resume()
+	if err != nil {
+		return nil, err
+	}
+	session, err := t.plan.NewSession()
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	r := t.newRun(session, source)
+	for t.at.Epoch < t.cfg.Epochs {
+		if err := r.epoch(ctx); err != nil {
+			return nil, err
+		}
+	}
+	states := t.states
+	if t.best != nil {
+		states = t.best
+	}
+	network, err := t.export(states)
+	if err != nil {
+		return nil, err
+	}
+	epoch := t.at.Epoch
+	if t.best != nil {
+		epoch = t.at.BestAt
+	}
+	return &Result{Network: network, Epoch: epoch, History: t.at.History, Resumed: resumed}, nil
+}
+
+// export returns the network with the given states: averages in place of parameters where
+// they are kept.
+func (t *Trainer) export(states []*tensor.Tensor) (*graph.Graph, error) {
+	values := map[string]*tensor.Tensor{}
+	for _, kind := range []StateKind{Parameter, Statistic, Average} {
+		for i, s := range t.program.States {
+			if s.Kind != kind {
+				continue
+			}
+			name := s.Name
+			if kind == Average {
+				name = s.Of
+			}
+			values[name] = states[i]
+		}
+	}
+	g := t.network.Clone()
+	for _, v := range g.Constants() {
+		if x := values[v.Name]; x != nil {
+			v.Const = x.Clone()
+			delete(values, v.Name)
+		}
+	}
+	if len(values) > 0 {
+		return nil, fmt.Errorf("%d weights of the training are not in the network", len(values))
+	}
+	return g, g.Verify()
+}
+
+// Folded returns a copy of a network in the form in which it is deployed: normalizations
+// are folded into the weights before them.
+func Folded(network *graph.Graph) (*graph.Graph, error) {
+	g := network.Clone()
+	_, err := rewrite.Simplify(g, rewrite.Options{})
+	return g, err
+}
+
+// run is what the steps of one call of Run share.
+type run struct {
+	t       *Trainer
+	session *engine.Session
+	loader  *loader
+	in, out []*tensor.Tensor
+	steps   int // in an epoch
+
+	started time.Time
+	done    int // steps since then
+	saved   time.Time
+}
+
+func (t *Trainer) newRun(session *engine.Session, source Source) *run {
+	p, spec := t.program, t.cfg.Spec
+	shape := func(v *graph.Value) []int { s, _ := v.Type.Static(); return s }
+	target := p.Graph.Inputs[p.Data]
+	r := &run{t: t, session: session, steps: source.Len() / spec.Batch, started: time.Now(), saved: time.Now()}
+	r.loader = &loader{source: source, augment: t.cfg.Augment, seed: t.cfg.Seed, size: spec.Batch, workers: min(runtime.GOMAXPROCS(0), 4),
+		x: shape(p.Graph.Inputs[0]), y: shape(target), dtype: target.Type.DType}
+	if spec.Loss.Kind == CrossEntropy && spec.Soft || spec.Loss.Kind == KL {
+		r.loader.classes = r.loader.y[1]
+	}
+	number := func() *tensor.Tensor { return tensor.New(tensor.Float32) }
+	r.in = append(r.in, nil, nil, number(), number())
+	r.in = append(r.in, t.states...)
+	for _, v := range p.Graph.Outputs[:1+p.Outputs] {
+		r.out = append(r.out, tensor.New(v.Type.DType, shape(v)...))
+	}
+	r.out = append(r.out, t.states...) // a state is written where it was read
+	return r
+}
+
+// epoch does what is left of the epoch that is going on.
+func (r *run) epoch(ctx context.Context) error {
+	t, start := r.t, time.Now()
+	total := t.cfg.Epochs * r.steps
+	e := Event{Epoch: t.at.Epoch + 1, Epochs: t.cfg.Epochs, StepsInEpoch: r.steps}
+	for b, err := range r.loader.epoch(ctx, t.at.Epoch, t.at.Step) {
+		if err != nil {
+			return r.interrupted(err)
+		}
+		step := t.at.Epoch*r.steps + t.at.Step
+		e.Rate = t.cfg.Spec.Optimizer.Rate * t.cfg.Schedule.rate(step, total, r.steps)
+		r.in[0], r.in[1] = b.x, b.target
+		r.in[2].SetFloat(0, e.Rate)
+		r.in[3].SetFloat(0, float64(step+1))
+		// A step is not interrupted: its states are half old and half new while it runs.
+		if err := r.session.RunInto(context.WithoutCancel(ctx), r.in, r.out); err != nil {
+			return err
+		}
+		loss := r.out[0].Float(0)
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return fmt.Errorf("the loss became %v at step %d of epoch %d: a lower learning rate, a warm-up or a bound on the gradients may help", loss, t.at.Step+1, e.Epoch)
+		}
+		t.at.Step++
+		t.at.Loss += loss
+		r.done++
+		e.Step, e.Loss = t.at.Step, t.at.Loss/float64(t.at.Step)
+		e.Left = time.Duration(float64(time.Since(r.started)) / float64(r.done) * float64(total-step-1))
+		r.report(e)
+		if t.cfg.Every > 0 && time.Since(r.saved) > t.cfg.Every && t.at.Step < r.steps {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+	}
+	record := EpochRecord{Epoch: e.Epoch, Loss: t.at.Loss / float64(r.steps), Rate: e.Rate}
+	if err := r.judge(ctx, &record); err != nil {
+		return r.interrupted(err)
+	}
+	record.Seconds = time.Since(start).Seconds()
+	t.at.Epoch, t.at.Step, t.at.Loss = t.at.Epoch+1, 0, 0
+	t.at.History = append(t.at.History, record)
+	e.Step, e.Loss, e.Metrics = r.steps, record.Loss, record.Metrics
+	r.report(e)
+	return r.save()
+}
+
+func (r *run) report(e Event) {
+	if r.t.cfg.Progress != nil {
+		r.t.cfg.Progress(e)
+	}
+}
+
+// judge evaluates the network as it is deployed and keeps the best states.
+func (r *run) judge(ctx context.Context, record *EpochRecord) error {
+	t := r.t
+	if t.cfg.Evaluate == nil {
+		return nil
+	}
+	g, err := t.export(t.states)
+	if err != nil {
+		return err
+	}
+	if g, err = Folded(g); err != nil {
+		return err
+	}
+	if record.Metrics, err = t.cfg.Evaluate(ctx, g); err != nil {
+		return err
+	}
+	mark, ok := record.Metrics[t.cfg.Judge]
+	if ok && mark > t.at.BestMark {
+		t.at.BestMark, t.at.BestAt = mark, record.Epoch
+		t.best = make([]*tensor.Tensor, len(t.states))
+		for i, s := range t.states {
+			t.best[i] = s.Clone()
+		}
+	}
+	return nil
+}
+
+// interrupted keeps what has been reached before the error goes up.
+func (r *run) interrupted(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return errors.Join(err, r.save())
+	}
+	return err
+}
+
+func (r *run) save() error {
+	r.saved = time.Now()
+	return r.t.save()
+}
