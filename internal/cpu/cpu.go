@@ -11,14 +11,16 @@ import (
 	"sync"
 )
 
-// A Level names a set of instructions that kernels are written for. Levels of
-// one architecture are ordered: a machine that runs a level runs every lower
-// level of the same architecture, and Generic everywhere.
+// A Level names a set of instructions that kernels are written for. Every
+// machine runs Generic. Levels of one architecture are ordered by what they
+// bring, but not each includes all below it: AVXVNNI is an extension of AVX2 that
+// AVX512 does not imply.
 type Level uint8
 
 const (
 	Generic    Level = iota // portable Go
 	AVX2                    // amd64: AVX2, FMA and F16C
+	AVXVNNI                 // amd64: VPDPBUSD on ymm in its VEX form, besides AVX2
 	AVX512                  // amd64: AVX-512 F, BW, DQ and VL, besides AVX2
 	AVX512VNNI              // amd64: VPDPBUSD on zmm, besides AVX512
 	NEON                    // arm64: Advanced SIMD
@@ -26,7 +28,7 @@ const (
 	NEONI8MM                // arm64: USMMLA and USDOT, besides NEONDot
 )
 
-var levelNames = [...]string{"generic", "avx2", "avx512", "avx512vnni", "neon", "neondot", "neoni8mm"}
+var levelNames = [...]string{"generic", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot", "neoni8mm"}
 
 func (l Level) String() string {
 	if int(l) < len(levelNames) {
@@ -48,8 +50,10 @@ func ParseLevel(s string) (Level, error) {
 // Includes reports whether a machine at level l runs code written for level k.
 func (l Level) Includes(k Level) bool {
 	switch {
-	case k == Generic:
+	case k == Generic || k == l:
 		return true
+	case k == AVXVNNI:
+		return false
 	case k >= NEON:
 		return l >= k
 	default:
@@ -62,21 +66,15 @@ const ISAVariable = "EDGEWISE_ISA"
 
 var levels = sync.OnceValue(func() []Level { return lower(machineLevels(), os.Getenv(ISAVariable)) })
 
-// lower cuts the ascending list of runnable levels after the one named. An
-// empty or unknown name cuts nothing; a level of the machine's architecture
-// above what it runs cuts nothing either, since a level is never raised.
+// lower keeps those of the ascending list of runnable levels that the one named
+// includes. An empty or unknown name keeps all. A level is never raised: one that
+// the machine does not run stands for the highest it does that the level includes.
 func lower(all []Level, name string) []Level {
 	want, err := ParseLevel(strings.TrimSpace(name))
 	if err != nil {
 		return all
 	}
-	n := 0
-	for _, l := range all {
-		if want.Includes(l) {
-			n++
-		}
-	}
-	return all[:n:n]
+	return slices.DeleteFunc(slices.Clone(all), func(l Level) bool { return !want.Includes(l) })
 }
 
 // Best returns the highest level of this machine, lowered to the one that the
@@ -89,6 +87,9 @@ func Best() Level {
 // Levels returns every level this process may run, ascending, Generic first
 // and Best last. The caller owns the slice.
 func Levels() []Level { return append([]Level(nil), levels()...) }
+
+// Runs reports whether this process may run code written for level k.
+func Runs(k Level) bool { return slices.Contains(levels(), k) }
 
 // Info describes the processor for people and reports. Sizes are in bytes per
 // core as the system shows them, 0 where unknown.

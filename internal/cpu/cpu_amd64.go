@@ -10,6 +10,9 @@ func machineLevels() []Level {
 		return all
 	}
 	all = append(all, AVX2)
+	if x.HasAVXVNNI {
+		all = append(all, AVXVNNI)
+	}
 	if !(x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL) {
 		return all
 	}

@@ -24,8 +24,11 @@ func TestLevelsAscendFromGeneric(t *testing.T) {
 		t.Fatalf("Levels() = %v, want Generic first", all)
 	}
 	for i := 1; i < len(all); i++ {
-		if all[i] <= all[i-1] || !all[i].Includes(all[i-1]) {
+		if all[i] <= all[i-1] || !all[i].Includes(all[i-1]) && all[i-1] != AVXVNNI {
 			t.Errorf("Levels() = %v: not ascending", all)
+		}
+		if !Runs(all[i]) {
+			t.Errorf("Runs(%v) is false", all[i])
 		}
 	}
 	if Best() != all[len(all)-1] {
@@ -35,6 +38,7 @@ func TestLevelsAscendFromGeneric(t *testing.T) {
 
 func TestLowerNeverRaises(t *testing.T) {
 	x86 := []Level{Generic, AVX2, AVX512}
+	lake, rapids := []Level{Generic, AVX2, AVXVNNI}, []Level{Generic, AVX2, AVXVNNI, AVX512, AVX512VNNI}
 	arm := []Level{Generic, NEON}
 	for _, c := range []struct {
 		all  []Level
@@ -42,6 +46,8 @@ func TestLowerNeverRaises(t *testing.T) {
 		want Level
 	}{
 		{x86, "", AVX512}, {x86, "nonsense", AVX512}, {x86, "avx512vnni", AVX512}, {x86, "AVX2", AVX2},
+		{x86, "avxvnni", AVX2}, {lake, "avxvnni", AVXVNNI}, {lake, "avx512vnni", AVX2}, {rapids, "", AVX512VNNI}, {rapids, "avxvnni", AVXVNNI},
+		{rapids, "avx512", AVX512}, {rapids, "avx2", AVX2},
 		{x86, "generic", Generic}, {x86, "neon", Generic}, {arm, "neondot", NEON}, {arm, "neoni8mm", NEON}, {arm, "avx512", Generic}, {arm, "generic", Generic},
 	} {
 		got := lower(c.all, c.name)

@@ -19,6 +19,7 @@ var u8GemmKernels = []*u8Gemm{
 	{name: "u8s8_gemm_14x16_avx512vnni", level: cpu.AVX512VNNI, mr: 14, nr: 16, rows: u8Heights, asm: 1},
 	{name: "u8s8_gemm_14x32_avx512", level: cpu.AVX512, mr: 14, nr: 32, wide: true, paired: true, rows: u8Heights, asm: 2},
 	{name: "u8s8_gemm_14x16_avx512", level: cpu.AVX512, mr: 14, nr: 16, wide: true, rows: u8Heights, asm: 3},
+	{name: "u8s8_gemm_6x16_avxvnni", level: cpu.AVXVNNI, mr: 6, nr: 16, paired: true, whole: true, rows: u8Heights6, asm: 5},
 	{name: "u8s8_gemm_6x16_avx2", level: cpu.AVX2, mr: 6, nr: 16, wide: true, paired: true, whole: true, rows: u8Heights6, asm: 4},
 }
 
@@ -37,6 +38,9 @@ func gemmU8x14x16AVX512(args *u8GemmArgs)
 //go:noescape
 func gemmU8x6x16AVX2(args *u8GemmArgs)
 
+//go:noescape
+func gemmU8x6x16AVXVNNI(args *u8GemmArgs)
+
 func u8GemmAsm(i int, a *u8GemmArgs) {
 	switch i {
 	case 0:
@@ -49,6 +53,8 @@ func u8GemmAsm(i int, a *u8GemmArgs) {
 		gemmU8x14x16AVX512(a)
 	case 4:
 		gemmU8x6x16AVX2(a)
+	case 5:
+		gemmU8x6x16AVXVNNI(a)
 	}
 }
 
@@ -59,6 +65,7 @@ var u8DepthwiseKernels = []*u8Depthwise{
 	{name: "u8s8_dw_64c_avx512", level: cpu.AVX512, lanes: 4, wide: true, asm: 3},
 	{name: "u8s8_dw_32c_avx512", level: cpu.AVX512, lanes: 2, wide: true, asm: 4},
 	{name: "u8s8_dw_16c_avx512", level: cpu.AVX512, lanes: 1, wide: true, asm: 5},
+	{name: "u8s8_dw_32c_avxvnni", level: cpu.AVXVNNI, lanes: 2, whole: true, asm: 7},
 	{name: "u8s8_dw_32c_avx2", level: cpu.AVX2, lanes: 2, wide: true, whole: true, asm: 6},
 }
 
@@ -83,6 +90,9 @@ func tapsU8x16AVX512(args *u8TapArgs)
 //go:noescape
 func tapsU8x32AVX2(args *u8TapArgs)
 
+//go:noescape
+func tapsU8x32AVXVNNI(args *u8TapArgs)
+
 func u8TapsAsm(i int, a *u8TapArgs) {
 	switch i {
 	case 0:
@@ -99,6 +109,8 @@ func u8TapsAsm(i int, a *u8TapArgs) {
 		tapsU8x16AVX512(a)
 	case 6:
 		tapsU8x32AVX2(a)
+	case 7:
+		tapsU8x32AVXVNNI(a)
 	}
 }
 
@@ -145,18 +157,25 @@ func widenU8(k *u8Gemm, dst, src []byte) {
 }
 
 //go:noescape
-func addRowsU8AVX512(sums, src unsafe.Pointer, rows, stride, n int)
+func addRowsU8AVX2(sums, src unsafe.Pointer, rows, stride, n int)
 
 // addRowsAsm adds rows of n bytes to sums, for kernels of eight-bit weights.
 func addRowsAsm(sums, src unsafe.Pointer, rows, stride, n int) {
-	addRowsU8AVX512(sums, src, rows, stride, n)
+	addRowsU8AVX2(sums, src, rows, stride, n)
 }
 
 //go:noescape
 func peakU8VNNI(n int)
 
+//go:noescape
+func peakU8AVXVNNI(n int)
+
 func init() {
 	const n = 1000
-	register(Entry{Name: "u8s8_peak_64_avx512vnni", Level: cpu.AVX512VNNI, DType: "u8s8", Op: "peak", NR: 64,
-		Trial: func() (func(), float64) { return func() { peakU8VNNI(n) }, n * 24 * 64 * 2 }})
+	register(
+		Entry{Name: "u8s8_peak_64_avx512vnni", Level: cpu.AVX512VNNI, DType: "u8s8", Op: "peak", NR: 64,
+			Trial: func() (func(), float64) { return func() { peakU8VNNI(n) }, n * 24 * 64 * 2 }},
+		Entry{Name: "u8s8_peak_32_avxvnni", Level: cpu.AVXVNNI, DType: "u8s8", Op: "peak", NR: 32,
+			Trial: func() (func(), float64) { return func() { peakU8AVXVNNI(n) }, n * 12 * 32 * 2 }},
+	)
 }

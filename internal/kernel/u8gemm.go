@@ -259,10 +259,9 @@ var u8GemmPortable = &u8Gemm{name: "u8s8_gemm_4x8_go", level: cpu.Generic, mr: 4
 // fewer columns, for weights w. asm false asks for portable code whatever the level.
 func selectU8Gemm(l cpu.Level, w []int8, asm bool) (full, narrow *u8Gemm) {
 	if asm {
-		tame := !slices.Contains(w, -128)
 		for _, k := range u8GemmKernels {
 			switch {
-			case !l.Includes(k.level) || k.tame && !tame || full != nil && k.level != full.level:
+			case !l.Includes(k.level) || k.tame && slices.Contains(w, -128) || full != nil && k.level != full.level:
 			case full == nil:
 				full, narrow = k, k
 			case k.nr < narrow.nr:

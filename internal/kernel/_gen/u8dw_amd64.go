@@ -8,6 +8,7 @@ func init() {
 			dwU8{vec: v, vnni: true}.sweep(a, "sweepU8x"+size+"VNNI")
 			dwU8{vec: v}.taps(a, "tapsU8x"+size+"AVX512")
 		}
+		dwU8{vec: ymm, vnni: true, whole: true}.taps(a, "tapsU8x32AVXVNNI")
 		dwU8{vec: ymm, whole: true}.taps(a, "tapsU8x32AVX2")
 	}
 }
@@ -140,7 +141,7 @@ func (d dwU8) taps(a *asm, name string) {
 		}
 		q := d.interleave(a, [4]string{r(4), r(5), r(6), r(7)}, [4]string{r(8), r(9), r(10), r(11)})
 		for i, s := range acc {
-			a.ins("VPDPBUSD %d(SI), %s, %s", i*v.bytes(), q[i], s)
+			dotProduct(a, d.whole, sprint("%d(SI)", i*v.bytes()), q[i], s)
 		}
 		a.ins("ADDQ $32, DX")
 	} else {

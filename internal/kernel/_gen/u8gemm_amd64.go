@@ -10,6 +10,7 @@ func init() {
 		gemmU8{name: "gemmU8x14x16VNNI", vec: zmm, vecs: 1, vnni: true}.emit(a)
 		gemmU8{name: "gemmU8x14x32AVX512", vec: zmm, vecs: 2}.emit(a)
 		gemmU8{name: "gemmU8x14x16AVX512", vec: zmm, vecs: 1}.emit(a)
+		gemmU8{name: "gemmU8x6x16AVXVNNI", vec: ymm, vecs: 2, vnni: true}.emit(a)
 		gemmU8{name: "gemmU8x6x16AVX2", vec: ymm, vecs: 2}.emit(a)
 		a.table("u8Turn4", 4, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
 		a.table("u8RowsApart", 8, 0, 2, 4, 6, 1, 3, 5, 7)
@@ -165,7 +166,7 @@ func (g gemmU8) tile(a *asm, rows int) {
 			for i := range g.vecs {
 				s := sum(k%sets, row, i)
 				if g.vnni {
-					a.ins("VPDPBUSD %s, %s, %s", g.b(i), g.x(), s)
+					dotProduct(a, v.reg == "Y", g.b(i), g.x(), s)
 				} else {
 					a.ins("VPMADDWD %s, %s, %s", g.b(i), g.x(), g.tmp())
 					a.ins("VPADDD %s, %s, %s", g.tmp(), s, s)

@@ -18,7 +18,8 @@ func init() {
 		dequantizeU8(a)
 		lookupU8(a)
 		rangeF32(a)
-		peakU8(a)
+		peakU8(a, "peakU8VNNI", zmm, 24)
+		peakU8(a, "peakU8AVXVNNI", ymm, 12)
 		a.table("u8Transpose4", 4, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
 	}
 }
@@ -242,15 +243,15 @@ func accumulateU8(a *asm) {
 }
 
 // peakU8 emits a loop of nothing but independent dot products in registers.
-func peakU8(a *asm) {
-	a.text("peakU8VNNI", 8)
+func peakU8(a *asm, name string, v vector, sums int) {
+	a.text(name, 8)
 	a.ins("MOVQ n+0(FP), CX")
-	for i := range 25 {
-		a.ins("VPXORD Z%d, Z%d, Z%d", i, i, i)
+	for i := range sums + 1 {
+		a.ins("VXORPS %s, %s, %s", v.r(i), v.r(i), v.r(i))
 	}
 	a.at("loop")
-	for i := range 24 {
-		a.ins("VPDPBUSD Z24, Z24, Z%d", i)
+	for i := range sums {
+		dotProduct(a, v.reg == "Y", v.r(sums), v.r(sums), v.r(i))
 	}
 	a.ins("SUBQ $1, CX")
 	a.ins("JNE loop")
@@ -479,43 +480,42 @@ func slicesAVX2(a *asm) {
 // addRows emits sums of rows, one row after another.
 //
 //	DI next sum; SI row, DX bytes between rows, R8 rows left; BX place in the row,
-//	CX values left; R9 values of a row
+//	CX bytes left; R9 bytes of a row
 func addRows(a *asm) {
-	a.text("addRowsU8AVX512", 40)
+	a.text("addRowsU8AVX2", 40)
 	a.ins("MOVQ sums+0(FP), DI")
 	a.ins("MOVQ src+8(FP), SI")
 	a.ins("MOVQ rows+16(FP), R8")
 	a.ins("MOVQ stride+24(FP), DX")
 	a.ins("MOVQ n+32(FP), R9")
-	a.ins("VPXORD Z1, Z1, Z1")
-	a.ins("MOVQ R9, CX")
-	a.ins("ANDQ $63, CX")
-	a.ins("MOVQ $-1, AX")
-	a.ins("BZHIQ CX, AX, AX")
-	a.ins("KMOVQ AX, K1")
+	a.ins("VPXOR Y1, Y1, Y1")
 	a.at("row")
 	a.ins("MOVQ SI, BX")
 	a.ins("MOVQ R9, CX")
-	a.ins("VPXORD Z0, Z0, Z0")
-	a.ins("SUBQ $64, CX")
-	a.ins("JLT tail")
+	a.ins("VPXOR Y0, Y0, Y0")
+	a.ins("SUBQ $32, CX")
+	a.ins("JLT rest")
 	a.at("loop")
-	a.ins("VPSADBW (BX), Z1, Z2")
-	a.ins("VPADDQ Z2, Z0, Z0")
-	a.ins("ADDQ $64, BX")
-	a.ins("SUBQ $64, CX")
-	a.ins("JGE loop")
-	a.at("tail")
-	a.ins("VMOVDQU8.Z (BX), K1, Z2")
-	a.ins("VPSADBW Z2, Z1, Z2")
-	a.ins("VPADDQ Z2, Z0, Z0")
-	a.ins("VEXTRACTI64X4 $1, Z0, Y2")
+	a.ins("VPSADBW (BX), Y1, Y2")
 	a.ins("VPADDQ Y2, Y0, Y0")
+	a.ins("ADDQ $32, BX")
+	a.ins("SUBQ $32, CX")
+	a.ins("JGE loop")
+	a.at("rest")
 	a.ins("VEXTRACTI128 $1, Y0, X2")
 	a.ins("VPADDQ X2, X0, X0")
 	a.ins("VPSRLDQ $8, X0, X2")
 	a.ins("VPADDQ X2, X0, X0")
 	a.ins("VMOVD X0, AX")
+	a.ins("ADDQ $32, CX")
+	a.ins("JEQ summed")
+	a.at("single")
+	a.ins("MOVBLZX (BX), R10")
+	a.ins("ADDL R10, AX")
+	a.ins("ADDQ $1, BX")
+	a.ins("SUBQ $1, CX")
+	a.ins("JNE single")
+	a.at("summed")
 	a.ins("ADDL AX, (DI)")
 	a.ins("ADDQ $4, DI")
 	a.ins("ADDQ DX, SI")
