@@ -91,3 +91,13 @@ func TestCores(t *testing.T) {
 		t.Errorf("Cores() = %d", n)
 	}
 }
+
+func TestAllInOrder(t *testing.T) {
+	const a53, a72, other = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd03\n\n",
+		"CPU implementer\t: 0x41\nCPU part\t: 0xd08\n\n", "CPU implementer\t: 0x51\nCPU part\t: 0xd03\n\n"
+	for text, want := range map[string]bool{a53: true, a53 + a53: true, a53 + a72: false, a72: false, other: false, "": false, "CPU part": false} {
+		if got := allInOrder(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

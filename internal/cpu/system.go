@@ -96,6 +96,33 @@ func quota(root string) int {
 	return int(best)
 }
 
+// InOrder reports whether all cores are of kinds that issue in order and load 64
+// bits a cycle, for which some kernels have a form of their own. It is known of
+// arm64 on Linux.
+func InOrder() bool { return inOrder() }
+
+var inOrder = sync.OnceValue(func() bool {
+	return runtime.GOARCH == "arm64" && allInOrder(readSmall("/proc/cpuinfo"))
+})
+
+// allInOrder reads the part numbers, one for each core, of Arm's processors.
+func allInOrder(cpuinfo string) bool {
+	found := false
+	for _, line := range strings.Split(cpuinfo, "\n") {
+		key, value, _ := strings.Cut(line, ":")
+		switch key, value = strings.TrimSpace(key), strings.TrimSpace(value); {
+		case key == "CPU implementer" && value != "0x41":
+			return false
+		case key != "CPU part":
+		case value == "0xd03" || value == "0xd04" || value == "0xd05": // Cortex-A53, A35, A55
+			found = true
+		default:
+			return false
+		}
+	}
+	return found
+}
+
 func contains(list []string, s string) bool {
 	for _, v := range list {
 		if v == s {

@@ -54,13 +54,19 @@ const (
 	gemmAVX2
 	gemmAVX512
 	gemmNEON
+	gemmInOrder
 )
 
 var gemmTilesF32 = append([]gemmTileF32{{"f32_gemm_4x16_go", cpu.Generic, 4, 16, gemmGo}}, gemmTilesF32Arch...)
 
 // gemmTile returns the tile for a level.
 func gemmTile(l cpu.Level) *gemmTileF32 {
-	i := pick(l, len(gemmTilesF32), func(i int) cpu.Level { return gemmTilesF32[i].level })
+	i := pick(l, len(gemmTilesF32), func(i int) cpu.Level {
+		if t := &gemmTilesF32[i]; t.call != gemmInOrder || cpu.InOrder() {
+			return t.level
+		}
+		return cpu.Generic // never before the portable one
+	})
 	return &gemmTilesF32[i]
 }
 

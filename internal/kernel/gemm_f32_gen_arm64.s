@@ -55,7 +55,7 @@ segment3:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail5
-	FMOVQ (R8), F16
+	FMOVQ 0(R8), F16
 	FMOVQ 0(R4), F17
 	FMOVQ 16(R4), F18
 	FMOVQ 32(R4), F19
@@ -63,7 +63,6 @@ segment3:
 	FMOVQ 64(R4), F21
 	FMOVQ 80(R4), F22
 	FMOVQ 96(R4), F23
-	FMOVQ 112(R4), F24
 	PCALIGN $16
 loop4:
 	SUB $4, R5
@@ -71,6 +70,7 @@ loop4:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
+	FMOVQ 112(R4), F24
 	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
 	FMOVQ 128(R4), F17
 	WORD $0x4f901262 // fmla v2.4s, v19.4s, v16.s[0]
@@ -87,6 +87,7 @@ loop4:
 	FMOVQ 224(R4), F23
 	WORD $0x4f901a28 // fmla v8.4s, v17.4s, v16.s[2]
 	FMOVQ 240(R4), F24
+	ADD R14, R8
 	WORD $0x4f901a49 // fmla v9.4s, v18.4s, v16.s[2]
 	ADD R15, R4
 	FMOVQ 0(R4), F17
@@ -100,11 +101,9 @@ loop4:
 	FMOVQ 64(R4), F21
 	WORD $0x4fb01aee // fmla v14.4s, v23.4s, v16.s[3]
 	FMOVQ 80(R4), F22
-	ADD R14, R8
 	WORD $0x4fb01b0f // fmla v15.4s, v24.4s, v16.s[3]
-	FMOVQ (R8), F16
+	FMOVQ 0(R8), F16
 	FMOVQ 96(R4), F23
-	FMOVQ 112(R4), F24
 	BGE loop4
 	ADD $16, R8
 	ADD $256, R4
@@ -253,11 +252,10 @@ segment13:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail15
-	FMOVQ (R8), F12
+	FMOVQ 0(R8), F12
 	FMOVQ 0(R4), F13
 	FMOVQ 16(R4), F14
 	FMOVQ 32(R4), F15
-	FMOVQ 64(R4), F16
 	PCALIGN $16
 loop14:
 	SUB $4, R5
@@ -265,6 +263,7 @@ loop14:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8c11a0 // fmla v0.4s, v13.4s, v12.s[0]
+	FMOVQ 64(R4), F16
 	WORD $0x4f8c11c1 // fmla v1.4s, v14.4s, v12.s[0]
 	FMOVQ 80(R4), F13
 	WORD $0x4f8c11e2 // fmla v2.4s, v15.4s, v12.s[0]
@@ -277,6 +276,7 @@ loop14:
 	FMOVQ 160(R4), F13
 	WORD $0x4f8c19e6 // fmla v6.4s, v15.4s, v12.s[2]
 	FMOVQ 192(R4), F14
+	ADD R14, R8
 	WORD $0x4f8c1a07 // fmla v7.4s, v16.4s, v12.s[2]
 	FMOVQ 208(R4), F15
 	WORD $0x4f8c19a8 // fmla v8.4s, v13.4s, v12.s[2]
@@ -286,11 +286,9 @@ loop14:
 	FMOVQ 0(R4), F13
 	WORD $0x4fac19ea // fmla v10.4s, v15.4s, v12.s[3]
 	FMOVQ 16(R4), F14
-	ADD R14, R8
 	WORD $0x4fac1a0b // fmla v11.4s, v16.4s, v12.s[3]
-	FMOVQ (R8), F12
+	FMOVQ 0(R8), F12
 	FMOVQ 32(R4), F15
-	FMOVQ 64(R4), F16
 	BGE loop14
 	ADD $16, R8
 	ADD $256, R4
@@ -418,7 +416,7 @@ segment23:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail25
-	FMOVQ (R8), F8
+	FMOVQ 0(R8), F8
 	FMOVQ 0(R4), F9
 	FMOVQ 16(R4), F10
 	FMOVQ 64(R4), F11
@@ -426,7 +424,6 @@ segment23:
 	FMOVQ 128(R4), F13
 	FMOVQ 144(R4), F14
 	FMOVQ 192(R4), F15
-	FMOVQ 208(R4), F16
 	PCALIGN $16
 loop24:
 	SUB $4, R5
@@ -434,6 +431,7 @@ loop24:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	FMOVQ 208(R4), F16
 	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
 	ADD R15, R4
 	FMOVQ 0(R4), F9
@@ -443,15 +441,14 @@ loop24:
 	FMOVQ 64(R4), F11
 	WORD $0x4f8819a4 // fmla v4.4s, v13.4s, v8.s[2]
 	FMOVQ 80(R4), F12
+	ADD R14, R8
 	WORD $0x4f8819c5 // fmla v5.4s, v14.4s, v8.s[2]
 	FMOVQ 128(R4), F13
 	WORD $0x4fa819e6 // fmla v6.4s, v15.4s, v8.s[3]
 	FMOVQ 144(R4), F14
-	ADD R14, R8
 	WORD $0x4fa81a07 // fmla v7.4s, v16.4s, v8.s[3]
-	FMOVQ (R8), F8
+	FMOVQ 0(R8), F8
 	FMOVQ 192(R4), F15
-	FMOVQ 208(R4), F16
 	BGE loop24
 	ADD $16, R8
 	ADD $256, R4
@@ -556,11 +553,10 @@ segment33:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail35
-	FMOVQ (R8), F4
+	FMOVQ 0(R8), F4
 	FMOVQ 0(R4), F5
 	FMOVQ 64(R4), F6
 	FMOVQ 128(R4), F7
-	FMOVQ 192(R4), F8
 	PCALIGN $16
 loop34:
 	SUB $4, R5
@@ -568,6 +564,7 @@ loop34:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	FMOVQ 192(R4), F8
 	WORD $0x4fa410c1 // fmla v1.4s, v6.4s, v4.s[1]
 	ADD R15, R4
 	FMOVQ 0(R4), F5
@@ -575,9 +572,8 @@ loop34:
 	FMOVQ 64(R4), F6
 	ADD R14, R8
 	WORD $0x4fa41903 // fmla v3.4s, v8.4s, v4.s[3]
-	FMOVQ (R8), F4
+	FMOVQ 0(R8), F4
 	FMOVQ 128(R4), F7
-	FMOVQ 192(R4), F8
 	BGE loop34
 	ADD $16, R8
 	ADD $256, R4
@@ -686,8 +682,8 @@ segment44:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail46
-	FMOVQ (R8), F16
-	FMOVQ (R9), F17
+	FMOVQ 0(R8), F16
+	FMOVQ 0(R9), F17
 	FMOVQ 0(R4), F18
 	FMOVQ 16(R4), F19
 	FMOVQ 32(R4), F20
@@ -695,7 +691,6 @@ segment44:
 	FMOVQ 64(R4), F22
 	FMOVQ 80(R4), F23
 	FMOVQ 96(R4), F24
-	FMOVQ 112(R4), F25
 	PCALIGN $16
 loop45:
 	SUB $4, R5
@@ -703,6 +698,7 @@ loop45:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	FMOVQ 112(R4), F25
 	WORD $0x4f911244 // fmla v4.4s, v18.4s, v17.s[0]
 	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
 	FMOVQ 128(R4), F18
@@ -728,6 +724,7 @@ loop45:
 	WORD $0x4f901a40 // fmla v0.4s, v18.4s, v16.s[2]
 	FMOVQ 240(R4), F25
 	WORD $0x4f911a44 // fmla v4.4s, v18.4s, v17.s[2]
+	ADD R14, R8
 	WORD $0x4f901a61 // fmla v1.4s, v19.4s, v16.s[2]
 	ADD R15, R4
 	FMOVQ 0(R4), F18
@@ -738,6 +735,7 @@ loop45:
 	WORD $0x4f901aa3 // fmla v3.4s, v21.4s, v16.s[2]
 	FMOVQ 32(R4), F20
 	WORD $0x4f911aa7 // fmla v7.4s, v21.4s, v17.s[2]
+	ADD R14, R9
 	WORD $0x4fb01ac8 // fmla v8.4s, v22.4s, v16.s[3]
 	FMOVQ 48(R4), F21
 	WORD $0x4fb11acc // fmla v12.4s, v22.4s, v17.s[3]
@@ -746,15 +744,12 @@ loop45:
 	WORD $0x4fb11aed // fmla v13.4s, v23.4s, v17.s[3]
 	WORD $0x4fb01b0a // fmla v10.4s, v24.4s, v16.s[3]
 	FMOVQ 80(R4), F23
-	ADD R14, R8
-	ADD R14, R9
 	WORD $0x4fb11b0e // fmla v14.4s, v24.4s, v17.s[3]
 	WORD $0x4fb01b2b // fmla v11.4s, v25.4s, v16.s[3]
-	FMOVQ (R8), F16
-	WORD $0x4fb11b2f // fmla v15.4s, v25.4s, v17.s[3]
-	FMOVQ (R9), F17
+	FMOVQ 0(R8), F16
 	FMOVQ 96(R4), F24
-	FMOVQ 112(R4), F25
+	WORD $0x4fb11b2f // fmla v15.4s, v25.4s, v17.s[3]
+	FMOVQ 0(R9), F17
 	BGE loop45
 	ADD $16, R8
 	ADD $16, R9
@@ -964,12 +959,11 @@ segment54:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail56
-	FMOVQ (R8), F12
-	FMOVQ (R9), F13
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R9), F13
 	FMOVQ 0(R4), F14
 	FMOVQ 16(R4), F15
 	FMOVQ 32(R4), F16
-	FMOVQ 64(R4), F17
 	PCALIGN $16
 loop55:
 	SUB $4, R5
@@ -977,6 +971,7 @@ loop55:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8c11c0 // fmla v0.4s, v14.4s, v12.s[0]
+	FMOVQ 64(R4), F17
 	WORD $0x4f8d11c3 // fmla v3.4s, v14.4s, v13.s[0]
 	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
 	FMOVQ 80(R4), F14
@@ -996,27 +991,26 @@ loop55:
 	WORD $0x4f8c1a00 // fmla v0.4s, v16.4s, v12.s[2]
 	FMOVQ 192(R4), F15
 	WORD $0x4f8d1a03 // fmla v3.4s, v16.4s, v13.s[2]
+	ADD R14, R8
 	WORD $0x4f8c1a21 // fmla v1.4s, v17.4s, v12.s[2]
 	FMOVQ 208(R4), F16
 	WORD $0x4f8d1a24 // fmla v4.4s, v17.4s, v13.s[2]
 	WORD $0x4f8c19c2 // fmla v2.4s, v14.4s, v12.s[2]
 	FMOVQ 224(R4), F17
 	WORD $0x4f8d19c5 // fmla v5.4s, v14.4s, v13.s[2]
+	ADD R14, R9
 	WORD $0x4fac19e6 // fmla v6.4s, v15.4s, v12.s[3]
 	ADD R15, R4
 	FMOVQ 0(R4), F14
 	WORD $0x4fad19e9 // fmla v9.4s, v15.4s, v13.s[3]
 	WORD $0x4fac1a07 // fmla v7.4s, v16.4s, v12.s[3]
 	FMOVQ 16(R4), F15
-	ADD R14, R8
-	ADD R14, R9
 	WORD $0x4fad1a0a // fmla v10.4s, v16.4s, v13.s[3]
 	WORD $0x4fac1a28 // fmla v8.4s, v17.4s, v12.s[3]
-	FMOVQ (R8), F12
-	WORD $0x4fad1a2b // fmla v11.4s, v17.4s, v13.s[3]
-	FMOVQ (R9), F13
+	FMOVQ 0(R8), F12
 	FMOVQ 32(R4), F16
-	FMOVQ 64(R4), F17
+	WORD $0x4fad1a2b // fmla v11.4s, v17.4s, v13.s[3]
+	FMOVQ 0(R9), F13
 	BGE loop55
 	ADD $16, R8
 	ADD $16, R9
@@ -1202,8 +1196,8 @@ segment64:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail66
-	FMOVQ (R8), F16
-	FMOVQ (R9), F17
+	FMOVQ 0(R8), F16
+	FMOVQ 0(R9), F17
 	FMOVQ 0(R4), F18
 	FMOVQ 16(R4), F19
 	FMOVQ 64(R4), F20
@@ -1211,7 +1205,6 @@ segment64:
 	FMOVQ 128(R4), F22
 	FMOVQ 144(R4), F23
 	FMOVQ 192(R4), F24
-	FMOVQ 208(R4), F25
 	PCALIGN $16
 loop65:
 	SUB $4, R5
@@ -1219,6 +1212,7 @@ loop65:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	FMOVQ 208(R4), F25
 	WORD $0x4f911242 // fmla v2.4s, v18.4s, v17.s[0]
 	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
 	ADD R15, R4
@@ -1233,20 +1227,19 @@ loop65:
 	WORD $0x4f901ac8 // fmla v8.4s, v22.4s, v16.s[2]
 	FMOVQ 80(R4), F21
 	WORD $0x4f911aca // fmla v10.4s, v22.4s, v17.s[2]
+	ADD R14, R8
 	WORD $0x4f901ae9 // fmla v9.4s, v23.4s, v16.s[2]
 	FMOVQ 128(R4), F22
 	WORD $0x4f911aeb // fmla v11.4s, v23.4s, v17.s[2]
+	ADD R14, R9
 	WORD $0x4fb01b0c // fmla v12.4s, v24.4s, v16.s[3]
 	FMOVQ 144(R4), F23
-	ADD R14, R8
-	ADD R14, R9
 	WORD $0x4fb11b0e // fmla v14.4s, v24.4s, v17.s[3]
 	WORD $0x4fb01b2d // fmla v13.4s, v25.4s, v16.s[3]
-	FMOVQ (R8), F16
-	WORD $0x4fb11b2f // fmla v15.4s, v25.4s, v17.s[3]
-	FMOVQ (R9), F17
+	FMOVQ 0(R8), F16
 	FMOVQ 192(R4), F24
-	FMOVQ 208(R4), F25
+	WORD $0x4fb11b2f // fmla v15.4s, v25.4s, v17.s[3]
+	FMOVQ 0(R9), F17
 	BGE loop65
 	ADD $16, R8
 	ADD $16, R9
@@ -1402,12 +1395,11 @@ segment74:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail76
-	FMOVQ (R8), F8
-	FMOVQ (R9), F9
+	FMOVQ 0(R8), F8
+	FMOVQ 0(R9), F9
 	FMOVQ 0(R4), F10
 	FMOVQ 64(R4), F11
 	FMOVQ 128(R4), F12
-	FMOVQ 192(R4), F13
 	PCALIGN $16
 loop75:
 	SUB $4, R5
@@ -1415,6 +1407,7 @@ loop75:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f881140 // fmla v0.4s, v10.4s, v8.s[0]
+	FMOVQ 192(R4), F13
 	WORD $0x4f891141 // fmla v1.4s, v10.4s, v9.s[0]
 	WORD $0x4fa81162 // fmla v2.4s, v11.4s, v8.s[1]
 	ADD R15, R4
@@ -1422,15 +1415,14 @@ loop75:
 	WORD $0x4fa91163 // fmla v3.4s, v11.4s, v9.s[1]
 	WORD $0x4f881984 // fmla v4.4s, v12.4s, v8.s[2]
 	FMOVQ 64(R4), F11
+	WORD $0x4f891985 // fmla v5.4s, v12.4s, v9.s[2]
 	ADD R14, R8
 	ADD R14, R9
-	WORD $0x4f891985 // fmla v5.4s, v12.4s, v9.s[2]
 	WORD $0x4fa819a6 // fmla v6.4s, v13.4s, v8.s[3]
-	FMOVQ (R8), F8
-	WORD $0x4fa919a7 // fmla v7.4s, v13.4s, v9.s[3]
-	FMOVQ (R9), F9
+	FMOVQ 0(R8), F8
 	FMOVQ 128(R4), F12
-	FMOVQ 192(R4), F13
+	WORD $0x4fa919a7 // fmla v7.4s, v13.4s, v9.s[3]
+	FMOVQ 0(R9), F9
 	BGE loop75
 	ADD $16, R8
 	ADD $16, R9
@@ -1567,9 +1559,9 @@ segment85:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail87
-	FMOVQ (R8), F12
-	FMOVQ (R9), F13
-	FMOVQ (R10), F14
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R9), F13
+	FMOVQ 0(R10), F14
 	FMOVQ 0(R4), F15
 	FMOVQ 16(R4), F16
 	FMOVQ 32(R4), F17
@@ -1577,7 +1569,6 @@ segment85:
 	FMOVQ 64(R4), F19
 	FMOVQ 80(R4), F20
 	FMOVQ 96(R4), F21
-	FMOVQ 112(R4), F22
 	PCALIGN $16
 loop86:
 	SUB $4, R5
@@ -1585,6 +1576,7 @@ loop86:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	FMOVQ 112(R4), F22
 	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
 	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
@@ -1619,15 +1611,17 @@ loop86:
 	FMOVQ 240(R4), F22
 	WORD $0x4f8d19e4 // fmla v4.4s, v15.4s, v13.s[2]
 	WORD $0x4f8e19e8 // fmla v8.4s, v15.4s, v14.s[2]
+	ADD R14, R8
 	WORD $0x4f8c1a01 // fmla v1.4s, v16.4s, v12.s[2]
 	ADD R15, R4
-	WORD $0x4f8d1a05 // fmla v5.4s, v16.4s, v13.s[2]
 	FMOVQ 0(R4), F15
+	WORD $0x4f8d1a05 // fmla v5.4s, v16.4s, v13.s[2]
 	WORD $0x4f8e1a09 // fmla v9.4s, v16.4s, v14.s[2]
 	WORD $0x4f8c1a22 // fmla v2.4s, v17.4s, v12.s[2]
 	FMOVQ 16(R4), F16
 	WORD $0x4f8d1a26 // fmla v6.4s, v17.4s, v13.s[2]
 	WORD $0x4f8e1a2a // fmla v10.4s, v17.4s, v14.s[2]
+	ADD R14, R9
 	WORD $0x4f8c1a43 // fmla v3.4s, v18.4s, v12.s[2]
 	FMOVQ 32(R4), F17
 	WORD $0x4f8d1a47 // fmla v7.4s, v18.4s, v13.s[2]
@@ -1636,25 +1630,22 @@ loop86:
 	FMOVQ 48(R4), F18
 	WORD $0x4fad1a64 // fmla v4.4s, v19.4s, v13.s[3]
 	WORD $0x4fae1a68 // fmla v8.4s, v19.4s, v14.s[3]
+	ADD R14, R10
 	WORD $0x4fac1a81 // fmla v1.4s, v20.4s, v12.s[3]
 	FMOVQ 64(R4), F19
 	WORD $0x4fad1a85 // fmla v5.4s, v20.4s, v13.s[3]
 	WORD $0x4fae1a89 // fmla v9.4s, v20.4s, v14.s[3]
 	WORD $0x4fac1aa2 // fmla v2.4s, v21.4s, v12.s[3]
 	FMOVQ 80(R4), F20
-	ADD R14, R8
 	WORD $0x4fad1aa6 // fmla v6.4s, v21.4s, v13.s[3]
-	ADD R14, R9
-	ADD R14, R10
 	WORD $0x4fae1aaa // fmla v10.4s, v21.4s, v14.s[3]
 	WORD $0x4fac1ac3 // fmla v3.4s, v22.4s, v12.s[3]
-	FMOVQ (R8), F12
-	WORD $0x4fad1ac7 // fmla v7.4s, v22.4s, v13.s[3]
-	FMOVQ (R9), F13
-	WORD $0x4fae1acb // fmla v11.4s, v22.4s, v14.s[3]
-	FMOVQ (R10), F14
+	FMOVQ 0(R8), F12
 	FMOVQ 96(R4), F21
-	FMOVQ 112(R4), F22
+	WORD $0x4fad1ac7 // fmla v7.4s, v22.4s, v13.s[3]
+	FMOVQ 0(R9), F13
+	WORD $0x4fae1acb // fmla v11.4s, v22.4s, v14.s[3]
+	FMOVQ 0(R10), F14
 	BGE loop86
 	ADD $16, R8
 	ADD $16, R9
@@ -1927,13 +1918,12 @@ segment95:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail97
-	FMOVQ (R8), F18
-	FMOVQ (R9), F19
-	FMOVQ (R10), F20
+	FMOVQ 0(R8), F18
+	FMOVQ 0(R9), F19
+	FMOVQ 0(R10), F20
 	FMOVQ 0(R4), F21
 	FMOVQ 16(R4), F22
 	FMOVQ 32(R4), F23
-	FMOVQ 64(R4), F24
 	PCALIGN $16
 loop96:
 	SUB $4, R5
@@ -1941,6 +1931,7 @@ loop96:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f9212a0 // fmla v0.4s, v21.4s, v18.s[0]
+	FMOVQ 64(R4), F24
 	WORD $0x4f9312a3 // fmla v3.4s, v21.4s, v19.s[0]
 	WORD $0x4f9412a6 // fmla v6.4s, v21.4s, v20.s[0]
 	WORD $0x4f9212c1 // fmla v1.4s, v22.4s, v18.s[0]
@@ -1967,34 +1958,33 @@ loop96:
 	FMOVQ 192(R4), F22
 	WORD $0x4f931ae3 // fmla v3.4s, v23.4s, v19.s[2]
 	WORD $0x4f941ae6 // fmla v6.4s, v23.4s, v20.s[2]
+	ADD R14, R8
 	WORD $0x4f921b01 // fmla v1.4s, v24.4s, v18.s[2]
 	FMOVQ 208(R4), F23
 	WORD $0x4f931b04 // fmla v4.4s, v24.4s, v19.s[2]
 	WORD $0x4f941b07 // fmla v7.4s, v24.4s, v20.s[2]
+	ADD R14, R9
 	WORD $0x4f921aa2 // fmla v2.4s, v21.4s, v18.s[2]
 	FMOVQ 224(R4), F24
 	WORD $0x4f931aa5 // fmla v5.4s, v21.4s, v19.s[2]
 	WORD $0x4f941aa8 // fmla v8.4s, v21.4s, v20.s[2]
 	WORD $0x4fb21ac9 // fmla v9.4s, v22.4s, v18.s[3]
 	ADD R15, R4
-	WORD $0x4fb31acc // fmla v12.4s, v22.4s, v19.s[3]
 	FMOVQ 0(R4), F21
+	WORD $0x4fb31acc // fmla v12.4s, v22.4s, v19.s[3]
 	WORD $0x4fb41acf // fmla v15.4s, v22.4s, v20.s[3]
+	ADD R14, R10
 	WORD $0x4fb21aea // fmla v10.4s, v23.4s, v18.s[3]
 	FMOVQ 16(R4), F22
-	ADD R14, R8
 	WORD $0x4fb31aed // fmla v13.4s, v23.4s, v19.s[3]
-	ADD R14, R9
-	ADD R14, R10
 	WORD $0x4fb41af0 // fmla v16.4s, v23.4s, v20.s[3]
 	WORD $0x4fb21b0b // fmla v11.4s, v24.4s, v18.s[3]
-	FMOVQ (R8), F18
-	WORD $0x4fb31b0e // fmla v14.4s, v24.4s, v19.s[3]
-	FMOVQ (R9), F19
-	WORD $0x4fb41b11 // fmla v17.4s, v24.4s, v20.s[3]
-	FMOVQ (R10), F20
+	FMOVQ 0(R8), F18
 	FMOVQ 32(R4), F23
-	FMOVQ 64(R4), F24
+	WORD $0x4fb31b0e // fmla v14.4s, v24.4s, v19.s[3]
+	FMOVQ 0(R9), F19
+	WORD $0x4fb41b11 // fmla v17.4s, v24.4s, v20.s[3]
+	FMOVQ 0(R10), F20
 	BGE loop96
 	ADD $16, R8
 	ADD $16, R9
@@ -2232,9 +2222,9 @@ segment105:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail107
-	FMOVQ (R8), F12
-	FMOVQ (R9), F13
-	FMOVQ (R10), F14
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R9), F13
+	FMOVQ 0(R10), F14
 	FMOVQ 0(R4), F15
 	FMOVQ 16(R4), F16
 	FMOVQ 64(R4), F17
@@ -2242,7 +2232,6 @@ segment105:
 	FMOVQ 128(R4), F19
 	FMOVQ 144(R4), F20
 	FMOVQ 192(R4), F21
-	FMOVQ 208(R4), F22
 	PCALIGN $16
 loop106:
 	SUB $4, R5
@@ -2250,12 +2239,13 @@ loop106:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	FMOVQ 208(R4), F22
 	WORD $0x4f8d11e2 // fmla v2.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e4 // fmla v4.4s, v15.4s, v14.s[0]
 	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
 	ADD R15, R4
-	WORD $0x4f8d1203 // fmla v3.4s, v16.4s, v13.s[0]
 	FMOVQ 0(R4), F15
+	WORD $0x4f8d1203 // fmla v3.4s, v16.4s, v13.s[0]
 	WORD $0x4f8e1205 // fmla v5.4s, v16.4s, v14.s[0]
 	WORD $0x4fac1226 // fmla v6.4s, v17.4s, v12.s[1]
 	FMOVQ 16(R4), F16
@@ -2269,25 +2259,24 @@ loop106:
 	FMOVQ 80(R4), F18
 	WORD $0x4f8d1a62 // fmla v2.4s, v19.4s, v13.s[2]
 	WORD $0x4f8e1a64 // fmla v4.4s, v19.4s, v14.s[2]
+	ADD R14, R8
 	WORD $0x4f8c1a81 // fmla v1.4s, v20.4s, v12.s[2]
 	FMOVQ 128(R4), F19
 	WORD $0x4f8d1a83 // fmla v3.4s, v20.4s, v13.s[2]
 	WORD $0x4f8e1a85 // fmla v5.4s, v20.4s, v14.s[2]
+	ADD R14, R9
 	WORD $0x4fac1aa6 // fmla v6.4s, v21.4s, v12.s[3]
 	FMOVQ 144(R4), F20
-	ADD R14, R8
 	WORD $0x4fad1aa8 // fmla v8.4s, v21.4s, v13.s[3]
-	ADD R14, R9
-	ADD R14, R10
 	WORD $0x4fae1aaa // fmla v10.4s, v21.4s, v14.s[3]
+	ADD R14, R10
 	WORD $0x4fac1ac7 // fmla v7.4s, v22.4s, v12.s[3]
-	FMOVQ (R8), F12
-	WORD $0x4fad1ac9 // fmla v9.4s, v22.4s, v13.s[3]
-	FMOVQ (R9), F13
-	WORD $0x4fae1acb // fmla v11.4s, v22.4s, v14.s[3]
-	FMOVQ (R10), F14
+	FMOVQ 0(R8), F12
 	FMOVQ 192(R4), F21
-	FMOVQ 208(R4), F22
+	WORD $0x4fad1ac9 // fmla v9.4s, v22.4s, v13.s[3]
+	FMOVQ 0(R9), F13
+	WORD $0x4fae1acb // fmla v11.4s, v22.4s, v14.s[3]
+	FMOVQ 0(R10), F14
 	BGE loop106
 	ADD $16, R8
 	ADD $16, R9
@@ -2482,13 +2471,12 @@ segment115:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail117
-	FMOVQ (R8), F12
-	FMOVQ (R9), F13
-	FMOVQ (R10), F14
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R9), F13
+	FMOVQ 0(R10), F14
 	FMOVQ 0(R4), F15
 	FMOVQ 64(R4), F16
 	FMOVQ 128(R4), F17
-	FMOVQ 192(R4), F18
 	PCALIGN $16
 loop116:
 	SUB $4, R5
@@ -2496,28 +2484,28 @@ loop116:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	FMOVQ 192(R4), F18
 	WORD $0x4f8d11e1 // fmla v1.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e2 // fmla v2.4s, v15.4s, v14.s[0]
 	WORD $0x4fac1203 // fmla v3.4s, v16.4s, v12.s[1]
 	ADD R15, R4
-	WORD $0x4fad1204 // fmla v4.4s, v16.4s, v13.s[1]
 	FMOVQ 0(R4), F15
+	WORD $0x4fad1204 // fmla v4.4s, v16.4s, v13.s[1]
 	WORD $0x4fae1205 // fmla v5.4s, v16.4s, v14.s[1]
 	WORD $0x4f8c1a26 // fmla v6.4s, v17.4s, v12.s[2]
 	FMOVQ 64(R4), F16
-	ADD R14, R8
 	WORD $0x4f8d1a27 // fmla v7.4s, v17.4s, v13.s[2]
+	WORD $0x4f8e1a28 // fmla v8.4s, v17.4s, v14.s[2]
+	ADD R14, R8
 	ADD R14, R9
 	ADD R14, R10
-	WORD $0x4f8e1a28 // fmla v8.4s, v17.4s, v14.s[2]
 	WORD $0x4fac1a49 // fmla v9.4s, v18.4s, v12.s[3]
-	FMOVQ (R8), F12
-	WORD $0x4fad1a4a // fmla v10.4s, v18.4s, v13.s[3]
-	FMOVQ (R9), F13
-	WORD $0x4fae1a4b // fmla v11.4s, v18.4s, v14.s[3]
-	FMOVQ (R10), F14
+	FMOVQ 0(R8), F12
 	FMOVQ 128(R4), F17
-	FMOVQ 192(R4), F18
+	WORD $0x4fad1a4a // fmla v10.4s, v18.4s, v13.s[3]
+	FMOVQ 0(R9), F13
+	WORD $0x4fae1a4b // fmla v11.4s, v18.4s, v14.s[3]
+	FMOVQ 0(R10), F14
 	BGE loop116
 	ADD $16, R8
 	ADD $16, R9
@@ -2690,10 +2678,10 @@ segment126:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail128
-	FMOVQ (R8), F16
-	FMOVQ (R9), F17
-	FMOVQ (R10), F18
-	FMOVQ (R11), F19
+	FMOVQ 0(R8), F16
+	FMOVQ 0(R9), F17
+	FMOVQ 0(R10), F18
+	FMOVQ 0(R11), F19
 	FMOVQ 0(R4), F20
 	FMOVQ 16(R4), F21
 	FMOVQ 32(R4), F22
@@ -2701,7 +2689,6 @@ segment126:
 	FMOVQ 64(R4), F24
 	FMOVQ 80(R4), F25
 	FMOVQ 96(R4), F26
-	FMOVQ 112(R4), F27
 	PCALIGN $16
 loop127:
 	SUB $4, R5
@@ -2709,6 +2696,7 @@ loop127:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	FMOVQ 112(R4), F27
 	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
 	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
@@ -2751,12 +2739,14 @@ loop127:
 	FMOVQ 240(R4), F27
 	WORD $0x4f911a84 // fmla v4.4s, v20.4s, v17.s[2]
 	WORD $0x4f921a88 // fmla v8.4s, v20.4s, v18.s[2]
+	ADD R14, R8
 	WORD $0x4f931a8c // fmla v12.4s, v20.4s, v19.s[2]
 	WORD $0x4f901aa1 // fmla v1.4s, v21.4s, v16.s[2]
 	ADD R15, R4
-	WORD $0x4f911aa5 // fmla v5.4s, v21.4s, v17.s[2]
 	FMOVQ 0(R4), F20
+	WORD $0x4f911aa5 // fmla v5.4s, v21.4s, v17.s[2]
 	WORD $0x4f921aa9 // fmla v9.4s, v21.4s, v18.s[2]
+	ADD R14, R9
 	WORD $0x4f931aad // fmla v13.4s, v21.4s, v19.s[2]
 	WORD $0x4f901ac2 // fmla v2.4s, v22.4s, v16.s[2]
 	FMOVQ 16(R4), F21
@@ -2767,6 +2757,7 @@ loop127:
 	FMOVQ 32(R4), F22
 	WORD $0x4f911ae7 // fmla v7.4s, v23.4s, v17.s[2]
 	WORD $0x4f921aeb // fmla v11.4s, v23.4s, v18.s[2]
+	ADD R14, R10
 	WORD $0x4f931aef // fmla v15.4s, v23.4s, v19.s[2]
 	WORD $0x4fb01b00 // fmla v0.4s, v24.4s, v16.s[3]
 	FMOVQ 48(R4), F23
@@ -2777,26 +2768,22 @@ loop127:
 	FMOVQ 64(R4), F24
 	WORD $0x4fb11b25 // fmla v5.4s, v25.4s, v17.s[3]
 	WORD $0x4fb21b29 // fmla v9.4s, v25.4s, v18.s[3]
+	ADD R14, R11
 	WORD $0x4fb31b2d // fmla v13.4s, v25.4s, v19.s[3]
 	WORD $0x4fb01b42 // fmla v2.4s, v26.4s, v16.s[3]
 	FMOVQ 80(R4), F25
-	ADD R14, R8
 	WORD $0x4fb11b46 // fmla v6.4s, v26.4s, v17.s[3]
-	ADD R14, R9
-	ADD R14, R10
 	WORD $0x4fb21b4a // fmla v10.4s, v26.4s, v18.s[3]
-	ADD R14, R11
 	WORD $0x4fb31b4e // fmla v14.4s, v26.4s, v19.s[3]
 	WORD $0x4fb01b63 // fmla v3.4s, v27.4s, v16.s[3]
-	FMOVQ (R8), F16
-	WORD $0x4fb11b67 // fmla v7.4s, v27.4s, v17.s[3]
-	FMOVQ (R9), F17
-	WORD $0x4fb21b6b // fmla v11.4s, v27.4s, v18.s[3]
-	FMOVQ (R10), F18
-	WORD $0x4fb31b6f // fmla v15.4s, v27.4s, v19.s[3]
-	FMOVQ (R11), F19
+	FMOVQ 0(R8), F16
 	FMOVQ 96(R4), F26
-	FMOVQ 112(R4), F27
+	WORD $0x4fb11b67 // fmla v7.4s, v27.4s, v17.s[3]
+	FMOVQ 0(R9), F17
+	WORD $0x4fb21b6b // fmla v11.4s, v27.4s, v18.s[3]
+	FMOVQ 0(R10), F18
+	WORD $0x4fb31b6f // fmla v15.4s, v27.4s, v19.s[3]
+	FMOVQ 0(R11), F19
 	BGE loop127
 	ADD $16, R8
 	ADD $16, R9
@@ -3128,14 +3115,13 @@ segment136:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail138
-	FMOVQ (R8), F12
-	FMOVQ (R9), F13
-	FMOVQ (R10), F14
-	FMOVQ (R11), F15
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R9), F13
+	FMOVQ 0(R10), F14
+	FMOVQ 0(R11), F15
 	FMOVQ 0(R4), F16
 	FMOVQ 16(R4), F17
 	FMOVQ 32(R4), F18
-	FMOVQ 64(R4), F19
 	PCALIGN $16
 loop137:
 	SUB $4, R5
@@ -3143,6 +3129,7 @@ loop137:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8c1200 // fmla v0.4s, v16.4s, v12.s[0]
+	FMOVQ 64(R4), F19
 	WORD $0x4f8d1203 // fmla v3.4s, v16.4s, v13.s[0]
 	WORD $0x4f8e1206 // fmla v6.4s, v16.4s, v14.s[0]
 	WORD $0x4f8f1209 // fmla v9.4s, v16.4s, v15.s[0]
@@ -3175,42 +3162,41 @@ loop137:
 	FMOVQ 192(R4), F17
 	WORD $0x4f8d1a43 // fmla v3.4s, v18.4s, v13.s[2]
 	WORD $0x4f8e1a46 // fmla v6.4s, v18.4s, v14.s[2]
+	ADD R14, R8
 	WORD $0x4f8f1a49 // fmla v9.4s, v18.4s, v15.s[2]
 	WORD $0x4f8c1a61 // fmla v1.4s, v19.4s, v12.s[2]
 	FMOVQ 208(R4), F18
 	WORD $0x4f8d1a64 // fmla v4.4s, v19.4s, v13.s[2]
 	WORD $0x4f8e1a67 // fmla v7.4s, v19.4s, v14.s[2]
+	ADD R14, R9
 	WORD $0x4f8f1a6a // fmla v10.4s, v19.4s, v15.s[2]
 	WORD $0x4f8c1a02 // fmla v2.4s, v16.4s, v12.s[2]
 	FMOVQ 224(R4), F19
 	WORD $0x4f8d1a05 // fmla v5.4s, v16.4s, v13.s[2]
 	WORD $0x4f8e1a08 // fmla v8.4s, v16.4s, v14.s[2]
+	ADD R14, R10
 	WORD $0x4f8f1a0b // fmla v11.4s, v16.4s, v15.s[2]
 	WORD $0x4fac1a20 // fmla v0.4s, v17.4s, v12.s[3]
 	ADD R15, R4
-	WORD $0x4fad1a23 // fmla v3.4s, v17.4s, v13.s[3]
 	FMOVQ 0(R4), F16
+	WORD $0x4fad1a23 // fmla v3.4s, v17.4s, v13.s[3]
 	WORD $0x4fae1a26 // fmla v6.4s, v17.4s, v14.s[3]
+	ADD R14, R11
 	WORD $0x4faf1a29 // fmla v9.4s, v17.4s, v15.s[3]
 	WORD $0x4fac1a41 // fmla v1.4s, v18.4s, v12.s[3]
 	FMOVQ 16(R4), F17
-	ADD R14, R8
 	WORD $0x4fad1a44 // fmla v4.4s, v18.4s, v13.s[3]
-	ADD R14, R9
-	ADD R14, R10
 	WORD $0x4fae1a47 // fmla v7.4s, v18.4s, v14.s[3]
-	ADD R14, R11
 	WORD $0x4faf1a4a // fmla v10.4s, v18.4s, v15.s[3]
 	WORD $0x4fac1a62 // fmla v2.4s, v19.4s, v12.s[3]
-	FMOVQ (R8), F12
-	WORD $0x4fad1a65 // fmla v5.4s, v19.4s, v13.s[3]
-	FMOVQ (R9), F13
-	WORD $0x4fae1a68 // fmla v8.4s, v19.4s, v14.s[3]
-	FMOVQ (R10), F14
-	WORD $0x4faf1a6b // fmla v11.4s, v19.4s, v15.s[3]
-	FMOVQ (R11), F15
+	FMOVQ 0(R8), F12
 	FMOVQ 32(R4), F18
-	FMOVQ 64(R4), F19
+	WORD $0x4fad1a65 // fmla v5.4s, v19.4s, v13.s[3]
+	FMOVQ 0(R9), F13
+	WORD $0x4fae1a68 // fmla v8.4s, v19.4s, v14.s[3]
+	FMOVQ 0(R10), F14
+	WORD $0x4faf1a6b // fmla v11.4s, v19.4s, v15.s[3]
+	FMOVQ 0(R11), F15
 	BGE loop137
 	ADD $16, R8
 	ADD $16, R9
@@ -3496,10 +3482,10 @@ segment146:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail148
-	FMOVQ (R8), F16
-	FMOVQ (R9), F17
-	FMOVQ (R10), F18
-	FMOVQ (R11), F19
+	FMOVQ 0(R8), F16
+	FMOVQ 0(R9), F17
+	FMOVQ 0(R10), F18
+	FMOVQ 0(R11), F19
 	FMOVQ 0(R4), F20
 	FMOVQ 16(R4), F21
 	FMOVQ 64(R4), F22
@@ -3507,7 +3493,6 @@ segment146:
 	FMOVQ 128(R4), F24
 	FMOVQ 144(R4), F25
 	FMOVQ 192(R4), F26
-	FMOVQ 208(R4), F27
 	PCALIGN $16
 loop147:
 	SUB $4, R5
@@ -3515,13 +3500,14 @@ loop147:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	FMOVQ 208(R4), F27
 	WORD $0x4f911282 // fmla v2.4s, v20.4s, v17.s[0]
 	WORD $0x4f921284 // fmla v4.4s, v20.4s, v18.s[0]
 	WORD $0x4f931286 // fmla v6.4s, v20.4s, v19.s[0]
 	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
 	ADD R15, R4
-	WORD $0x4f9112a3 // fmla v3.4s, v21.4s, v17.s[0]
 	FMOVQ 0(R4), F20
+	WORD $0x4f9112a3 // fmla v3.4s, v21.4s, v17.s[0]
 	WORD $0x4f9212a5 // fmla v5.4s, v21.4s, v18.s[0]
 	WORD $0x4f9312a7 // fmla v7.4s, v21.4s, v19.s[0]
 	WORD $0x4fb012c8 // fmla v8.4s, v22.4s, v16.s[1]
@@ -3538,31 +3524,30 @@ loop147:
 	FMOVQ 80(R4), F23
 	WORD $0x4f911b02 // fmla v2.4s, v24.4s, v17.s[2]
 	WORD $0x4f921b04 // fmla v4.4s, v24.4s, v18.s[2]
+	ADD R14, R8
+	ADD R14, R9
 	WORD $0x4f931b06 // fmla v6.4s, v24.4s, v19.s[2]
 	WORD $0x4f901b21 // fmla v1.4s, v25.4s, v16.s[2]
 	FMOVQ 128(R4), F24
 	WORD $0x4f911b23 // fmla v3.4s, v25.4s, v17.s[2]
 	WORD $0x4f921b25 // fmla v5.4s, v25.4s, v18.s[2]
+	ADD R14, R10
 	WORD $0x4f931b27 // fmla v7.4s, v25.4s, v19.s[2]
 	WORD $0x4fb01b48 // fmla v8.4s, v26.4s, v16.s[3]
 	FMOVQ 144(R4), F25
-	ADD R14, R8
 	WORD $0x4fb11b4a // fmla v10.4s, v26.4s, v17.s[3]
-	ADD R14, R9
-	ADD R14, R10
 	WORD $0x4fb21b4c // fmla v12.4s, v26.4s, v18.s[3]
 	ADD R14, R11
 	WORD $0x4fb31b4e // fmla v14.4s, v26.4s, v19.s[3]
 	WORD $0x4fb01b69 // fmla v9.4s, v27.4s, v16.s[3]
-	FMOVQ (R8), F16
-	WORD $0x4fb11b6b // fmla v11.4s, v27.4s, v17.s[3]
-	FMOVQ (R9), F17
-	WORD $0x4fb21b6d // fmla v13.4s, v27.4s, v18.s[3]
-	FMOVQ (R10), F18
-	WORD $0x4fb31b6f // fmla v15.4s, v27.4s, v19.s[3]
-	FMOVQ (R11), F19
+	FMOVQ 0(R8), F16
 	FMOVQ 192(R4), F26
-	FMOVQ 208(R4), F27
+	WORD $0x4fb11b6b // fmla v11.4s, v27.4s, v17.s[3]
+	FMOVQ 0(R9), F17
+	WORD $0x4fb21b6d // fmla v13.4s, v27.4s, v18.s[3]
+	FMOVQ 0(R10), F18
+	WORD $0x4fb31b6f // fmla v15.4s, v27.4s, v19.s[3]
+	FMOVQ 0(R11), F19
 	BGE loop147
 	ADD $16, R8
 	ADD $16, R9
@@ -3804,14 +3789,13 @@ segment156:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail158
-	FMOVQ (R8), F16
-	FMOVQ (R9), F17
-	FMOVQ (R10), F18
-	FMOVQ (R11), F19
+	FMOVQ 0(R8), F16
+	FMOVQ 0(R9), F17
+	FMOVQ 0(R10), F18
+	FMOVQ 0(R11), F19
 	FMOVQ 0(R4), F20
 	FMOVQ 64(R4), F21
 	FMOVQ 128(R4), F22
-	FMOVQ 192(R4), F23
 	PCALIGN $16
 loop157:
 	SUB $4, R5
@@ -3819,34 +3803,34 @@ loop157:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	FMOVQ 192(R4), F23
 	WORD $0x4f911281 // fmla v1.4s, v20.4s, v17.s[0]
 	WORD $0x4f921282 // fmla v2.4s, v20.4s, v18.s[0]
 	WORD $0x4f931283 // fmla v3.4s, v20.4s, v19.s[0]
 	WORD $0x4fb012a4 // fmla v4.4s, v21.4s, v16.s[1]
 	ADD R15, R4
-	WORD $0x4fb112a5 // fmla v5.4s, v21.4s, v17.s[1]
 	FMOVQ 0(R4), F20
+	WORD $0x4fb112a5 // fmla v5.4s, v21.4s, v17.s[1]
 	WORD $0x4fb212a6 // fmla v6.4s, v21.4s, v18.s[1]
 	WORD $0x4fb312a7 // fmla v7.4s, v21.4s, v19.s[1]
 	WORD $0x4f901ac8 // fmla v8.4s, v22.4s, v16.s[2]
 	FMOVQ 64(R4), F21
-	ADD R14, R8
 	WORD $0x4f911ac9 // fmla v9.4s, v22.4s, v17.s[2]
+	WORD $0x4f921aca // fmla v10.4s, v22.4s, v18.s[2]
+	ADD R14, R8
 	ADD R14, R9
 	ADD R14, R10
-	WORD $0x4f921aca // fmla v10.4s, v22.4s, v18.s[2]
 	ADD R14, R11
 	WORD $0x4f931acb // fmla v11.4s, v22.4s, v19.s[2]
 	WORD $0x4fb01aec // fmla v12.4s, v23.4s, v16.s[3]
-	FMOVQ (R8), F16
-	WORD $0x4fb11aed // fmla v13.4s, v23.4s, v17.s[3]
-	FMOVQ (R9), F17
-	WORD $0x4fb21aee // fmla v14.4s, v23.4s, v18.s[3]
-	FMOVQ (R10), F18
-	WORD $0x4fb31aef // fmla v15.4s, v23.4s, v19.s[3]
-	FMOVQ (R11), F19
+	FMOVQ 0(R8), F16
 	FMOVQ 128(R4), F22
-	FMOVQ 192(R4), F23
+	WORD $0x4fb11aed // fmla v13.4s, v23.4s, v17.s[3]
+	FMOVQ 0(R9), F17
+	WORD $0x4fb21aee // fmla v14.4s, v23.4s, v18.s[3]
+	FMOVQ 0(R10), F18
+	WORD $0x4fb31aef // fmla v15.4s, v23.4s, v19.s[3]
+	FMOVQ 0(R11), F19
 	BGE loop157
 	ADD $16, R8
 	ADD $16, R9
@@ -4055,15 +4039,14 @@ segment167:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail169
-	FMOVQ (R8), F20
-	FMOVQ (R9), F21
-	FMOVQ (R10), F22
-	FMOVQ (R11), F23
-	FMOVQ (R12), F24
+	FMOVQ 0(R8), F20
+	FMOVQ 0(R9), F21
+	FMOVQ 0(R10), F22
+	FMOVQ 0(R11), F23
+	FMOVQ 0(R12), F24
 	FMOVQ 0(R4), F25
 	FMOVQ 16(R4), F26
 	FMOVQ 32(R4), F27
-	FMOVQ 48(R4), F28
 	PCALIGN $16
 loop168:
 	SUB $4, R5
@@ -4071,6 +4054,7 @@ loop168:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	FMOVQ 48(R4), F28
 	WORD $0x4f951324 // fmla v4.4s, v25.4s, v21.s[0]
 	WORD $0x4f961328 // fmla v8.4s, v25.4s, v22.s[0]
 	WORD $0x4f97132c // fmla v12.4s, v25.4s, v23.s[0]
@@ -4121,18 +4105,21 @@ loop168:
 	FMOVQ 176(R4), F28
 	WORD $0x4f951b24 // fmla v4.4s, v25.4s, v21.s[2]
 	WORD $0x4f961b28 // fmla v8.4s, v25.4s, v22.s[2]
+	ADD R14, R8
 	WORD $0x4f971b2c // fmla v12.4s, v25.4s, v23.s[2]
 	WORD $0x4f981b30 // fmla v16.4s, v25.4s, v24.s[2]
 	WORD $0x4f941b41 // fmla v1.4s, v26.4s, v20.s[2]
 	FMOVQ 192(R4), F25
 	WORD $0x4f951b45 // fmla v5.4s, v26.4s, v21.s[2]
 	WORD $0x4f961b49 // fmla v9.4s, v26.4s, v22.s[2]
+	ADD R14, R9
 	WORD $0x4f971b4d // fmla v13.4s, v26.4s, v23.s[2]
 	WORD $0x4f981b51 // fmla v17.4s, v26.4s, v24.s[2]
 	WORD $0x4f941b62 // fmla v2.4s, v27.4s, v20.s[2]
 	FMOVQ 208(R4), F26
 	WORD $0x4f951b66 // fmla v6.4s, v27.4s, v21.s[2]
 	WORD $0x4f961b6a // fmla v10.4s, v27.4s, v22.s[2]
+	ADD R14, R10
 	WORD $0x4f971b6e // fmla v14.4s, v27.4s, v23.s[2]
 	WORD $0x4f981b72 // fmla v18.4s, v27.4s, v24.s[2]
 	WORD $0x4f941b83 // fmla v3.4s, v28.4s, v20.s[2]
@@ -4145,38 +4132,34 @@ loop168:
 	FMOVQ 240(R4), F28
 	WORD $0x4fb51b24 // fmla v4.4s, v25.4s, v21.s[3]
 	WORD $0x4fb61b28 // fmla v8.4s, v25.4s, v22.s[3]
+	ADD R14, R11
 	WORD $0x4fb71b2c // fmla v12.4s, v25.4s, v23.s[3]
 	WORD $0x4fb81b30 // fmla v16.4s, v25.4s, v24.s[3]
 	WORD $0x4fb41b41 // fmla v1.4s, v26.4s, v20.s[3]
 	ADD R15, R4
+	FMOVQ 0(R4), F25
 	WORD $0x4fb51b45 // fmla v5.4s, v26.4s, v21.s[3]
 	WORD $0x4fb61b49 // fmla v9.4s, v26.4s, v22.s[3]
-	FMOVQ 0(R4), F25
+	ADD R14, R12
 	WORD $0x4fb71b4d // fmla v13.4s, v26.4s, v23.s[3]
 	WORD $0x4fb81b51 // fmla v17.4s, v26.4s, v24.s[3]
 	WORD $0x4fb41b62 // fmla v2.4s, v27.4s, v20.s[3]
 	FMOVQ 16(R4), F26
-	ADD R14, R8
 	WORD $0x4fb51b66 // fmla v6.4s, v27.4s, v21.s[3]
-	ADD R14, R9
 	WORD $0x4fb61b6a // fmla v10.4s, v27.4s, v22.s[3]
-	ADD R14, R10
-	ADD R14, R11
 	WORD $0x4fb71b6e // fmla v14.4s, v27.4s, v23.s[3]
-	ADD R14, R12
 	WORD $0x4fb81b72 // fmla v18.4s, v27.4s, v24.s[3]
 	WORD $0x4fb41b83 // fmla v3.4s, v28.4s, v20.s[3]
-	FMOVQ (R8), F20
-	WORD $0x4fb51b87 // fmla v7.4s, v28.4s, v21.s[3]
-	FMOVQ (R9), F21
-	WORD $0x4fb61b8b // fmla v11.4s, v28.4s, v22.s[3]
-	FMOVQ (R10), F22
-	WORD $0x4fb71b8f // fmla v15.4s, v28.4s, v23.s[3]
-	FMOVQ (R11), F23
-	WORD $0x4fb81b93 // fmla v19.4s, v28.4s, v24.s[3]
-	FMOVQ (R12), F24
+	FMOVQ 0(R8), F20
 	FMOVQ 32(R4), F27
-	FMOVQ 48(R4), F28
+	WORD $0x4fb51b87 // fmla v7.4s, v28.4s, v21.s[3]
+	FMOVQ 0(R9), F21
+	WORD $0x4fb61b8b // fmla v11.4s, v28.4s, v22.s[3]
+	FMOVQ 0(R10), F22
+	WORD $0x4fb71b8f // fmla v15.4s, v28.4s, v23.s[3]
+	FMOVQ 0(R11), F23
+	WORD $0x4fb81b93 // fmla v19.4s, v28.4s, v24.s[3]
+	FMOVQ 0(R12), F24
 	BGE loop168
 	ADD $16, R8
 	ADD $16, R9
@@ -4576,15 +4559,14 @@ segment177:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail179
-	FMOVQ (R8), F15
-	FMOVQ (R9), F16
-	FMOVQ (R10), F17
-	FMOVQ (R11), F18
-	FMOVQ (R12), F19
+	FMOVQ 0(R8), F15
+	FMOVQ 0(R9), F16
+	FMOVQ 0(R10), F17
+	FMOVQ 0(R11), F18
+	FMOVQ 0(R12), F19
 	FMOVQ 0(R4), F20
 	FMOVQ 16(R4), F21
 	FMOVQ 32(R4), F22
-	FMOVQ 64(R4), F23
 	PCALIGN $16
 loop178:
 	SUB $4, R5
@@ -4592,6 +4574,7 @@ loop178:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8f1280 // fmla v0.4s, v20.4s, v15.s[0]
+	FMOVQ 64(R4), F23
 	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
 	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
 	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
@@ -4630,50 +4613,49 @@ loop178:
 	FMOVQ 192(R4), F21
 	WORD $0x4f901ac3 // fmla v3.4s, v22.4s, v16.s[2]
 	WORD $0x4f911ac6 // fmla v6.4s, v22.4s, v17.s[2]
+	ADD R14, R8
 	WORD $0x4f921ac9 // fmla v9.4s, v22.4s, v18.s[2]
 	WORD $0x4f931acc // fmla v12.4s, v22.4s, v19.s[2]
 	WORD $0x4f8f1ae1 // fmla v1.4s, v23.4s, v15.s[2]
 	FMOVQ 208(R4), F22
 	WORD $0x4f901ae4 // fmla v4.4s, v23.4s, v16.s[2]
 	WORD $0x4f911ae7 // fmla v7.4s, v23.4s, v17.s[2]
+	ADD R14, R9
 	WORD $0x4f921aea // fmla v10.4s, v23.4s, v18.s[2]
 	WORD $0x4f931aed // fmla v13.4s, v23.4s, v19.s[2]
 	WORD $0x4f8f1a82 // fmla v2.4s, v20.4s, v15.s[2]
 	FMOVQ 224(R4), F23
 	WORD $0x4f901a85 // fmla v5.4s, v20.4s, v16.s[2]
 	WORD $0x4f911a88 // fmla v8.4s, v20.4s, v17.s[2]
+	ADD R14, R10
 	WORD $0x4f921a8b // fmla v11.4s, v20.4s, v18.s[2]
 	WORD $0x4f931a8e // fmla v14.4s, v20.4s, v19.s[2]
 	WORD $0x4faf1aa0 // fmla v0.4s, v21.4s, v15.s[3]
 	ADD R15, R4
+	FMOVQ 0(R4), F20
 	WORD $0x4fb01aa3 // fmla v3.4s, v21.4s, v16.s[3]
 	WORD $0x4fb11aa6 // fmla v6.4s, v21.4s, v17.s[3]
-	FMOVQ 0(R4), F20
+	ADD R14, R11
 	WORD $0x4fb21aa9 // fmla v9.4s, v21.4s, v18.s[3]
 	WORD $0x4fb31aac // fmla v12.4s, v21.4s, v19.s[3]
 	WORD $0x4faf1ac1 // fmla v1.4s, v22.4s, v15.s[3]
 	FMOVQ 16(R4), F21
-	ADD R14, R8
 	WORD $0x4fb01ac4 // fmla v4.4s, v22.4s, v16.s[3]
-	ADD R14, R9
 	WORD $0x4fb11ac7 // fmla v7.4s, v22.4s, v17.s[3]
-	ADD R14, R10
-	ADD R14, R11
-	WORD $0x4fb21aca // fmla v10.4s, v22.4s, v18.s[3]
 	ADD R14, R12
+	WORD $0x4fb21aca // fmla v10.4s, v22.4s, v18.s[3]
 	WORD $0x4fb31acd // fmla v13.4s, v22.4s, v19.s[3]
 	WORD $0x4faf1ae2 // fmla v2.4s, v23.4s, v15.s[3]
-	FMOVQ (R8), F15
-	WORD $0x4fb01ae5 // fmla v5.4s, v23.4s, v16.s[3]
-	FMOVQ (R9), F16
-	WORD $0x4fb11ae8 // fmla v8.4s, v23.4s, v17.s[3]
-	FMOVQ (R10), F17
-	WORD $0x4fb21aeb // fmla v11.4s, v23.4s, v18.s[3]
-	FMOVQ (R11), F18
-	WORD $0x4fb31aee // fmla v14.4s, v23.4s, v19.s[3]
-	FMOVQ (R12), F19
+	FMOVQ 0(R8), F15
 	FMOVQ 32(R4), F22
-	FMOVQ 64(R4), F23
+	WORD $0x4fb01ae5 // fmla v5.4s, v23.4s, v16.s[3]
+	FMOVQ 0(R9), F16
+	WORD $0x4fb11ae8 // fmla v8.4s, v23.4s, v17.s[3]
+	FMOVQ 0(R10), F17
+	WORD $0x4fb21aeb // fmla v11.4s, v23.4s, v18.s[3]
+	FMOVQ 0(R11), F18
+	WORD $0x4fb31aee // fmla v14.4s, v23.4s, v19.s[3]
+	FMOVQ 0(R12), F19
 	BGE loop178
 	ADD $16, R8
 	ADD $16, R9
@@ -5016,15 +4998,14 @@ segment187:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail189
-	FMOVQ (R8), F20
-	FMOVQ (R9), F21
-	FMOVQ (R10), F22
-	FMOVQ (R11), F23
-	FMOVQ (R12), F24
+	FMOVQ 0(R8), F20
+	FMOVQ 0(R9), F21
+	FMOVQ 0(R10), F22
+	FMOVQ 0(R11), F23
+	FMOVQ 0(R12), F24
 	FMOVQ 0(R4), F25
 	FMOVQ 16(R4), F26
 	FMOVQ 64(R4), F27
-	FMOVQ 80(R4), F28
 	PCALIGN $16
 loop188:
 	SUB $4, R5
@@ -5032,6 +5013,7 @@ loop188:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	FMOVQ 80(R4), F28
 	WORD $0x4f951322 // fmla v2.4s, v25.4s, v21.s[0]
 	WORD $0x4f961324 // fmla v4.4s, v25.4s, v22.s[0]
 	WORD $0x4f971326 // fmla v6.4s, v25.4s, v23.s[0]
@@ -5058,38 +5040,37 @@ loop188:
 	FMOVQ 208(R4), F28
 	WORD $0x4f951b22 // fmla v2.4s, v25.4s, v21.s[2]
 	WORD $0x4f961b24 // fmla v4.4s, v25.4s, v22.s[2]
+	ADD R14, R8
+	ADD R14, R9
 	WORD $0x4f971b26 // fmla v6.4s, v25.4s, v23.s[2]
 	WORD $0x4f981b28 // fmla v8.4s, v25.4s, v24.s[2]
 	WORD $0x4f941b41 // fmla v1.4s, v26.4s, v20.s[2]
 	ADD R15, R4
+	FMOVQ 0(R4), F25
 	WORD $0x4f951b43 // fmla v3.4s, v26.4s, v21.s[2]
 	WORD $0x4f961b45 // fmla v5.4s, v26.4s, v22.s[2]
-	FMOVQ 0(R4), F25
+	ADD R14, R10
+	ADD R14, R11
 	WORD $0x4f971b47 // fmla v7.4s, v26.4s, v23.s[2]
 	WORD $0x4f981b49 // fmla v9.4s, v26.4s, v24.s[2]
 	WORD $0x4fb41b6a // fmla v10.4s, v27.4s, v20.s[3]
 	FMOVQ 16(R4), F26
-	ADD R14, R8
 	WORD $0x4fb51b6c // fmla v12.4s, v27.4s, v21.s[3]
-	ADD R14, R9
 	WORD $0x4fb61b6e // fmla v14.4s, v27.4s, v22.s[3]
-	ADD R14, R10
-	ADD R14, R11
-	WORD $0x4fb71b70 // fmla v16.4s, v27.4s, v23.s[3]
 	ADD R14, R12
+	WORD $0x4fb71b70 // fmla v16.4s, v27.4s, v23.s[3]
 	WORD $0x4fb81b72 // fmla v18.4s, v27.4s, v24.s[3]
 	WORD $0x4fb41b8b // fmla v11.4s, v28.4s, v20.s[3]
-	FMOVQ (R8), F20
-	WORD $0x4fb51b8d // fmla v13.4s, v28.4s, v21.s[3]
-	FMOVQ (R9), F21
-	WORD $0x4fb61b8f // fmla v15.4s, v28.4s, v22.s[3]
-	FMOVQ (R10), F22
-	WORD $0x4fb71b91 // fmla v17.4s, v28.4s, v23.s[3]
-	FMOVQ (R11), F23
-	WORD $0x4fb81b93 // fmla v19.4s, v28.4s, v24.s[3]
-	FMOVQ (R12), F24
+	FMOVQ 0(R8), F20
 	FMOVQ 64(R4), F27
-	FMOVQ 80(R4), F28
+	WORD $0x4fb51b8d // fmla v13.4s, v28.4s, v21.s[3]
+	FMOVQ 0(R9), F21
+	WORD $0x4fb61b8f // fmla v15.4s, v28.4s, v22.s[3]
+	FMOVQ 0(R10), F22
+	WORD $0x4fb71b91 // fmla v17.4s, v28.4s, v23.s[3]
+	FMOVQ 0(R11), F23
+	WORD $0x4fb81b93 // fmla v19.4s, v28.4s, v24.s[3]
+	FMOVQ 0(R12), F24
 	BGE loop188
 	ADD $16, R8
 	ADD $16, R9
@@ -5378,15 +5359,14 @@ segment197:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail199
-	FMOVQ (R8), F20
-	FMOVQ (R9), F21
-	FMOVQ (R10), F22
-	FMOVQ (R11), F23
-	FMOVQ (R12), F24
+	FMOVQ 0(R8), F20
+	FMOVQ 0(R9), F21
+	FMOVQ 0(R10), F22
+	FMOVQ 0(R11), F23
+	FMOVQ 0(R12), F24
 	FMOVQ 0(R4), F25
 	FMOVQ 64(R4), F26
 	FMOVQ 128(R4), F27
-	FMOVQ 192(R4), F28
 	PCALIGN $16
 loop198:
 	SUB $4, R5
@@ -5394,40 +5374,40 @@ loop198:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	FMOVQ 192(R4), F28
 	WORD $0x4f951321 // fmla v1.4s, v25.4s, v21.s[0]
 	WORD $0x4f961322 // fmla v2.4s, v25.4s, v22.s[0]
 	WORD $0x4f971323 // fmla v3.4s, v25.4s, v23.s[0]
 	WORD $0x4f981324 // fmla v4.4s, v25.4s, v24.s[0]
 	WORD $0x4fb41345 // fmla v5.4s, v26.4s, v20.s[1]
 	ADD R15, R4
+	FMOVQ 0(R4), F25
 	WORD $0x4fb51346 // fmla v6.4s, v26.4s, v21.s[1]
 	WORD $0x4fb61347 // fmla v7.4s, v26.4s, v22.s[1]
-	FMOVQ 0(R4), F25
 	WORD $0x4fb71348 // fmla v8.4s, v26.4s, v23.s[1]
 	WORD $0x4fb81349 // fmla v9.4s, v26.4s, v24.s[1]
 	WORD $0x4f941b6a // fmla v10.4s, v27.4s, v20.s[2]
 	FMOVQ 64(R4), F26
-	ADD R14, R8
 	WORD $0x4f951b6b // fmla v11.4s, v27.4s, v21.s[2]
-	ADD R14, R9
 	WORD $0x4f961b6c // fmla v12.4s, v27.4s, v22.s[2]
+	ADD R14, R8
+	ADD R14, R9
 	ADD R14, R10
 	ADD R14, R11
-	WORD $0x4f971b6d // fmla v13.4s, v27.4s, v23.s[2]
 	ADD R14, R12
+	WORD $0x4f971b6d // fmla v13.4s, v27.4s, v23.s[2]
 	WORD $0x4f981b6e // fmla v14.4s, v27.4s, v24.s[2]
 	WORD $0x4fb41b8f // fmla v15.4s, v28.4s, v20.s[3]
-	FMOVQ (R8), F20
-	WORD $0x4fb51b90 // fmla v16.4s, v28.4s, v21.s[3]
-	FMOVQ (R9), F21
-	WORD $0x4fb61b91 // fmla v17.4s, v28.4s, v22.s[3]
-	FMOVQ (R10), F22
-	WORD $0x4fb71b92 // fmla v18.4s, v28.4s, v23.s[3]
-	FMOVQ (R11), F23
-	WORD $0x4fb81b93 // fmla v19.4s, v28.4s, v24.s[3]
-	FMOVQ (R12), F24
+	FMOVQ 0(R8), F20
 	FMOVQ 128(R4), F27
-	FMOVQ 192(R4), F28
+	WORD $0x4fb51b90 // fmla v16.4s, v28.4s, v21.s[3]
+	FMOVQ 0(R9), F21
+	WORD $0x4fb61b91 // fmla v17.4s, v28.4s, v22.s[3]
+	FMOVQ 0(R10), F22
+	WORD $0x4fb71b92 // fmla v18.4s, v28.4s, v23.s[3]
+	FMOVQ 0(R11), F23
+	WORD $0x4fb81b93 // fmla v19.4s, v28.4s, v24.s[3]
+	FMOVQ 0(R12), F24
 	BGE loop198
 	ADD $16, R8
 	ADD $16, R9
@@ -5672,14 +5652,13 @@ segment208:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail210
-	FMOVQ (R8), F24
-	FMOVQ (R9), F25
-	FMOVQ (R10), F26
-	FMOVQ (R11), F27
-	FMOVQ (R12), F28
-	FMOVQ (R13), F29
+	FMOVQ 0(R8), F24
+	FMOVQ 0(R9), F25
+	FMOVQ 0(R10), F26
+	FMOVQ 0(R11), F27
+	FMOVQ 0(R12), F28
+	FMOVQ 0(R13), F29
 	FMOVQ 0(R4), F30
-	FMOVQ 16(R4), F31
 	PCALIGN $16
 loop209:
 	SUB $4, R5
@@ -5687,6 +5666,7 @@ loop209:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
+	FMOVQ 16(R4), F31
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
 	WORD $0x4f9a13c8 // fmla v8.4s, v30.4s, v26.s[0]
 	WORD $0x4f9b13cc // fmla v12.4s, v30.4s, v27.s[0]
@@ -5745,6 +5725,7 @@ loop209:
 	FMOVQ 144(R4), F31
 	WORD $0x4f991bc4 // fmla v4.4s, v30.4s, v25.s[2]
 	WORD $0x4f9a1bc8 // fmla v8.4s, v30.4s, v26.s[2]
+	ADD R14, R8
 	WORD $0x4f9b1bcc // fmla v12.4s, v30.4s, v27.s[2]
 	WORD $0x4f9c1bd0 // fmla v16.4s, v30.4s, v28.s[2]
 	WORD $0x4f9d1bd4 // fmla v20.4s, v30.4s, v29.s[2]
@@ -5752,6 +5733,7 @@ loop209:
 	FMOVQ 160(R4), F30
 	WORD $0x4f991be5 // fmla v5.4s, v31.4s, v25.s[2]
 	WORD $0x4f9a1be9 // fmla v9.4s, v31.4s, v26.s[2]
+	ADD R14, R9
 	WORD $0x4f9b1bed // fmla v13.4s, v31.4s, v27.s[2]
 	WORD $0x4f9c1bf1 // fmla v17.4s, v31.4s, v28.s[2]
 	WORD $0x4f9d1bf5 // fmla v21.4s, v31.4s, v29.s[2]
@@ -5759,6 +5741,7 @@ loop209:
 	FMOVQ 176(R4), F31
 	WORD $0x4f991bc6 // fmla v6.4s, v30.4s, v25.s[2]
 	WORD $0x4f9a1bca // fmla v10.4s, v30.4s, v26.s[2]
+	ADD R14, R10
 	WORD $0x4f9b1bce // fmla v14.4s, v30.4s, v27.s[2]
 	WORD $0x4f9c1bd2 // fmla v18.4s, v30.4s, v28.s[2]
 	WORD $0x4f9d1bd6 // fmla v22.4s, v30.4s, v29.s[2]
@@ -5766,6 +5749,7 @@ loop209:
 	FMOVQ 192(R4), F30
 	WORD $0x4f991be7 // fmla v7.4s, v31.4s, v25.s[2]
 	WORD $0x4f9a1beb // fmla v11.4s, v31.4s, v26.s[2]
+	ADD R14, R11
 	WORD $0x4f9b1bef // fmla v15.4s, v31.4s, v27.s[2]
 	WORD $0x4f9c1bf3 // fmla v19.4s, v31.4s, v28.s[2]
 	WORD $0x4f9d1bf7 // fmla v23.4s, v31.4s, v29.s[2]
@@ -5773,6 +5757,7 @@ loop209:
 	FMOVQ 208(R4), F31
 	WORD $0x4fb91bc4 // fmla v4.4s, v30.4s, v25.s[3]
 	WORD $0x4fba1bc8 // fmla v8.4s, v30.4s, v26.s[3]
+	ADD R14, R12
 	WORD $0x4fbb1bcc // fmla v12.4s, v30.4s, v27.s[3]
 	WORD $0x4fbc1bd0 // fmla v16.4s, v30.4s, v28.s[3]
 	WORD $0x4fbd1bd4 // fmla v20.4s, v30.4s, v29.s[3]
@@ -5780,37 +5765,31 @@ loop209:
 	FMOVQ 224(R4), F30
 	WORD $0x4fb91be5 // fmla v5.4s, v31.4s, v25.s[3]
 	WORD $0x4fba1be9 // fmla v9.4s, v31.4s, v26.s[3]
+	ADD R14, R13
 	WORD $0x4fbb1bed // fmla v13.4s, v31.4s, v27.s[3]
 	WORD $0x4fbc1bf1 // fmla v17.4s, v31.4s, v28.s[3]
 	WORD $0x4fbd1bf5 // fmla v21.4s, v31.4s, v29.s[3]
 	WORD $0x4fb81bc2 // fmla v2.4s, v30.4s, v24.s[3]
 	FMOVQ 240(R4), F31
-	ADD R14, R8
 	WORD $0x4fb91bc6 // fmla v6.4s, v30.4s, v25.s[3]
-	ADD R14, R9
 	WORD $0x4fba1bca // fmla v10.4s, v30.4s, v26.s[3]
-	ADD R14, R10
-	ADD R14, R11
 	WORD $0x4fbb1bce // fmla v14.4s, v30.4s, v27.s[3]
-	ADD R14, R12
 	WORD $0x4fbc1bd2 // fmla v18.4s, v30.4s, v28.s[3]
-	ADD R14, R13
 	WORD $0x4fbd1bd6 // fmla v22.4s, v30.4s, v29.s[3]
 	WORD $0x4fb81be3 // fmla v3.4s, v31.4s, v24.s[3]
-	FMOVQ (R8), F24
-	WORD $0x4fb91be7 // fmla v7.4s, v31.4s, v25.s[3]
-	FMOVQ (R9), F25
-	WORD $0x4fba1beb // fmla v11.4s, v31.4s, v26.s[3]
-	FMOVQ (R10), F26
-	WORD $0x4fbb1bef // fmla v15.4s, v31.4s, v27.s[3]
-	FMOVQ (R11), F27
-	WORD $0x4fbc1bf3 // fmla v19.4s, v31.4s, v28.s[3]
-	FMOVQ (R12), F28
-	WORD $0x4fbd1bf7 // fmla v23.4s, v31.4s, v29.s[3]
-	FMOVQ (R13), F29
+	FMOVQ 0(R8), F24
 	ADD R15, R4
 	FMOVQ 0(R4), F30
-	FMOVQ 16(R4), F31
+	WORD $0x4fb91be7 // fmla v7.4s, v31.4s, v25.s[3]
+	FMOVQ 0(R9), F25
+	WORD $0x4fba1beb // fmla v11.4s, v31.4s, v26.s[3]
+	FMOVQ 0(R10), F26
+	WORD $0x4fbb1bef // fmla v15.4s, v31.4s, v27.s[3]
+	FMOVQ 0(R11), F27
+	WORD $0x4fbc1bf3 // fmla v19.4s, v31.4s, v28.s[3]
+	FMOVQ 0(R12), F28
+	WORD $0x4fbd1bf7 // fmla v23.4s, v31.4s, v29.s[3]
+	FMOVQ 0(R13), F29
 	BGE loop209
 	ADD $16, R8
 	ADD $16, R9
@@ -6278,16 +6257,15 @@ segment218:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail220
-	FMOVQ (R8), F18
-	FMOVQ (R9), F19
-	FMOVQ (R10), F20
-	FMOVQ (R11), F21
-	FMOVQ (R12), F22
-	FMOVQ (R13), F23
+	FMOVQ 0(R8), F18
+	FMOVQ 0(R9), F19
+	FMOVQ 0(R10), F20
+	FMOVQ 0(R11), F21
+	FMOVQ 0(R12), F22
+	FMOVQ 0(R13), F23
 	FMOVQ 0(R4), F24
 	FMOVQ 16(R4), F25
 	FMOVQ 32(R4), F26
-	FMOVQ 64(R4), F27
 	PCALIGN $16
 loop219:
 	SUB $4, R5
@@ -6295,6 +6273,7 @@ loop219:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f921300 // fmla v0.4s, v24.4s, v18.s[0]
+	FMOVQ 64(R4), F27
 	WORD $0x4f931303 // fmla v3.4s, v24.4s, v19.s[0]
 	WORD $0x4f941306 // fmla v6.4s, v24.4s, v20.s[0]
 	WORD $0x4f951309 // fmla v9.4s, v24.4s, v21.s[0]
@@ -6339,6 +6318,8 @@ loop219:
 	FMOVQ 192(R4), F25
 	WORD $0x4f931b43 // fmla v3.4s, v26.4s, v19.s[2]
 	WORD $0x4f941b46 // fmla v6.4s, v26.4s, v20.s[2]
+	ADD R14, R8
+	ADD R14, R9
 	WORD $0x4f951b49 // fmla v9.4s, v26.4s, v21.s[2]
 	WORD $0x4f961b4c // fmla v12.4s, v26.4s, v22.s[2]
 	WORD $0x4f971b4f // fmla v15.4s, v26.4s, v23.s[2]
@@ -6346,6 +6327,7 @@ loop219:
 	FMOVQ 208(R4), F26
 	WORD $0x4f931b64 // fmla v4.4s, v27.4s, v19.s[2]
 	WORD $0x4f941b67 // fmla v7.4s, v27.4s, v20.s[2]
+	ADD R14, R10
 	WORD $0x4f951b6a // fmla v10.4s, v27.4s, v21.s[2]
 	WORD $0x4f961b6d // fmla v13.4s, v27.4s, v22.s[2]
 	WORD $0x4f971b70 // fmla v16.4s, v27.4s, v23.s[2]
@@ -6353,44 +6335,40 @@ loop219:
 	FMOVQ 224(R4), F27
 	WORD $0x4f931b05 // fmla v5.4s, v24.4s, v19.s[2]
 	WORD $0x4f941b08 // fmla v8.4s, v24.4s, v20.s[2]
+	ADD R14, R11
 	WORD $0x4f951b0b // fmla v11.4s, v24.4s, v21.s[2]
 	WORD $0x4f961b0e // fmla v14.4s, v24.4s, v22.s[2]
 	WORD $0x4f971b11 // fmla v17.4s, v24.4s, v23.s[2]
 	WORD $0x4fb21b20 // fmla v0.4s, v25.4s, v18.s[3]
 	ADD R15, R4
+	FMOVQ 0(R4), F24
 	WORD $0x4fb31b23 // fmla v3.4s, v25.4s, v19.s[3]
 	WORD $0x4fb41b26 // fmla v6.4s, v25.4s, v20.s[3]
-	FMOVQ 0(R4), F24
+	ADD R14, R12
 	WORD $0x4fb51b29 // fmla v9.4s, v25.4s, v21.s[3]
 	WORD $0x4fb61b2c // fmla v12.4s, v25.4s, v22.s[3]
 	WORD $0x4fb71b2f // fmla v15.4s, v25.4s, v23.s[3]
 	WORD $0x4fb21b41 // fmla v1.4s, v26.4s, v18.s[3]
 	FMOVQ 16(R4), F25
-	ADD R14, R8
 	WORD $0x4fb31b44 // fmla v4.4s, v26.4s, v19.s[3]
-	ADD R14, R9
 	WORD $0x4fb41b47 // fmla v7.4s, v26.4s, v20.s[3]
-	ADD R14, R10
-	ADD R14, R11
-	WORD $0x4fb51b4a // fmla v10.4s, v26.4s, v21.s[3]
-	ADD R14, R12
-	WORD $0x4fb61b4d // fmla v13.4s, v26.4s, v22.s[3]
 	ADD R14, R13
+	WORD $0x4fb51b4a // fmla v10.4s, v26.4s, v21.s[3]
+	WORD $0x4fb61b4d // fmla v13.4s, v26.4s, v22.s[3]
 	WORD $0x4fb71b50 // fmla v16.4s, v26.4s, v23.s[3]
 	WORD $0x4fb21b62 // fmla v2.4s, v27.4s, v18.s[3]
-	FMOVQ (R8), F18
-	WORD $0x4fb31b65 // fmla v5.4s, v27.4s, v19.s[3]
-	FMOVQ (R9), F19
-	WORD $0x4fb41b68 // fmla v8.4s, v27.4s, v20.s[3]
-	FMOVQ (R10), F20
-	WORD $0x4fb51b6b // fmla v11.4s, v27.4s, v21.s[3]
-	FMOVQ (R11), F21
-	WORD $0x4fb61b6e // fmla v14.4s, v27.4s, v22.s[3]
-	FMOVQ (R12), F22
-	WORD $0x4fb71b71 // fmla v17.4s, v27.4s, v23.s[3]
-	FMOVQ (R13), F23
+	FMOVQ 0(R8), F18
 	FMOVQ 32(R4), F26
-	FMOVQ 64(R4), F27
+	WORD $0x4fb31b65 // fmla v5.4s, v27.4s, v19.s[3]
+	FMOVQ 0(R9), F19
+	WORD $0x4fb41b68 // fmla v8.4s, v27.4s, v20.s[3]
+	FMOVQ 0(R10), F20
+	WORD $0x4fb51b6b // fmla v11.4s, v27.4s, v21.s[3]
+	FMOVQ 0(R11), F21
+	WORD $0x4fb61b6e // fmla v14.4s, v27.4s, v22.s[3]
+	FMOVQ 0(R12), F22
+	WORD $0x4fb71b71 // fmla v17.4s, v27.4s, v23.s[3]
+	FMOVQ 0(R13), F23
 	BGE loop219
 	ADD $16, R8
 	ADD $16, R9
@@ -6778,12 +6756,12 @@ segment228:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail230
-	FMOVQ (R8), F12
-	FMOVQ (R9), F13
-	FMOVQ (R10), F14
-	FMOVQ (R11), F15
-	FMOVQ (R12), F16
-	FMOVQ (R13), F17
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R9), F13
+	FMOVQ 0(R10), F14
+	FMOVQ 0(R11), F15
+	FMOVQ 0(R12), F16
+	FMOVQ 0(R13), F17
 	FMOVQ 0(R4), F18
 	FMOVQ 16(R4), F19
 	FMOVQ 64(R4), F20
@@ -6791,7 +6769,6 @@ segment228:
 	FMOVQ 128(R4), F22
 	FMOVQ 144(R4), F23
 	FMOVQ 192(R4), F24
-	FMOVQ 208(R4), F25
 	PCALIGN $16
 loop229:
 	SUB $4, R5
@@ -6799,6 +6776,7 @@ loop229:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8c1240 // fmla v0.4s, v18.4s, v12.s[0]
+	FMOVQ 208(R4), F25
 	WORD $0x4f8d1242 // fmla v2.4s, v18.4s, v13.s[0]
 	WORD $0x4f8e1244 // fmla v4.4s, v18.4s, v14.s[0]
 	WORD $0x4f8f1246 // fmla v6.4s, v18.4s, v15.s[0]
@@ -6806,9 +6784,9 @@ loop229:
 	WORD $0x4f91124a // fmla v10.4s, v18.4s, v17.s[0]
 	WORD $0x4f8c1261 // fmla v1.4s, v19.4s, v12.s[0]
 	ADD R15, R4
+	FMOVQ 0(R4), F18
 	WORD $0x4f8d1263 // fmla v3.4s, v19.4s, v13.s[0]
 	WORD $0x4f8e1265 // fmla v5.4s, v19.4s, v14.s[0]
-	FMOVQ 0(R4), F18
 	WORD $0x4f8f1267 // fmla v7.4s, v19.4s, v15.s[0]
 	WORD $0x4f901269 // fmla v9.4s, v19.4s, v16.s[0]
 	WORD $0x4f91126b // fmla v11.4s, v19.4s, v17.s[0]
@@ -6830,6 +6808,8 @@ loop229:
 	FMOVQ 80(R4), F21
 	WORD $0x4f8d1ac2 // fmla v2.4s, v22.4s, v13.s[2]
 	WORD $0x4f8e1ac4 // fmla v4.4s, v22.4s, v14.s[2]
+	ADD R14, R8
+	ADD R14, R9
 	WORD $0x4f8f1ac6 // fmla v6.4s, v22.4s, v15.s[2]
 	WORD $0x4f901ac8 // fmla v8.4s, v22.4s, v16.s[2]
 	WORD $0x4f911aca // fmla v10.4s, v22.4s, v17.s[2]
@@ -6837,36 +6817,33 @@ loop229:
 	FMOVQ 128(R4), F22
 	WORD $0x4f8d1ae3 // fmla v3.4s, v23.4s, v13.s[2]
 	WORD $0x4f8e1ae5 // fmla v5.4s, v23.4s, v14.s[2]
+	ADD R14, R10
+	ADD R14, R11
 	WORD $0x4f8f1ae7 // fmla v7.4s, v23.4s, v15.s[2]
 	WORD $0x4f901ae9 // fmla v9.4s, v23.4s, v16.s[2]
 	WORD $0x4f911aeb // fmla v11.4s, v23.4s, v17.s[2]
 	WORD $0x4fac1b00 // fmla v0.4s, v24.4s, v12.s[3]
 	FMOVQ 144(R4), F23
-	ADD R14, R8
 	WORD $0x4fad1b02 // fmla v2.4s, v24.4s, v13.s[3]
-	ADD R14, R9
 	WORD $0x4fae1b04 // fmla v4.4s, v24.4s, v14.s[3]
-	ADD R14, R10
-	ADD R14, R11
-	WORD $0x4faf1b06 // fmla v6.4s, v24.4s, v15.s[3]
 	ADD R14, R12
-	WORD $0x4fb01b08 // fmla v8.4s, v24.4s, v16.s[3]
 	ADD R14, R13
+	WORD $0x4faf1b06 // fmla v6.4s, v24.4s, v15.s[3]
+	WORD $0x4fb01b08 // fmla v8.4s, v24.4s, v16.s[3]
 	WORD $0x4fb11b0a // fmla v10.4s, v24.4s, v17.s[3]
 	WORD $0x4fac1b21 // fmla v1.4s, v25.4s, v12.s[3]
-	FMOVQ (R8), F12
-	WORD $0x4fad1b23 // fmla v3.4s, v25.4s, v13.s[3]
-	FMOVQ (R9), F13
-	WORD $0x4fae1b25 // fmla v5.4s, v25.4s, v14.s[3]
-	FMOVQ (R10), F14
-	WORD $0x4faf1b27 // fmla v7.4s, v25.4s, v15.s[3]
-	FMOVQ (R11), F15
-	WORD $0x4fb01b29 // fmla v9.4s, v25.4s, v16.s[3]
-	FMOVQ (R12), F16
-	WORD $0x4fb11b2b // fmla v11.4s, v25.4s, v17.s[3]
-	FMOVQ (R13), F17
+	FMOVQ 0(R8), F12
 	FMOVQ 192(R4), F24
-	FMOVQ 208(R4), F25
+	WORD $0x4fad1b23 // fmla v3.4s, v25.4s, v13.s[3]
+	FMOVQ 0(R9), F13
+	WORD $0x4fae1b25 // fmla v5.4s, v25.4s, v14.s[3]
+	FMOVQ 0(R10), F14
+	WORD $0x4faf1b27 // fmla v7.4s, v25.4s, v15.s[3]
+	FMOVQ 0(R11), F15
+	WORD $0x4fb01b29 // fmla v9.4s, v25.4s, v16.s[3]
+	FMOVQ 0(R12), F16
+	WORD $0x4fb11b2b // fmla v11.4s, v25.4s, v17.s[3]
+	FMOVQ 0(R13), F17
 	BGE loop229
 	ADD $16, R8
 	ADD $16, R9
@@ -7178,16 +7155,15 @@ segment238:
 	MOVD gemmF32_segK(R0), R5
 	CMP $4, R5
 	BLT tail240
-	FMOVQ (R8), F12
-	FMOVQ (R9), F13
-	FMOVQ (R10), F14
-	FMOVQ (R11), F15
-	FMOVQ (R12), F16
-	FMOVQ (R13), F17
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R9), F13
+	FMOVQ 0(R10), F14
+	FMOVQ 0(R11), F15
+	FMOVQ 0(R12), F16
+	FMOVQ 0(R13), F17
 	FMOVQ 0(R4), F18
 	FMOVQ 64(R4), F19
 	FMOVQ 128(R4), F20
-	FMOVQ 192(R4), F21
 	PCALIGN $16
 loop239:
 	SUB $4, R5
@@ -7195,6 +7171,7 @@ loop239:
 	CSEL GE, R19, ZR, R14
 	CSEL GE, R20, ZR, R15
 	WORD $0x4f8c1240 // fmla v0.4s, v18.4s, v12.s[0]
+	FMOVQ 192(R4), F21
 	WORD $0x4f8d1241 // fmla v1.4s, v18.4s, v13.s[0]
 	WORD $0x4f8e1242 // fmla v2.4s, v18.4s, v14.s[0]
 	WORD $0x4f8f1243 // fmla v3.4s, v18.4s, v15.s[0]
@@ -7202,39 +7179,7856 @@ loop239:
 	WORD $0x4f911245 // fmla v5.4s, v18.4s, v17.s[0]
 	WORD $0x4fac1266 // fmla v6.4s, v19.4s, v12.s[1]
 	ADD R15, R4
+	FMOVQ 0(R4), F18
 	WORD $0x4fad1267 // fmla v7.4s, v19.4s, v13.s[1]
 	WORD $0x4fae1268 // fmla v8.4s, v19.4s, v14.s[1]
-	FMOVQ 0(R4), F18
 	WORD $0x4faf1269 // fmla v9.4s, v19.4s, v15.s[1]
 	WORD $0x4fb0126a // fmla v10.4s, v19.4s, v16.s[1]
 	WORD $0x4fb1126b // fmla v11.4s, v19.4s, v17.s[1]
 	WORD $0x4f8c1a80 // fmla v0.4s, v20.4s, v12.s[2]
 	FMOVQ 64(R4), F19
-	ADD R14, R8
 	WORD $0x4f8d1a81 // fmla v1.4s, v20.4s, v13.s[2]
-	ADD R14, R9
 	WORD $0x4f8e1a82 // fmla v2.4s, v20.4s, v14.s[2]
+	ADD R14, R8
+	ADD R14, R9
 	ADD R14, R10
 	ADD R14, R11
-	WORD $0x4f8f1a83 // fmla v3.4s, v20.4s, v15.s[2]
 	ADD R14, R12
-	WORD $0x4f901a84 // fmla v4.4s, v20.4s, v16.s[2]
 	ADD R14, R13
+	WORD $0x4f8f1a83 // fmla v3.4s, v20.4s, v15.s[2]
+	WORD $0x4f901a84 // fmla v4.4s, v20.4s, v16.s[2]
 	WORD $0x4f911a85 // fmla v5.4s, v20.4s, v17.s[2]
 	WORD $0x4fac1aa6 // fmla v6.4s, v21.4s, v12.s[3]
-	FMOVQ (R8), F12
-	WORD $0x4fad1aa7 // fmla v7.4s, v21.4s, v13.s[3]
-	FMOVQ (R9), F13
-	WORD $0x4fae1aa8 // fmla v8.4s, v21.4s, v14.s[3]
-	FMOVQ (R10), F14
-	WORD $0x4faf1aa9 // fmla v9.4s, v21.4s, v15.s[3]
-	FMOVQ (R11), F15
-	WORD $0x4fb01aaa // fmla v10.4s, v21.4s, v16.s[3]
-	FMOVQ (R12), F16
-	WORD $0x4fb11aab // fmla v11.4s, v21.4s, v17.s[3]
-	FMOVQ (R13), F17
+	FMOVQ 0(R8), F12
 	FMOVQ 128(R4), F20
+	WORD $0x4fad1aa7 // fmla v7.4s, v21.4s, v13.s[3]
+	FMOVQ 0(R9), F13
+	WORD $0x4fae1aa8 // fmla v8.4s, v21.4s, v14.s[3]
+	FMOVQ 0(R10), F14
+	WORD $0x4faf1aa9 // fmla v9.4s, v21.4s, v15.s[3]
+	FMOVQ 0(R11), F15
+	WORD $0x4fb01aaa // fmla v10.4s, v21.4s, v16.s[3]
+	FMOVQ 0(R12), F16
+	WORD $0x4fb11aab // fmla v11.4s, v21.4s, v17.s[3]
+	FMOVQ 0(R13), F17
+	BGE loop239
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $16, R13
+	ADD $256, R4
+tail240:
+	CBZ R5, segment238
+one241:
+	FMOVS.P 4(R8), F12
+	FMOVS.P 4(R9), F13
+	FMOVS.P 4(R10), F14
+	FMOVS.P 4(R11), F15
+	FMOVS.P 4(R12), F16
+	FMOVS.P 4(R13), F17
+	FMOVQ 0(R4), F18
+	WORD $0x4f8c1240 // fmla v0.4s, v18.4s, v12.s[0]
+	WORD $0x4f8d1241 // fmla v1.4s, v18.4s, v13.s[0]
+	WORD $0x4f8e1242 // fmla v2.4s, v18.4s, v14.s[0]
+	WORD $0x4f8f1243 // fmla v3.4s, v18.4s, v15.s[0]
+	WORD $0x4f901244 // fmla v4.4s, v18.4s, v16.s[0]
+	WORD $0x4f911245 // fmla v5.4s, v18.4s, v17.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one241
+	B segment238
+summed242:
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	WORD $0x4e2bd4a5 // fadd v5.4s, v5.4s, v11.4s
+	FMOVQ 0(R2), F8
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V6.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V7.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $4, R3
+	BLT part243
+	CBZ R10, bounds245
+	ADD R21, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD R11, R10
+bounds245:
+	WORD $0x4e26f400 // fmax v0.4s, v0.4s, v6.4s
+	WORD $0x4ea7f400 // fmin v0.4s, v0.4s, v7.4s
+	FMOVQ F0, 0(R8)
+	ADD R9, R8
+	WORD $0x4e26f421 // fmax v1.4s, v1.4s, v6.4s
+	WORD $0x4ea7f421 // fmin v1.4s, v1.4s, v7.4s
+	FMOVQ F1, 0(R8)
+	ADD R9, R8
+	WORD $0x4e26f442 // fmax v2.4s, v2.4s, v6.4s
+	WORD $0x4ea7f442 // fmin v2.4s, v2.4s, v7.4s
+	FMOVQ F2, 0(R8)
+	ADD R9, R8
+	WORD $0x4e26f463 // fmax v3.4s, v3.4s, v6.4s
+	WORD $0x4ea7f463 // fmin v3.4s, v3.4s, v7.4s
+	FMOVQ F3, 0(R8)
+	ADD R9, R8
+	WORD $0x4e26f484 // fmax v4.4s, v4.4s, v6.4s
+	WORD $0x4ea7f484 // fmin v4.4s, v4.4s, v7.4s
+	FMOVQ F4, 0(R8)
+	ADD R9, R8
+	WORD $0x4e26f4a5 // fmax v5.4s, v5.4s, v6.4s
+	WORD $0x4ea7f4a5 // fmin v5.4s, v5.4s, v7.4s
+	FMOVQ F5, 0(R8)
+	ADD R9, R8
+	B done244
+part243:
+	SUBS $1, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds246
+	ADD R21, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD R11, R10
+bounds246:
+	WORD $0x4e26f400 // fmax v0.4s, v0.4s, v6.4s
+	WORD $0x4ea7f400 // fmin v0.4s, v0.4s, v7.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V0.S[2], (R14)
+	VST1 V0.S[1], (R13)
+	FMOVS F0, (R12)
+	ADD R9, R8
+	WORD $0x4e26f421 // fmax v1.4s, v1.4s, v6.4s
+	WORD $0x4ea7f421 // fmin v1.4s, v1.4s, v7.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e26f442 // fmax v2.4s, v2.4s, v6.4s
+	WORD $0x4ea7f442 // fmin v2.4s, v2.4s, v7.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+	WORD $0x4e26f463 // fmax v3.4s, v3.4s, v6.4s
+	WORD $0x4ea7f463 // fmin v3.4s, v3.4s, v7.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e26f484 // fmax v4.4s, v4.4s, v6.4s
+	WORD $0x4ea7f484 // fmin v4.4s, v4.4s, v7.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V4.S[2], (R14)
+	VST1 V4.S[1], (R13)
+	FMOVS F4, (R12)
+	ADD R9, R8
+	WORD $0x4e26f4a5 // fmax v5.4s, v5.4s, v6.4s
+	WORD $0x4ea7f4a5 // fmin v5.4s, v5.4s, v7.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+done244:
+next206:
+	MOVD gemmF32_panel(R0), R16
+	ADD R16, R2
+	ADD $64, R21
+	SUBS $16, R3
+	BGT rows6
+	RET
+
+TEXT ·gemmF32x6x16InOrder(SB), NOSPLIT, $0-8
+	MOVD args+0(FP), R0
+	MOVD gemmF32_lda(R0), R1
+	MOVD gemmF32_b(R0), R2
+	MOVD gemmF32_cols(R0), R3
+	MOVD $16, R19
+	MOVD $256, R20
+	MOVD $0, R21
+	MOVD gemmF32_rows(R0), R16
+	CMP $6, R16
+	BEQ rows6
+	CMP $5, R16
+	BEQ rows5
+	CMP $4, R16
+	BEQ rows4
+	CMP $3, R16
+	BEQ rows3
+	CMP $2, R16
+	BEQ rows2
+rows1:
+	CMP $12, R3
+	BLE narrower2
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment3:
+	SUBS $1, R7
+	BLT summed7
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail5
+	FMOVQ 0(R8), F16
+	FMOVQ 0(R4), F17
+	FMOVQ 16(R4), F18
+	FMOVQ 32(R4), F19
+	FMOVQ 48(R4), F20
+	FMOVQ 64(R4), F21
+	FMOVQ 80(R4), F22
+	FMOVQ 96(R4), F23
+	PCALIGN $16
+loop4:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
+	FMOVQ 112(R4), F24
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
+	FMOVQ 128(R4), F17
+	WORD $0x4f901262 // fmla v2.4s, v19.4s, v16.s[0]
+	FMOVQ 144(R4), F18
+	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
+	FMOVQ 160(R4), F19
+	WORD $0x4fb012a4 // fmla v4.4s, v21.4s, v16.s[1]
+	FMOVQ 176(R4), F20
+	WORD $0x4fb012c5 // fmla v5.4s, v22.4s, v16.s[1]
 	FMOVQ 192(R4), F21
+	WORD $0x4fb012e6 // fmla v6.4s, v23.4s, v16.s[1]
+	FMOVQ 208(R4), F22
+	WORD $0x4fb01307 // fmla v7.4s, v24.4s, v16.s[1]
+	FMOVQ 224(R4), F23
+	WORD $0x4f901a28 // fmla v8.4s, v17.4s, v16.s[2]
+	FMOVQ 240(R4), F24
+	ADD R14, R8
+	WORD $0x4f901a49 // fmla v9.4s, v18.4s, v16.s[2]
+	ADD R15, R4
+	FMOVQ 0(R4), F17
+	WORD $0x4f901a6a // fmla v10.4s, v19.4s, v16.s[2]
+	FMOVQ 16(R4), F18
+	WORD $0x4f901a8b // fmla v11.4s, v20.4s, v16.s[2]
+	FMOVQ 32(R4), F19
+	WORD $0x4fb01aac // fmla v12.4s, v21.4s, v16.s[3]
+	FMOVQ 48(R4), F20
+	WORD $0x4fb01acd // fmla v13.4s, v22.4s, v16.s[3]
+	FMOVQ 64(R4), F21
+	WORD $0x4fb01aee // fmla v14.4s, v23.4s, v16.s[3]
+	FMOVQ 80(R4), F22
+	WORD $0x4fb01b0f // fmla v15.4s, v24.4s, v16.s[3]
+	FMOVQ 0(R8), F16
+	FMOVQ 96(R4), F23
+	BGE loop4
+	ADD $16, R8
+	ADD $256, R4
+tail5:
+	CBZ R5, segment3
+one6:
+	FMOVS.P 4(R8), F16
+	FMOVQ 0(R4), F17
+	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
+	FMOVQ 16(R4), F18
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
+	FMOVQ 32(R4), F19
+	WORD $0x4f901262 // fmla v2.4s, v19.4s, v16.s[0]
+	FMOVQ 48(R4), F20
+	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one6
+	B segment3
+summed7:
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	WORD $0x4e2dd4a5 // fadd v5.4s, v5.4s, v13.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ 0(R2), F6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ 16(R2), F6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ 32(R2), F6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ 48(R2), F6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V4.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V5.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $16, R3
+	BLT part8
+	CBZ R10, bounds10
+	ADD R21, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ 16(R10), F6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ 32(R10), F6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ 48(R10), F6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD R11, R10
+bounds10:
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea5f400 // fmin v0.4s, v0.4s, v5.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x4ea5f421 // fmin v1.4s, v1.4s, v5.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x4ea5f442 // fmin v2.4s, v2.4s, v5.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	WORD $0x4ea5f463 // fmin v3.4s, v3.4s, v5.4s
+	FMOVQ F3, 48(R8)
+	ADD R9, R8
+	B done9
+part8:
+	SUBS $13, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds11
+	ADD R21, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ 16(R10), F6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ 32(R10), F6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F6
+	VLD1 (R13), V6.S[1]
+	VLD1 (R14), V6.S[2]
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD R11, R10
+bounds11:
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea5f400 // fmin v0.4s, v0.4s, v5.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x4ea5f421 // fmin v1.4s, v1.4s, v5.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x4ea5f442 // fmin v2.4s, v2.4s, v5.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	WORD $0x4ea5f463 // fmin v3.4s, v3.4s, v5.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+done9:
+	B next1
+narrower2:
+	CMP $8, R3
+	BLE narrower12
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment13:
+	SUBS $1, R7
+	BLT summed17
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail15
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R4), F13
+	FMOVQ 16(R4), F14
+	FMOVQ 32(R4), F15
+	PCALIGN $16
+loop14:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8c11a0 // fmla v0.4s, v13.4s, v12.s[0]
+	FMOVQ 64(R4), F16
+	WORD $0x4f8c11c1 // fmla v1.4s, v14.4s, v12.s[0]
+	FMOVQ 80(R4), F13
+	WORD $0x4f8c11e2 // fmla v2.4s, v15.4s, v12.s[0]
+	FMOVQ 96(R4), F14
+	WORD $0x4fac1203 // fmla v3.4s, v16.4s, v12.s[1]
+	FMOVQ 128(R4), F15
+	WORD $0x4fac11a4 // fmla v4.4s, v13.4s, v12.s[1]
+	FMOVQ 144(R4), F16
+	WORD $0x4fac11c5 // fmla v5.4s, v14.4s, v12.s[1]
+	FMOVQ 160(R4), F13
+	WORD $0x4f8c19e6 // fmla v6.4s, v15.4s, v12.s[2]
+	FMOVQ 192(R4), F14
+	ADD R14, R8
+	WORD $0x4f8c1a07 // fmla v7.4s, v16.4s, v12.s[2]
+	FMOVQ 208(R4), F15
+	WORD $0x4f8c19a8 // fmla v8.4s, v13.4s, v12.s[2]
+	FMOVQ 224(R4), F16
+	WORD $0x4fac19c9 // fmla v9.4s, v14.4s, v12.s[3]
+	ADD R15, R4
+	FMOVQ 0(R4), F13
+	WORD $0x4fac19ea // fmla v10.4s, v15.4s, v12.s[3]
+	FMOVQ 16(R4), F14
+	WORD $0x4fac1a0b // fmla v11.4s, v16.4s, v12.s[3]
+	FMOVQ 0(R8), F12
+	FMOVQ 32(R4), F15
+	BGE loop14
+	ADD $16, R8
+	ADD $256, R4
+tail15:
+	CBZ R5, segment13
+one16:
+	FMOVS.P 4(R8), F12
+	FMOVQ 0(R4), F13
+	WORD $0x4f8c11a0 // fmla v0.4s, v13.4s, v12.s[0]
+	FMOVQ 16(R4), F14
+	WORD $0x4f8c11c1 // fmla v1.4s, v14.4s, v12.s[0]
+	FMOVQ 32(R4), F15
+	WORD $0x4f8c11e2 // fmla v2.4s, v15.4s, v12.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one16
+	B segment13
+summed17:
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	WORD $0x4e2bd4a5 // fadd v5.4s, v5.4s, v11.4s
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ 0(R2), F5
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ 16(R2), F5
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ 32(R2), F5
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V3.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V4.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $12, R3
+	BLT part18
+	CBZ R10, bounds20
+	ADD R21, R10
+	FMOVQ 0(R10), F5
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ 16(R10), F5
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ 32(R10), F5
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	ADD R11, R10
+bounds20:
+	WORD $0x4e23f400 // fmax v0.4s, v0.4s, v3.4s
+	WORD $0x4ea4f400 // fmin v0.4s, v0.4s, v4.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e23f421 // fmax v1.4s, v1.4s, v3.4s
+	WORD $0x4ea4f421 // fmin v1.4s, v1.4s, v4.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e23f442 // fmax v2.4s, v2.4s, v3.4s
+	WORD $0x4ea4f442 // fmin v2.4s, v2.4s, v4.4s
+	FMOVQ F2, 32(R8)
+	ADD R9, R8
+	B done19
+part18:
+	SUBS $9, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds21
+	ADD R21, R10
+	FMOVQ 0(R10), F5
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ 16(R10), F5
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F5
+	VLD1 (R13), V5.S[1]
+	VLD1 (R14), V5.S[2]
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	ADD R11, R10
+bounds21:
+	WORD $0x4e23f400 // fmax v0.4s, v0.4s, v3.4s
+	WORD $0x4ea4f400 // fmin v0.4s, v0.4s, v4.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e23f421 // fmax v1.4s, v1.4s, v3.4s
+	WORD $0x4ea4f421 // fmin v1.4s, v1.4s, v4.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e23f442 // fmax v2.4s, v2.4s, v3.4s
+	WORD $0x4ea4f442 // fmin v2.4s, v2.4s, v4.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+done19:
+	B next1
+narrower12:
+	CMP $4, R3
+	BLE narrower22
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment23:
+	SUBS $1, R7
+	BLT summed27
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail25
+	FMOVQ 0(R8), F8
+	FMOVQ 0(R4), F9
+	FMOVQ 16(R4), F10
+	FMOVQ 64(R4), F11
+	FMOVQ 80(R4), F12
+	FMOVQ 128(R4), F13
+	FMOVQ 144(R4), F14
+	FMOVQ 192(R4), F15
+	PCALIGN $16
+loop24:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	FMOVQ 208(R4), F16
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	ADD R15, R4
+	FMOVQ 0(R4), F9
+	WORD $0x4fa81162 // fmla v2.4s, v11.4s, v8.s[1]
+	FMOVQ 16(R4), F10
+	WORD $0x4fa81183 // fmla v3.4s, v12.4s, v8.s[1]
+	FMOVQ 64(R4), F11
+	WORD $0x4f8819a4 // fmla v4.4s, v13.4s, v8.s[2]
+	FMOVQ 80(R4), F12
+	ADD R14, R8
+	WORD $0x4f8819c5 // fmla v5.4s, v14.4s, v8.s[2]
+	FMOVQ 128(R4), F13
+	WORD $0x4fa819e6 // fmla v6.4s, v15.4s, v8.s[3]
+	FMOVQ 144(R4), F14
+	WORD $0x4fa81a07 // fmla v7.4s, v16.4s, v8.s[3]
+	FMOVQ 0(R8), F8
+	FMOVQ 192(R4), F15
+	BGE loop24
+	ADD $16, R8
+	ADD $256, R4
+tail25:
+	CBZ R5, segment23
+one26:
+	FMOVS.P 4(R8), F8
+	FMOVQ 0(R4), F9
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	FMOVQ 16(R4), F10
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one26
+	B segment23
+summed27:
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	FMOVQ 0(R2), F4
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ 16(R2), F4
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V2.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V3.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $8, R3
+	BLT part28
+	CBZ R10, bounds30
+	ADD R21, R10
+	FMOVQ 0(R10), F4
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ 16(R10), F4
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	ADD R11, R10
+bounds30:
+	WORD $0x4e22f400 // fmax v0.4s, v0.4s, v2.4s
+	WORD $0x4ea3f400 // fmin v0.4s, v0.4s, v3.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e22f421 // fmax v1.4s, v1.4s, v2.4s
+	WORD $0x4ea3f421 // fmin v1.4s, v1.4s, v3.4s
+	FMOVQ F1, 16(R8)
+	ADD R9, R8
+	B done29
+part28:
+	SUBS $5, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds31
+	ADD R21, R10
+	FMOVQ 0(R10), F4
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F4
+	VLD1 (R13), V4.S[1]
+	VLD1 (R14), V4.S[2]
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	ADD R11, R10
+bounds31:
+	WORD $0x4e22f400 // fmax v0.4s, v0.4s, v2.4s
+	WORD $0x4ea3f400 // fmin v0.4s, v0.4s, v3.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e22f421 // fmax v1.4s, v1.4s, v2.4s
+	WORD $0x4ea3f421 // fmin v1.4s, v1.4s, v3.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+done29:
+	B next1
+narrower22:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment33:
+	SUBS $1, R7
+	BLT summed37
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail35
+	FMOVQ 0(R8), F4
+	FMOVQ 0(R4), F5
+	FMOVQ 64(R4), F6
+	FMOVQ 128(R4), F7
+	PCALIGN $16
+loop34:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	FMOVQ 192(R4), F8
+	WORD $0x4fa410c1 // fmla v1.4s, v6.4s, v4.s[1]
+	ADD R15, R4
+	FMOVQ 0(R4), F5
+	WORD $0x4f8418e2 // fmla v2.4s, v7.4s, v4.s[2]
+	FMOVQ 64(R4), F6
+	ADD R14, R8
+	WORD $0x4fa41903 // fmla v3.4s, v8.4s, v4.s[3]
+	FMOVQ 0(R8), F4
+	FMOVQ 128(R4), F7
+	BGE loop34
+	ADD $16, R8
+	ADD $256, R4
+tail35:
+	CBZ R5, segment33
+one36:
+	FMOVS.P 4(R8), F4
+	FMOVQ 0(R4), F5
+	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one36
+	B segment33
+summed37:
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	FMOVQ 0(R2), F3
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V1.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V2.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $4, R3
+	BLT part38
+	CBZ R10, bounds40
+	ADD R21, R10
+	FMOVQ 0(R10), F3
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	ADD R11, R10
+bounds40:
+	WORD $0x4e21f400 // fmax v0.4s, v0.4s, v1.4s
+	WORD $0x4ea2f400 // fmin v0.4s, v0.4s, v2.4s
+	FMOVQ F0, 0(R8)
+	ADD R9, R8
+	B done39
+part38:
+	SUBS $1, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds41
+	ADD R21, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F3
+	VLD1 (R13), V3.S[1]
+	VLD1 (R14), V3.S[2]
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	ADD R11, R10
+bounds41:
+	WORD $0x4e21f400 // fmax v0.4s, v0.4s, v1.4s
+	WORD $0x4ea2f400 // fmin v0.4s, v0.4s, v2.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V0.S[2], (R14)
+	VST1 V0.S[1], (R13)
+	FMOVS F0, (R12)
+	ADD R9, R8
+done39:
+next1:
+	MOVD gemmF32_panel(R0), R16
+	ADD R16, R2
+	ADD $64, R21
+	SUBS $16, R3
+	BGT rows1
+	RET
+rows2:
+	CMP $12, R3
+	BLE narrower43
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment44:
+	SUBS $1, R7
+	BLT summed48
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail46
+	FMOVQ 0(R8), F16
+	FMOVQ 0(R9), F17
+	FMOVQ 0(R4), F18
+	FMOVQ 16(R4), F19
+	FMOVQ 32(R4), F20
+	FMOVQ 48(R4), F21
+	FMOVQ 64(R4), F22
+	FMOVQ 80(R4), F23
+	FMOVQ 96(R4), F24
+	PCALIGN $16
+loop45:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	FMOVQ 112(R4), F25
+	WORD $0x4f911244 // fmla v4.4s, v18.4s, v17.s[0]
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	FMOVQ 128(R4), F18
+	WORD $0x4f911265 // fmla v5.4s, v19.4s, v17.s[0]
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	FMOVQ 144(R4), F19
+	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	FMOVQ 160(R4), F20
+	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
+	WORD $0x4fb012c8 // fmla v8.4s, v22.4s, v16.s[1]
+	FMOVQ 176(R4), F21
+	WORD $0x4fb112cc // fmla v12.4s, v22.4s, v17.s[1]
+	WORD $0x4fb012e9 // fmla v9.4s, v23.4s, v16.s[1]
+	FMOVQ 192(R4), F22
+	WORD $0x4fb112ed // fmla v13.4s, v23.4s, v17.s[1]
+	WORD $0x4fb0130a // fmla v10.4s, v24.4s, v16.s[1]
+	FMOVQ 208(R4), F23
+	WORD $0x4fb1130e // fmla v14.4s, v24.4s, v17.s[1]
+	WORD $0x4fb0132b // fmla v11.4s, v25.4s, v16.s[1]
+	FMOVQ 224(R4), F24
+	WORD $0x4fb1132f // fmla v15.4s, v25.4s, v17.s[1]
+	WORD $0x4f901a40 // fmla v0.4s, v18.4s, v16.s[2]
+	FMOVQ 240(R4), F25
+	WORD $0x4f911a44 // fmla v4.4s, v18.4s, v17.s[2]
+	ADD R14, R8
+	WORD $0x4f901a61 // fmla v1.4s, v19.4s, v16.s[2]
+	ADD R15, R4
+	FMOVQ 0(R4), F18
+	WORD $0x4f911a65 // fmla v5.4s, v19.4s, v17.s[2]
+	WORD $0x4f901a82 // fmla v2.4s, v20.4s, v16.s[2]
+	FMOVQ 16(R4), F19
+	WORD $0x4f911a86 // fmla v6.4s, v20.4s, v17.s[2]
+	WORD $0x4f901aa3 // fmla v3.4s, v21.4s, v16.s[2]
+	FMOVQ 32(R4), F20
+	WORD $0x4f911aa7 // fmla v7.4s, v21.4s, v17.s[2]
+	ADD R14, R9
+	WORD $0x4fb01ac8 // fmla v8.4s, v22.4s, v16.s[3]
+	FMOVQ 48(R4), F21
+	WORD $0x4fb11acc // fmla v12.4s, v22.4s, v17.s[3]
+	WORD $0x4fb01ae9 // fmla v9.4s, v23.4s, v16.s[3]
+	FMOVQ 64(R4), F22
+	WORD $0x4fb11aed // fmla v13.4s, v23.4s, v17.s[3]
+	WORD $0x4fb01b0a // fmla v10.4s, v24.4s, v16.s[3]
+	FMOVQ 80(R4), F23
+	WORD $0x4fb11b0e // fmla v14.4s, v24.4s, v17.s[3]
+	WORD $0x4fb01b2b // fmla v11.4s, v25.4s, v16.s[3]
+	FMOVQ 0(R8), F16
+	FMOVQ 96(R4), F24
+	WORD $0x4fb11b2f // fmla v15.4s, v25.4s, v17.s[3]
+	FMOVQ 0(R9), F17
+	BGE loop45
+	ADD $16, R8
+	ADD $16, R9
+	ADD $256, R4
+tail46:
+	CBZ R5, segment44
+one47:
+	FMOVS.P 4(R8), F16
+	FMOVS.P 4(R9), F17
+	FMOVQ 0(R4), F18
+	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	WORD $0x4f911244 // fmla v4.4s, v18.4s, v17.s[0]
+	FMOVQ 16(R4), F19
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	WORD $0x4f911265 // fmla v5.4s, v19.4s, v17.s[0]
+	FMOVQ 32(R4), F20
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
+	FMOVQ 48(R4), F21
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one47
+	B segment44
+summed48:
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	WORD $0x4e2dd4a5 // fadd v5.4s, v5.4s, v13.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
+	FMOVQ 0(R2), F10
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	FMOVQ 16(R2), F10
+	WORD $0x4e2ad421 // fadd v1.4s, v1.4s, v10.4s
+	WORD $0x4e2ad4a5 // fadd v5.4s, v5.4s, v10.4s
+	FMOVQ 32(R2), F10
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	FMOVQ 48(R2), F10
+	WORD $0x4e2ad463 // fadd v3.4s, v3.4s, v10.4s
+	WORD $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V8.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V9.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $16, R3
+	BLT part49
+	CBZ R10, bounds51
+	ADD R21, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	FMOVQ 16(R10), F10
+	WORD $0x4e2ad421 // fadd v1.4s, v1.4s, v10.4s
+	FMOVQ 32(R10), F10
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	FMOVQ 48(R10), F10
+	WORD $0x4e2ad463 // fadd v3.4s, v3.4s, v10.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	FMOVQ 16(R10), F10
+	WORD $0x4e2ad4a5 // fadd v5.4s, v5.4s, v10.4s
+	FMOVQ 32(R10), F10
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	FMOVQ 48(R10), F10
+	WORD $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
+	ADD R11, R10
+bounds51:
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	WORD $0x4ea9f400 // fmin v0.4s, v0.4s, v9.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e28f421 // fmax v1.4s, v1.4s, v8.4s
+	WORD $0x4ea9f421 // fmin v1.4s, v1.4s, v9.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e28f442 // fmax v2.4s, v2.4s, v8.4s
+	WORD $0x4ea9f442 // fmin v2.4s, v2.4s, v9.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e28f463 // fmax v3.4s, v3.4s, v8.4s
+	WORD $0x4ea9f463 // fmin v3.4s, v3.4s, v9.4s
+	FMOVQ F3, 48(R8)
+	ADD R9, R8
+	WORD $0x4e28f484 // fmax v4.4s, v4.4s, v8.4s
+	WORD $0x4ea9f484 // fmin v4.4s, v4.4s, v9.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e28f4a5 // fmax v5.4s, v5.4s, v8.4s
+	WORD $0x4ea9f4a5 // fmin v5.4s, v5.4s, v9.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e28f4c6 // fmax v6.4s, v6.4s, v8.4s
+	WORD $0x4ea9f4c6 // fmin v6.4s, v6.4s, v9.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e28f4e7 // fmax v7.4s, v7.4s, v8.4s
+	WORD $0x4ea9f4e7 // fmin v7.4s, v7.4s, v9.4s
+	FMOVQ F7, 48(R8)
+	ADD R9, R8
+	B done50
+part49:
+	SUBS $13, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds52
+	ADD R21, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	FMOVQ 16(R10), F10
+	WORD $0x4e2ad421 // fadd v1.4s, v1.4s, v10.4s
+	FMOVQ 32(R10), F10
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F10
+	VLD1 (R13), V10.S[1]
+	VLD1 (R14), V10.S[2]
+	WORD $0x4e2ad463 // fadd v3.4s, v3.4s, v10.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	FMOVQ 16(R10), F10
+	WORD $0x4e2ad4a5 // fadd v5.4s, v5.4s, v10.4s
+	FMOVQ 32(R10), F10
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F10
+	VLD1 (R13), V10.S[1]
+	VLD1 (R14), V10.S[2]
+	WORD $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
+	ADD R11, R10
+bounds52:
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	WORD $0x4ea9f400 // fmin v0.4s, v0.4s, v9.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e28f421 // fmax v1.4s, v1.4s, v8.4s
+	WORD $0x4ea9f421 // fmin v1.4s, v1.4s, v9.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e28f442 // fmax v2.4s, v2.4s, v8.4s
+	WORD $0x4ea9f442 // fmin v2.4s, v2.4s, v9.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e28f463 // fmax v3.4s, v3.4s, v8.4s
+	WORD $0x4ea9f463 // fmin v3.4s, v3.4s, v9.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e28f484 // fmax v4.4s, v4.4s, v8.4s
+	WORD $0x4ea9f484 // fmin v4.4s, v4.4s, v9.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e28f4a5 // fmax v5.4s, v5.4s, v8.4s
+	WORD $0x4ea9f4a5 // fmin v5.4s, v5.4s, v9.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e28f4c6 // fmax v6.4s, v6.4s, v8.4s
+	WORD $0x4ea9f4c6 // fmin v6.4s, v6.4s, v9.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e28f4e7 // fmax v7.4s, v7.4s, v8.4s
+	WORD $0x4ea9f4e7 // fmin v7.4s, v7.4s, v9.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V7.S[2], (R14)
+	VST1 V7.S[1], (R13)
+	FMOVS F7, (R12)
+	ADD R9, R8
+done50:
+	B next42
+narrower43:
+	CMP $8, R3
+	BLE narrower53
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment54:
+	SUBS $1, R7
+	BLT summed58
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail56
+	FMOVQ 0(R8), F12
+	FMOVQ 0(R9), F13
+	FMOVQ 0(R4), F14
+	FMOVQ 16(R4), F15
+	FMOVQ 32(R4), F16
+	PCALIGN $16
+loop55:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8c11c0 // fmla v0.4s, v14.4s, v12.s[0]
+	FMOVQ 64(R4), F17
+	WORD $0x4f8d11c3 // fmla v3.4s, v14.4s, v13.s[0]
+	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
+	FMOVQ 80(R4), F14
+	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
+	WORD $0x4f8c1202 // fmla v2.4s, v16.4s, v12.s[0]
+	FMOVQ 96(R4), F15
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	WORD $0x4fac1226 // fmla v6.4s, v17.4s, v12.s[1]
+	FMOVQ 128(R4), F16
+	WORD $0x4fad1229 // fmla v9.4s, v17.4s, v13.s[1]
+	WORD $0x4fac11c7 // fmla v7.4s, v14.4s, v12.s[1]
+	FMOVQ 144(R4), F17
+	WORD $0x4fad11ca // fmla v10.4s, v14.4s, v13.s[1]
+	WORD $0x4fac11e8 // fmla v8.4s, v15.4s, v12.s[1]
+	FMOVQ 160(R4), F14
+	WORD $0x4fad11eb // fmla v11.4s, v15.4s, v13.s[1]
+	WORD $0x4f8c1a00 // fmla v0.4s, v16.4s, v12.s[2]
+	FMOVQ 192(R4), F15
+	WORD $0x4f8d1a03 // fmla v3.4s, v16.4s, v13.s[2]
+	ADD R14, R8
+	WORD $0x4f8c1a21 // fmla v1.4s, v17.4s, v12.s[2]
+	FMOVQ 208(R4), F16
+	WORD $0x4f8d1a24 // fmla v4.4s, v17.4s, v13.s[2]
+	WORD $0x4f8c19c2 // fmla v2.4s, v14.4s, v12.s[2]
+	FMOVQ 224(R4), F17
+	WORD $0x4f8d19c5 // fmla v5.4s, v14.4s, v13.s[2]
+	ADD R14, R9
+	WORD $0x4fac19e6 // fmla v6.4s, v15.4s, v12.s[3]
+	ADD R15, R4
+	FMOVQ 0(R4), F14
+	WORD $0x4fad19e9 // fmla v9.4s, v15.4s, v13.s[3]
+	WORD $0x4fac1a07 // fmla v7.4s, v16.4s, v12.s[3]
+	FMOVQ 16(R4), F15
+	WORD $0x4fad1a0a // fmla v10.4s, v16.4s, v13.s[3]
+	WORD $0x4fac1a28 // fmla v8.4s, v17.4s, v12.s[3]
+	FMOVQ 0(R8), F12
+	FMOVQ 32(R4), F16
+	WORD $0x4fad1a2b // fmla v11.4s, v17.4s, v13.s[3]
+	FMOVQ 0(R9), F13
+	BGE loop55
+	ADD $16, R8
+	ADD $16, R9
+	ADD $256, R4
+tail56:
+	CBZ R5, segment54
+one57:
+	FMOVS.P 4(R8), F12
+	FMOVS.P 4(R9), F13
+	FMOVQ 0(R4), F14
+	WORD $0x4f8c11c0 // fmla v0.4s, v14.4s, v12.s[0]
+	WORD $0x4f8d11c3 // fmla v3.4s, v14.4s, v13.s[0]
+	FMOVQ 16(R4), F15
+	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
+	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
+	FMOVQ 32(R4), F16
+	WORD $0x4f8c1202 // fmla v2.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one57
+	B segment54
+summed58:
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	WORD $0x4e2bd4a5 // fadd v5.4s, v5.4s, v11.4s
+	FMOVQ 0(R2), F8
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ 16(R2), F8
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	FMOVQ 32(R2), F8
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V6.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V7.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $12, R3
+	BLT part59
+	CBZ R10, bounds61
+	ADD R21, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	FMOVQ 16(R10), F8
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ 32(R10), F8
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ 16(R10), F8
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	FMOVQ 32(R10), F8
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD R11, R10
+bounds61:
+	WORD $0x4e26f400 // fmax v0.4s, v0.4s, v6.4s
+	WORD $0x4ea7f400 // fmin v0.4s, v0.4s, v7.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e26f421 // fmax v1.4s, v1.4s, v6.4s
+	WORD $0x4ea7f421 // fmin v1.4s, v1.4s, v7.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e26f442 // fmax v2.4s, v2.4s, v6.4s
+	WORD $0x4ea7f442 // fmin v2.4s, v2.4s, v7.4s
+	FMOVQ F2, 32(R8)
+	ADD R9, R8
+	WORD $0x4e26f463 // fmax v3.4s, v3.4s, v6.4s
+	WORD $0x4ea7f463 // fmin v3.4s, v3.4s, v7.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e26f484 // fmax v4.4s, v4.4s, v6.4s
+	WORD $0x4ea7f484 // fmin v4.4s, v4.4s, v7.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e26f4a5 // fmax v5.4s, v5.4s, v6.4s
+	WORD $0x4ea7f4a5 // fmin v5.4s, v5.4s, v7.4s
+	FMOVQ F5, 32(R8)
+	ADD R9, R8
+	B done60
+part59:
+	SUBS $9, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds62
+	ADD R21, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	FMOVQ 16(R10), F8
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ 16(R10), F8
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD R11, R10
+bounds62:
+	WORD $0x4e26f400 // fmax v0.4s, v0.4s, v6.4s
+	WORD $0x4ea7f400 // fmin v0.4s, v0.4s, v7.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e26f421 // fmax v1.4s, v1.4s, v6.4s
+	WORD $0x4ea7f421 // fmin v1.4s, v1.4s, v7.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e26f442 // fmax v2.4s, v2.4s, v6.4s
+	WORD $0x4ea7f442 // fmin v2.4s, v2.4s, v7.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+	WORD $0x4e26f463 // fmax v3.4s, v3.4s, v6.4s
+	WORD $0x4ea7f463 // fmin v3.4s, v3.4s, v7.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e26f484 // fmax v4.4s, v4.4s, v6.4s
+	WORD $0x4ea7f484 // fmin v4.4s, v4.4s, v7.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e26f4a5 // fmax v5.4s, v5.4s, v6.4s
+	WORD $0x4ea7f4a5 // fmin v5.4s, v5.4s, v7.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+done60:
+	B next42
+narrower53:
+	CMP $4, R3
+	BLE narrower63
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment64:
+	SUBS $1, R7
+	BLT summed68
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail66
+	FMOVQ 0(R8), F16
+	FMOVQ 0(R9), F17
+	FMOVQ 0(R4), F18
+	FMOVQ 16(R4), F19
+	FMOVQ 64(R4), F20
+	FMOVQ 80(R4), F21
+	FMOVQ 128(R4), F22
+	FMOVQ 144(R4), F23
+	FMOVQ 192(R4), F24
+	PCALIGN $16
+loop65:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	FMOVQ 208(R4), F25
+	WORD $0x4f911242 // fmla v2.4s, v18.4s, v17.s[0]
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	ADD R15, R4
+	FMOVQ 0(R4), F18
+	WORD $0x4f911263 // fmla v3.4s, v19.4s, v17.s[0]
+	WORD $0x4fb01284 // fmla v4.4s, v20.4s, v16.s[1]
+	FMOVQ 16(R4), F19
+	WORD $0x4fb11286 // fmla v6.4s, v20.4s, v17.s[1]
+	WORD $0x4fb012a5 // fmla v5.4s, v21.4s, v16.s[1]
+	FMOVQ 64(R4), F20
+	WORD $0x4fb112a7 // fmla v7.4s, v21.4s, v17.s[1]
+	WORD $0x4f901ac8 // fmla v8.4s, v22.4s, v16.s[2]
+	FMOVQ 80(R4), F21
+	WORD $0x4f911aca // fmla v10.4s, v22.4s, v17.s[2]
+	ADD R14, R8
+	WORD $0x4f901ae9 // fmla v9.4s, v23.4s, v16.s[2]
+	FMOVQ 128(R4), F22
+	WORD $0x4f911aeb // fmla v11.4s, v23.4s, v17.s[2]
+	ADD R14, R9
+	WORD $0x4fb01b0c // fmla v12.4s, v24.4s, v16.s[3]
+	FMOVQ 144(R4), F23
+	WORD $0x4fb11b0e // fmla v14.4s, v24.4s, v17.s[3]
+	WORD $0x4fb01b2d // fmla v13.4s, v25.4s, v16.s[3]
+	FMOVQ 0(R8), F16
+	FMOVQ 192(R4), F24
+	WORD $0x4fb11b2f // fmla v15.4s, v25.4s, v17.s[3]
+	FMOVQ 0(R9), F17
+	BGE loop65
+	ADD $16, R8
+	ADD $16, R9
+	ADD $256, R4
+tail66:
+	CBZ R5, segment64
+one67:
+	FMOVS.P 4(R8), F16
+	FMOVS.P 4(R9), F17
+	FMOVQ 0(R4), F18
+	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	WORD $0x4f911242 // fmla v2.4s, v18.4s, v17.s[0]
+	FMOVQ 16(R4), F19
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	WORD $0x4f911263 // fmla v3.4s, v19.4s, v17.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one67
+	B segment64
+summed68:
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	WORD $0x4e2dd4a5 // fadd v5.4s, v5.4s, v13.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ 0(R2), F6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ 16(R2), F6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V4.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V5.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $8, R3
+	BLT part69
+	CBZ R10, bounds71
+	ADD R21, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ 16(R10), F6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ 16(R10), F6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD R11, R10
+bounds71:
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea5f400 // fmin v0.4s, v0.4s, v5.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x4ea5f421 // fmin v1.4s, v1.4s, v5.4s
+	FMOVQ F1, 16(R8)
+	ADD R9, R8
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x4ea5f442 // fmin v2.4s, v2.4s, v5.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	WORD $0x4ea5f463 // fmin v3.4s, v3.4s, v5.4s
+	FMOVQ F3, 16(R8)
+	ADD R9, R8
+	B done70
+part69:
+	SUBS $5, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds72
+	ADD R21, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F6
+	VLD1 (R13), V6.S[1]
+	VLD1 (R14), V6.S[2]
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F6
+	VLD1 (R13), V6.S[1]
+	VLD1 (R14), V6.S[2]
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD R11, R10
+bounds72:
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea5f400 // fmin v0.4s, v0.4s, v5.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x4ea5f421 // fmin v1.4s, v1.4s, v5.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x4ea5f442 // fmin v2.4s, v2.4s, v5.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	WORD $0x4ea5f463 // fmin v3.4s, v3.4s, v5.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+done70:
+	B next42
+narrower63:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment74:
+	SUBS $1, R7
+	BLT summed78
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail76
+	FMOVQ 0(R8), F8
+	FMOVQ 0(R9), F9
+	FMOVQ 0(R4), F10
+	FMOVQ 64(R4), F11
+	FMOVQ 128(R4), F12
+	PCALIGN $16
+loop75:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f881140 // fmla v0.4s, v10.4s, v8.s[0]
+	FMOVQ 192(R4), F13
+	WORD $0x4f891141 // fmla v1.4s, v10.4s, v9.s[0]
+	WORD $0x4fa81162 // fmla v2.4s, v11.4s, v8.s[1]
+	ADD R15, R4
+	FMOVQ 0(R4), F10
+	WORD $0x4fa91163 // fmla v3.4s, v11.4s, v9.s[1]
+	WORD $0x4f881984 // fmla v4.4s, v12.4s, v8.s[2]
+	FMOVQ 64(R4), F11
+	WORD $0x4f891985 // fmla v5.4s, v12.4s, v9.s[2]
+	ADD R14, R8
+	ADD R14, R9
+	WORD $0x4fa819a6 // fmla v6.4s, v13.4s, v8.s[3]
+	FMOVQ 0(R8), F8
+	FMOVQ 128(R4), F12
+	WORD $0x4fa919a7 // fmla v7.4s, v13.4s, v9.s[3]
+	FMOVQ 0(R9), F9
+	BGE loop75
+	ADD $16, R8
+	ADD $16, R9
+	ADD $256, R4
+tail76:
+	CBZ R5, segment74
+one77:
+	FMOVS.P 4(R8), F8
+	FMOVS.P 4(R9), F9
+	FMOVQ 0(R4), F10
+	WORD $0x4f881140 // fmla v0.4s, v10.4s, v8.s[0]
+	WORD $0x4f891141 // fmla v1.4s, v10.4s, v9.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one77
+	B segment74
+summed78:
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	FMOVQ 0(R2), F4
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V2.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V3.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $4, R3
+	BLT part79
+	CBZ R10, bounds81
+	ADD R21, R10
+	FMOVQ 0(R10), F4
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F4
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	ADD R11, R10
+bounds81:
+	WORD $0x4e22f400 // fmax v0.4s, v0.4s, v2.4s
+	WORD $0x4ea3f400 // fmin v0.4s, v0.4s, v3.4s
+	FMOVQ F0, 0(R8)
+	ADD R9, R8
+	WORD $0x4e22f421 // fmax v1.4s, v1.4s, v2.4s
+	WORD $0x4ea3f421 // fmin v1.4s, v1.4s, v3.4s
+	FMOVQ F1, 0(R8)
+	ADD R9, R8
+	B done80
+part79:
+	SUBS $1, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds82
+	ADD R21, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F4
+	VLD1 (R13), V4.S[1]
+	VLD1 (R14), V4.S[2]
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F4
+	VLD1 (R13), V4.S[1]
+	VLD1 (R14), V4.S[2]
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	ADD R11, R10
+bounds82:
+	WORD $0x4e22f400 // fmax v0.4s, v0.4s, v2.4s
+	WORD $0x4ea3f400 // fmin v0.4s, v0.4s, v3.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V0.S[2], (R14)
+	VST1 V0.S[1], (R13)
+	FMOVS F0, (R12)
+	ADD R9, R8
+	WORD $0x4e22f421 // fmax v1.4s, v1.4s, v2.4s
+	WORD $0x4ea3f421 // fmin v1.4s, v1.4s, v3.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+done80:
+next42:
+	MOVD gemmF32_panel(R0), R16
+	ADD R16, R2
+	ADD $64, R21
+	SUBS $16, R3
+	BGT rows2
+	RET
+rows3:
+	CMP $12, R3
+	BLE narrower84
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment85:
+	SUBS $1, R7
+	BLT summed89
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail87
+	FMOVD 0(R8), F12
+	FMOVD 0(R9), F13
+	FMOVD 0(R10), F14
+	FMOVQ 0(R4), F15
+	FMOVQ 16(R4), F16
+	FMOVQ 32(R4), F17
+	FMOVQ 48(R4), F18
+	FMOVQ 64(R4), F19
+	FMOVQ 80(R4), F20
+	FMOVQ 96(R4), F21
+	PCALIGN $16
+loop86:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	MOVD 120(R4), R16
+	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
+	FMOVD 112(R4), F22
+	VMOV R16, V22.D[1]
+	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
+	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
+	MOVD 136(R4), R16
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	FMOVD 128(R4), F15
+	VMOV R16, V15.D[1]
+	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
+	WORD $0x4f8c1222 // fmla v2.4s, v17.4s, v12.s[0]
+	MOVD 152(R4), R16
+	WORD $0x4f8d1226 // fmla v6.4s, v17.4s, v13.s[0]
+	FMOVD 144(R4), F16
+	VMOV R16, V16.D[1]
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	WORD $0x4f8c1243 // fmla v3.4s, v18.4s, v12.s[0]
+	MOVD 168(R4), R16
+	WORD $0x4f8d1247 // fmla v7.4s, v18.4s, v13.s[0]
+	FMOVD 160(R4), F17
+	VMOV R16, V17.D[1]
+	WORD $0x4f8e124b // fmla v11.4s, v18.4s, v14.s[0]
+	WORD $0x4fac1260 // fmla v0.4s, v19.4s, v12.s[1]
+	MOVD 184(R4), R16
+	WORD $0x4fad1264 // fmla v4.4s, v19.4s, v13.s[1]
+	FMOVD 176(R4), F18
+	VMOV R16, V18.D[1]
+	WORD $0x4fae1268 // fmla v8.4s, v19.4s, v14.s[1]
+	WORD $0x4fac1281 // fmla v1.4s, v20.4s, v12.s[1]
+	MOVD 200(R4), R16
+	WORD $0x4fad1285 // fmla v5.4s, v20.4s, v13.s[1]
+	FMOVD 192(R4), F19
+	VMOV R16, V19.D[1]
+	WORD $0x4fae1289 // fmla v9.4s, v20.4s, v14.s[1]
+	WORD $0x4fac12a2 // fmla v2.4s, v21.4s, v12.s[1]
+	MOVD 216(R4), R16
+	WORD $0x4fad12a6 // fmla v6.4s, v21.4s, v13.s[1]
+	FMOVD 208(R4), F20
+	VMOV R16, V20.D[1]
+	WORD $0x4fae12aa // fmla v10.4s, v21.4s, v14.s[1]
+	WORD $0x4fac12c3 // fmla v3.4s, v22.4s, v12.s[1]
+	FMOVD 8(R8), F12
+	MOVD 232(R4), R16
+	WORD $0x4fad12c7 // fmla v7.4s, v22.4s, v13.s[1]
+	FMOVD 8(R9), F13
+	FMOVD 224(R4), F21
+	VMOV R16, V21.D[1]
+	WORD $0x4fae12cb // fmla v11.4s, v22.4s, v14.s[1]
+	FMOVD 8(R10), F14
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	MOVD 248(R4), R16
+	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
+	FMOVD 240(R4), F22
+	VMOV R16, V22.D[1]
+	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
+	ADD R14, R8
+	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	FMOVD 0(R4), F15
+	VMOV R16, V15.D[1]
+	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
+	WORD $0x4f8c1222 // fmla v2.4s, v17.4s, v12.s[0]
+	MOVD 24(R4), R16
+	WORD $0x4f8d1226 // fmla v6.4s, v17.4s, v13.s[0]
+	FMOVD 16(R4), F16
+	VMOV R16, V16.D[1]
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	ADD R14, R9
+	WORD $0x4f8c1243 // fmla v3.4s, v18.4s, v12.s[0]
+	MOVD 40(R4), R16
+	WORD $0x4f8d1247 // fmla v7.4s, v18.4s, v13.s[0]
+	FMOVD 32(R4), F17
+	VMOV R16, V17.D[1]
+	WORD $0x4f8e124b // fmla v11.4s, v18.4s, v14.s[0]
+	WORD $0x4fac1260 // fmla v0.4s, v19.4s, v12.s[1]
+	MOVD 56(R4), R16
+	WORD $0x4fad1264 // fmla v4.4s, v19.4s, v13.s[1]
+	FMOVD 48(R4), F18
+	VMOV R16, V18.D[1]
+	WORD $0x4fae1268 // fmla v8.4s, v19.4s, v14.s[1]
+	ADD R14, R10
+	WORD $0x4fac1281 // fmla v1.4s, v20.4s, v12.s[1]
+	MOVD 72(R4), R16
+	WORD $0x4fad1285 // fmla v5.4s, v20.4s, v13.s[1]
+	FMOVD 64(R4), F19
+	VMOV R16, V19.D[1]
+	WORD $0x4fae1289 // fmla v9.4s, v20.4s, v14.s[1]
+	WORD $0x4fac12a2 // fmla v2.4s, v21.4s, v12.s[1]
+	MOVD 88(R4), R16
+	WORD $0x4fad12a6 // fmla v6.4s, v21.4s, v13.s[1]
+	FMOVD 80(R4), F20
+	VMOV R16, V20.D[1]
+	WORD $0x4fae12aa // fmla v10.4s, v21.4s, v14.s[1]
+	WORD $0x4fac12c3 // fmla v3.4s, v22.4s, v12.s[1]
+	FMOVD 0(R8), F12
+	MOVD 104(R4), R16
+	WORD $0x4fad12c7 // fmla v7.4s, v22.4s, v13.s[1]
+	FMOVD 0(R9), F13
+	FMOVD 96(R4), F21
+	VMOV R16, V21.D[1]
+	WORD $0x4fae12cb // fmla v11.4s, v22.4s, v14.s[1]
+	FMOVD 0(R10), F14
+	BGE loop86
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $256, R4
+tail87:
+	CBZ R5, segment85
+one88:
+	FMOVS.P 4(R8), F12
+	FMOVS.P 4(R9), F13
+	FMOVS.P 4(R10), F14
+	FMOVQ 0(R4), F15
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
+	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
+	FMOVQ 16(R4), F16
+	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
+	FMOVQ 32(R4), F17
+	WORD $0x4f8c1222 // fmla v2.4s, v17.4s, v12.s[0]
+	WORD $0x4f8d1226 // fmla v6.4s, v17.4s, v13.s[0]
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	FMOVQ 48(R4), F18
+	WORD $0x4f8c1243 // fmla v3.4s, v18.4s, v12.s[0]
+	WORD $0x4f8d1247 // fmla v7.4s, v18.4s, v13.s[0]
+	WORD $0x4f8e124b // fmla v11.4s, v18.4s, v14.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one88
+	B segment85
+summed89:
+	FMOVQ 0(R2), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	FMOVQ 16(R2), F14
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	FMOVQ 32(R2), F14
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 48(R2), F14
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V12.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V13.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $16, R3
+	BLT part90
+	CBZ R10, bounds92
+	ADD R21, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	FMOVQ 48(R10), F14
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	FMOVQ 48(R10), F14
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 48(R10), F14
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD R11, R10
+bounds92:
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
+	WORD $0x4eadf400 // fmin v0.4s, v0.4s, v13.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
+	WORD $0x4eadf421 // fmin v1.4s, v1.4s, v13.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
+	WORD $0x4eadf442 // fmin v2.4s, v2.4s, v13.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
+	WORD $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
+	FMOVQ F3, 48(R8)
+	ADD R9, R8
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	WORD $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e2cf4a5 // fmax v5.4s, v5.4s, v12.4s
+	WORD $0x4eadf4a5 // fmin v5.4s, v5.4s, v13.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e2cf4c6 // fmax v6.4s, v6.4s, v12.4s
+	WORD $0x4eadf4c6 // fmin v6.4s, v6.4s, v13.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e2cf4e7 // fmax v7.4s, v7.4s, v12.4s
+	WORD $0x4eadf4e7 // fmin v7.4s, v7.4s, v13.4s
+	FMOVQ F7, 48(R8)
+	ADD R9, R8
+	WORD $0x4e2cf508 // fmax v8.4s, v8.4s, v12.4s
+	WORD $0x4eadf508 // fmin v8.4s, v8.4s, v13.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e2cf529 // fmax v9.4s, v9.4s, v12.4s
+	WORD $0x4eadf529 // fmin v9.4s, v9.4s, v13.4s
+	FMOVQ F9, 16(R8)
+	WORD $0x4e2cf54a // fmax v10.4s, v10.4s, v12.4s
+	WORD $0x4eadf54a // fmin v10.4s, v10.4s, v13.4s
+	FMOVQ F10, 32(R8)
+	WORD $0x4e2cf56b // fmax v11.4s, v11.4s, v12.4s
+	WORD $0x4eadf56b // fmin v11.4s, v11.4s, v13.4s
+	FMOVQ F11, 48(R8)
+	ADD R9, R8
+	B done91
+part90:
+	SUBS $13, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds93
+	ADD R21, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD R11, R10
+bounds93:
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
+	WORD $0x4eadf400 // fmin v0.4s, v0.4s, v13.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
+	WORD $0x4eadf421 // fmin v1.4s, v1.4s, v13.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
+	WORD $0x4eadf442 // fmin v2.4s, v2.4s, v13.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
+	WORD $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	WORD $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e2cf4a5 // fmax v5.4s, v5.4s, v12.4s
+	WORD $0x4eadf4a5 // fmin v5.4s, v5.4s, v13.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e2cf4c6 // fmax v6.4s, v6.4s, v12.4s
+	WORD $0x4eadf4c6 // fmin v6.4s, v6.4s, v13.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e2cf4e7 // fmax v7.4s, v7.4s, v12.4s
+	WORD $0x4eadf4e7 // fmin v7.4s, v7.4s, v13.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V7.S[2], (R14)
+	VST1 V7.S[1], (R13)
+	FMOVS F7, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf508 // fmax v8.4s, v8.4s, v12.4s
+	WORD $0x4eadf508 // fmin v8.4s, v8.4s, v13.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e2cf529 // fmax v9.4s, v9.4s, v12.4s
+	WORD $0x4eadf529 // fmin v9.4s, v9.4s, v13.4s
+	FMOVQ F9, 16(R8)
+	WORD $0x4e2cf54a // fmax v10.4s, v10.4s, v12.4s
+	WORD $0x4eadf54a // fmin v10.4s, v10.4s, v13.4s
+	FMOVQ F10, 32(R8)
+	WORD $0x4e2cf56b // fmax v11.4s, v11.4s, v12.4s
+	WORD $0x4eadf56b // fmin v11.4s, v11.4s, v13.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V11.S[2], (R14)
+	VST1 V11.S[1], (R13)
+	FMOVS F11, (R12)
+	ADD R9, R8
+done91:
+	B next83
+narrower84:
+	CMP $8, R3
+	BLE narrower94
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment95:
+	SUBS $1, R7
+	BLT summed99
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail97
+	FMOVD 0(R8), F18
+	FMOVD 0(R9), F19
+	FMOVD 0(R10), F20
+	FMOVQ 0(R4), F21
+	FMOVQ 16(R4), F22
+	FMOVQ 32(R4), F23
+	PCALIGN $16
+loop96:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f9212a0 // fmla v0.4s, v21.4s, v18.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f9312a3 // fmla v3.4s, v21.4s, v19.s[0]
+	FMOVD 64(R4), F24
+	VMOV R16, V24.D[1]
+	WORD $0x4f9412a6 // fmla v6.4s, v21.4s, v20.s[0]
+	WORD $0x4f9212c1 // fmla v1.4s, v22.4s, v18.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f9312c4 // fmla v4.4s, v22.4s, v19.s[0]
+	FMOVD 80(R4), F21
+	VMOV R16, V21.D[1]
+	WORD $0x4f9412c7 // fmla v7.4s, v22.4s, v20.s[0]
+	WORD $0x4f9212e2 // fmla v2.4s, v23.4s, v18.s[0]
+	MOVD 104(R4), R16
+	WORD $0x4f9312e5 // fmla v5.4s, v23.4s, v19.s[0]
+	FMOVD 96(R4), F22
+	VMOV R16, V22.D[1]
+	WORD $0x4f9412e8 // fmla v8.4s, v23.4s, v20.s[0]
+	WORD $0x4fb21309 // fmla v9.4s, v24.4s, v18.s[1]
+	MOVD 136(R4), R16
+	WORD $0x4fb3130c // fmla v12.4s, v24.4s, v19.s[1]
+	FMOVD 128(R4), F23
+	VMOV R16, V23.D[1]
+	WORD $0x4fb4130f // fmla v15.4s, v24.4s, v20.s[1]
+	WORD $0x4fb212aa // fmla v10.4s, v21.4s, v18.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fb312ad // fmla v13.4s, v21.4s, v19.s[1]
+	FMOVD 144(R4), F24
+	VMOV R16, V24.D[1]
+	WORD $0x4fb412b0 // fmla v16.4s, v21.4s, v20.s[1]
+	WORD $0x4fb212cb // fmla v11.4s, v22.4s, v18.s[1]
+	FMOVD 8(R8), F18
+	MOVD 168(R4), R16
+	WORD $0x4fb312ce // fmla v14.4s, v22.4s, v19.s[1]
+	FMOVD 8(R9), F19
+	FMOVD 160(R4), F21
+	VMOV R16, V21.D[1]
+	WORD $0x4fb412d1 // fmla v17.4s, v22.4s, v20.s[1]
+	FMOVD 8(R10), F20
+	WORD $0x4f9212e0 // fmla v0.4s, v23.4s, v18.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f9312e3 // fmla v3.4s, v23.4s, v19.s[0]
+	FMOVD 192(R4), F22
+	VMOV R16, V22.D[1]
+	WORD $0x4f9412e6 // fmla v6.4s, v23.4s, v20.s[0]
+	ADD R14, R8
+	WORD $0x4f921301 // fmla v1.4s, v24.4s, v18.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f931304 // fmla v4.4s, v24.4s, v19.s[0]
+	FMOVD 208(R4), F23
+	VMOV R16, V23.D[1]
+	WORD $0x4f941307 // fmla v7.4s, v24.4s, v20.s[0]
+	ADD R14, R9
+	WORD $0x4f9212a2 // fmla v2.4s, v21.4s, v18.s[0]
+	MOVD 232(R4), R16
+	WORD $0x4f9312a5 // fmla v5.4s, v21.4s, v19.s[0]
+	FMOVD 224(R4), F24
+	VMOV R16, V24.D[1]
+	WORD $0x4f9412a8 // fmla v8.4s, v21.4s, v20.s[0]
+	WORD $0x4fb212c9 // fmla v9.4s, v22.4s, v18.s[1]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fb312cc // fmla v12.4s, v22.4s, v19.s[1]
+	FMOVD 0(R4), F21
+	VMOV R16, V21.D[1]
+	WORD $0x4fb412cf // fmla v15.4s, v22.4s, v20.s[1]
+	ADD R14, R10
+	WORD $0x4fb212ea // fmla v10.4s, v23.4s, v18.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fb312ed // fmla v13.4s, v23.4s, v19.s[1]
+	FMOVD 16(R4), F22
+	VMOV R16, V22.D[1]
+	WORD $0x4fb412f0 // fmla v16.4s, v23.4s, v20.s[1]
+	WORD $0x4fb2130b // fmla v11.4s, v24.4s, v18.s[1]
+	FMOVD 0(R8), F18
+	MOVD 40(R4), R16
+	WORD $0x4fb3130e // fmla v14.4s, v24.4s, v19.s[1]
+	FMOVD 0(R9), F19
+	FMOVD 32(R4), F23
+	VMOV R16, V23.D[1]
+	WORD $0x4fb41311 // fmla v17.4s, v24.4s, v20.s[1]
+	FMOVD 0(R10), F20
+	BGE loop96
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $256, R4
+tail97:
+	CBZ R5, segment95
+one98:
+	FMOVS.P 4(R8), F18
+	FMOVS.P 4(R9), F19
+	FMOVS.P 4(R10), F20
+	FMOVQ 0(R4), F21
+	WORD $0x4f9212a0 // fmla v0.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312a3 // fmla v3.4s, v21.4s, v19.s[0]
+	WORD $0x4f9412a6 // fmla v6.4s, v21.4s, v20.s[0]
+	FMOVQ 16(R4), F22
+	WORD $0x4f9212c1 // fmla v1.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312c4 // fmla v4.4s, v22.4s, v19.s[0]
+	WORD $0x4f9412c7 // fmla v7.4s, v22.4s, v20.s[0]
+	FMOVQ 32(R4), F23
+	WORD $0x4f9212e2 // fmla v2.4s, v23.4s, v18.s[0]
+	WORD $0x4f9312e5 // fmla v5.4s, v23.4s, v19.s[0]
+	WORD $0x4f9412e8 // fmla v8.4s, v23.4s, v20.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one98
+	B segment95
+summed99:
+	WORD $0x4e29d400 // fadd v0.4s, v0.4s, v9.4s
+	WORD $0x4e2ad421 // fadd v1.4s, v1.4s, v10.4s
+	WORD $0x4e2bd442 // fadd v2.4s, v2.4s, v11.4s
+	WORD $0x4e2cd463 // fadd v3.4s, v3.4s, v12.4s
+	WORD $0x4e2dd484 // fadd v4.4s, v4.4s, v13.4s
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	WORD $0x4e2fd4c6 // fadd v6.4s, v6.4s, v15.4s
+	WORD $0x4e30d4e7 // fadd v7.4s, v7.4s, v16.4s
+	WORD $0x4e31d508 // fadd v8.4s, v8.4s, v17.4s
+	FMOVQ 0(R2), F11
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	WORD $0x4e2bd4c6 // fadd v6.4s, v6.4s, v11.4s
+	FMOVQ 16(R2), F11
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	WORD $0x4e2bd484 // fadd v4.4s, v4.4s, v11.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	FMOVQ 32(R2), F11
+	WORD $0x4e2bd442 // fadd v2.4s, v2.4s, v11.4s
+	WORD $0x4e2bd4a5 // fadd v5.4s, v5.4s, v11.4s
+	WORD $0x4e2bd508 // fadd v8.4s, v8.4s, v11.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V9.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V10.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $12, R3
+	BLT part100
+	CBZ R10, bounds102
+	ADD R21, R10
+	FMOVQ 0(R10), F11
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	FMOVQ 16(R10), F11
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	FMOVQ 32(R10), F11
+	WORD $0x4e2bd442 // fadd v2.4s, v2.4s, v11.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F11
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	FMOVQ 16(R10), F11
+	WORD $0x4e2bd484 // fadd v4.4s, v4.4s, v11.4s
+	FMOVQ 32(R10), F11
+	WORD $0x4e2bd4a5 // fadd v5.4s, v5.4s, v11.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F11
+	WORD $0x4e2bd4c6 // fadd v6.4s, v6.4s, v11.4s
+	FMOVQ 16(R10), F11
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	FMOVQ 32(R10), F11
+	WORD $0x4e2bd508 // fadd v8.4s, v8.4s, v11.4s
+	ADD R11, R10
+bounds102:
+	WORD $0x4e29f400 // fmax v0.4s, v0.4s, v9.4s
+	WORD $0x4eaaf400 // fmin v0.4s, v0.4s, v10.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e29f421 // fmax v1.4s, v1.4s, v9.4s
+	WORD $0x4eaaf421 // fmin v1.4s, v1.4s, v10.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e29f442 // fmax v2.4s, v2.4s, v9.4s
+	WORD $0x4eaaf442 // fmin v2.4s, v2.4s, v10.4s
+	FMOVQ F2, 32(R8)
+	ADD R9, R8
+	WORD $0x4e29f463 // fmax v3.4s, v3.4s, v9.4s
+	WORD $0x4eaaf463 // fmin v3.4s, v3.4s, v10.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e29f484 // fmax v4.4s, v4.4s, v9.4s
+	WORD $0x4eaaf484 // fmin v4.4s, v4.4s, v10.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e29f4a5 // fmax v5.4s, v5.4s, v9.4s
+	WORD $0x4eaaf4a5 // fmin v5.4s, v5.4s, v10.4s
+	FMOVQ F5, 32(R8)
+	ADD R9, R8
+	WORD $0x4e29f4c6 // fmax v6.4s, v6.4s, v9.4s
+	WORD $0x4eaaf4c6 // fmin v6.4s, v6.4s, v10.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e29f4e7 // fmax v7.4s, v7.4s, v9.4s
+	WORD $0x4eaaf4e7 // fmin v7.4s, v7.4s, v10.4s
+	FMOVQ F7, 16(R8)
+	WORD $0x4e29f508 // fmax v8.4s, v8.4s, v9.4s
+	WORD $0x4eaaf508 // fmin v8.4s, v8.4s, v10.4s
+	FMOVQ F8, 32(R8)
+	ADD R9, R8
+	B done101
+part100:
+	SUBS $9, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds103
+	ADD R21, R10
+	FMOVQ 0(R10), F11
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	FMOVQ 16(R10), F11
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F11
+	VLD1 (R13), V11.S[1]
+	VLD1 (R14), V11.S[2]
+	WORD $0x4e2bd442 // fadd v2.4s, v2.4s, v11.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F11
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	FMOVQ 16(R10), F11
+	WORD $0x4e2bd484 // fadd v4.4s, v4.4s, v11.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F11
+	VLD1 (R13), V11.S[1]
+	VLD1 (R14), V11.S[2]
+	WORD $0x4e2bd4a5 // fadd v5.4s, v5.4s, v11.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F11
+	WORD $0x4e2bd4c6 // fadd v6.4s, v6.4s, v11.4s
+	FMOVQ 16(R10), F11
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F11
+	VLD1 (R13), V11.S[1]
+	VLD1 (R14), V11.S[2]
+	WORD $0x4e2bd508 // fadd v8.4s, v8.4s, v11.4s
+	ADD R11, R10
+bounds103:
+	WORD $0x4e29f400 // fmax v0.4s, v0.4s, v9.4s
+	WORD $0x4eaaf400 // fmin v0.4s, v0.4s, v10.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e29f421 // fmax v1.4s, v1.4s, v9.4s
+	WORD $0x4eaaf421 // fmin v1.4s, v1.4s, v10.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e29f442 // fmax v2.4s, v2.4s, v9.4s
+	WORD $0x4eaaf442 // fmin v2.4s, v2.4s, v10.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+	WORD $0x4e29f463 // fmax v3.4s, v3.4s, v9.4s
+	WORD $0x4eaaf463 // fmin v3.4s, v3.4s, v10.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e29f484 // fmax v4.4s, v4.4s, v9.4s
+	WORD $0x4eaaf484 // fmin v4.4s, v4.4s, v10.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e29f4a5 // fmax v5.4s, v5.4s, v9.4s
+	WORD $0x4eaaf4a5 // fmin v5.4s, v5.4s, v10.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+	WORD $0x4e29f4c6 // fmax v6.4s, v6.4s, v9.4s
+	WORD $0x4eaaf4c6 // fmin v6.4s, v6.4s, v10.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e29f4e7 // fmax v7.4s, v7.4s, v9.4s
+	WORD $0x4eaaf4e7 // fmin v7.4s, v7.4s, v10.4s
+	FMOVQ F7, 16(R8)
+	WORD $0x4e29f508 // fmax v8.4s, v8.4s, v9.4s
+	WORD $0x4eaaf508 // fmin v8.4s, v8.4s, v10.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V8.S[2], (R14)
+	VST1 V8.S[1], (R13)
+	FMOVS F8, (R12)
+	ADD R9, R8
+done101:
+	B next83
+narrower94:
+	CMP $4, R3
+	BLE narrower104
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment105:
+	SUBS $1, R7
+	BLT summed109
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail107
+	FMOVD 0(R8), F12
+	FMOVD 0(R9), F13
+	FMOVD 0(R10), F14
+	FMOVQ 0(R4), F15
+	FMOVQ 16(R4), F16
+	FMOVQ 64(R4), F17
+	FMOVQ 80(R4), F18
+	FMOVQ 128(R4), F19
+	FMOVQ 144(R4), F20
+	FMOVQ 192(R4), F21
+	PCALIGN $16
+loop106:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f8d11e2 // fmla v2.4s, v15.4s, v13.s[0]
+	FMOVD 208(R4), F22
+	VMOV R16, V22.D[1]
+	WORD $0x4f8e11e4 // fmla v4.4s, v15.4s, v14.s[0]
+	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4f8d1203 // fmla v3.4s, v16.4s, v13.s[0]
+	FMOVD 0(R4), F15
+	VMOV R16, V15.D[1]
+	WORD $0x4f8e1205 // fmla v5.4s, v16.4s, v14.s[0]
+	WORD $0x4fac1226 // fmla v6.4s, v17.4s, v12.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fad1228 // fmla v8.4s, v17.4s, v13.s[1]
+	FMOVD 16(R4), F16
+	VMOV R16, V16.D[1]
+	WORD $0x4fae122a // fmla v10.4s, v17.4s, v14.s[1]
+	WORD $0x4fac1247 // fmla v7.4s, v18.4s, v12.s[1]
+	FMOVD 8(R8), F12
+	MOVD 72(R4), R16
+	WORD $0x4fad1249 // fmla v9.4s, v18.4s, v13.s[1]
+	FMOVD 8(R9), F13
+	FMOVD 64(R4), F17
+	VMOV R16, V17.D[1]
+	WORD $0x4fae124b // fmla v11.4s, v18.4s, v14.s[1]
+	FMOVD 8(R10), F14
+	WORD $0x4f8c1260 // fmla v0.4s, v19.4s, v12.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f8d1262 // fmla v2.4s, v19.4s, v13.s[0]
+	FMOVD 80(R4), F18
+	VMOV R16, V18.D[1]
+	WORD $0x4f8e1264 // fmla v4.4s, v19.4s, v14.s[0]
+	ADD R14, R8
+	WORD $0x4f8c1281 // fmla v1.4s, v20.4s, v12.s[0]
+	MOVD 136(R4), R16
+	WORD $0x4f8d1283 // fmla v3.4s, v20.4s, v13.s[0]
+	FMOVD 128(R4), F19
+	VMOV R16, V19.D[1]
+	WORD $0x4f8e1285 // fmla v5.4s, v20.4s, v14.s[0]
+	ADD R14, R9
+	WORD $0x4fac12a6 // fmla v6.4s, v21.4s, v12.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fad12a8 // fmla v8.4s, v21.4s, v13.s[1]
+	FMOVD 144(R4), F20
+	VMOV R16, V20.D[1]
+	WORD $0x4fae12aa // fmla v10.4s, v21.4s, v14.s[1]
+	ADD R14, R10
+	WORD $0x4fac12c7 // fmla v7.4s, v22.4s, v12.s[1]
+	FMOVD 0(R8), F12
+	MOVD 200(R4), R16
+	WORD $0x4fad12c9 // fmla v9.4s, v22.4s, v13.s[1]
+	FMOVD 0(R9), F13
+	FMOVD 192(R4), F21
+	VMOV R16, V21.D[1]
+	WORD $0x4fae12cb // fmla v11.4s, v22.4s, v14.s[1]
+	FMOVD 0(R10), F14
+	BGE loop106
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $256, R4
+tail107:
+	CBZ R5, segment105
+one108:
+	FMOVS.P 4(R8), F12
+	FMOVS.P 4(R9), F13
+	FMOVS.P 4(R10), F14
+	FMOVQ 0(R4), F15
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	WORD $0x4f8d11e2 // fmla v2.4s, v15.4s, v13.s[0]
+	WORD $0x4f8e11e4 // fmla v4.4s, v15.4s, v14.s[0]
+	FMOVQ 16(R4), F16
+	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d1203 // fmla v3.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e1205 // fmla v5.4s, v16.4s, v14.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one108
+	B segment105
+summed109:
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	WORD $0x4e2bd4a5 // fadd v5.4s, v5.4s, v11.4s
+	FMOVQ 0(R2), F8
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	FMOVQ 16(R2), F8
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V6.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V7.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $8, R3
+	BLT part110
+	CBZ R10, bounds112
+	ADD R21, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	FMOVQ 16(R10), F8
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	FMOVQ 16(R10), F8
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	FMOVQ 16(R10), F8
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD R11, R10
+bounds112:
+	WORD $0x4e26f400 // fmax v0.4s, v0.4s, v6.4s
+	WORD $0x4ea7f400 // fmin v0.4s, v0.4s, v7.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e26f421 // fmax v1.4s, v1.4s, v6.4s
+	WORD $0x4ea7f421 // fmin v1.4s, v1.4s, v7.4s
+	FMOVQ F1, 16(R8)
+	ADD R9, R8
+	WORD $0x4e26f442 // fmax v2.4s, v2.4s, v6.4s
+	WORD $0x4ea7f442 // fmin v2.4s, v2.4s, v7.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e26f463 // fmax v3.4s, v3.4s, v6.4s
+	WORD $0x4ea7f463 // fmin v3.4s, v3.4s, v7.4s
+	FMOVQ F3, 16(R8)
+	ADD R9, R8
+	WORD $0x4e26f484 // fmax v4.4s, v4.4s, v6.4s
+	WORD $0x4ea7f484 // fmin v4.4s, v4.4s, v7.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e26f4a5 // fmax v5.4s, v5.4s, v6.4s
+	WORD $0x4ea7f4a5 // fmin v5.4s, v5.4s, v7.4s
+	FMOVQ F5, 16(R8)
+	ADD R9, R8
+	B done111
+part110:
+	SUBS $5, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds113
+	ADD R21, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F8
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F8
+	VLD1 (R13), V8.S[1]
+	VLD1 (R14), V8.S[2]
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	ADD R11, R10
+bounds113:
+	WORD $0x4e26f400 // fmax v0.4s, v0.4s, v6.4s
+	WORD $0x4ea7f400 // fmin v0.4s, v0.4s, v7.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e26f421 // fmax v1.4s, v1.4s, v6.4s
+	WORD $0x4ea7f421 // fmin v1.4s, v1.4s, v7.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e26f442 // fmax v2.4s, v2.4s, v6.4s
+	WORD $0x4ea7f442 // fmin v2.4s, v2.4s, v7.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e26f463 // fmax v3.4s, v3.4s, v6.4s
+	WORD $0x4ea7f463 // fmin v3.4s, v3.4s, v7.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e26f484 // fmax v4.4s, v4.4s, v6.4s
+	WORD $0x4ea7f484 // fmin v4.4s, v4.4s, v7.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e26f4a5 // fmax v5.4s, v5.4s, v6.4s
+	WORD $0x4ea7f4a5 // fmin v5.4s, v5.4s, v7.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+done111:
+	B next83
+narrower104:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment115:
+	SUBS $1, R7
+	BLT summed119
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail117
+	FMOVD 0(R8), F12
+	FMOVD 0(R9), F13
+	FMOVD 0(R10), F14
+	FMOVQ 0(R4), F15
+	FMOVQ 64(R4), F16
+	FMOVQ 128(R4), F17
+	PCALIGN $16
+loop116:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f8d11e1 // fmla v1.4s, v15.4s, v13.s[0]
+	FMOVD 192(R4), F18
+	VMOV R16, V18.D[1]
+	WORD $0x4f8e11e2 // fmla v2.4s, v15.4s, v14.s[0]
+	WORD $0x4fac1203 // fmla v3.4s, v16.4s, v12.s[1]
+	FMOVD 8(R8), F12
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fad1204 // fmla v4.4s, v16.4s, v13.s[1]
+	FMOVD 8(R9), F13
+	FMOVD 0(R4), F15
+	VMOV R16, V15.D[1]
+	WORD $0x4fae1205 // fmla v5.4s, v16.4s, v14.s[1]
+	FMOVD 8(R10), F14
+	WORD $0x4f8c1226 // fmla v6.4s, v17.4s, v12.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f8d1227 // fmla v7.4s, v17.4s, v13.s[0]
+	FMOVD 64(R4), F16
+	VMOV R16, V16.D[1]
+	WORD $0x4f8e1228 // fmla v8.4s, v17.4s, v14.s[0]
+	ADD R14, R8
+	ADD R14, R9
+	ADD R14, R10
+	WORD $0x4fac1249 // fmla v9.4s, v18.4s, v12.s[1]
+	FMOVD 0(R8), F12
+	MOVD 136(R4), R16
+	WORD $0x4fad124a // fmla v10.4s, v18.4s, v13.s[1]
+	FMOVD 0(R9), F13
+	FMOVD 128(R4), F17
+	VMOV R16, V17.D[1]
+	WORD $0x4fae124b // fmla v11.4s, v18.4s, v14.s[1]
+	FMOVD 0(R10), F14
+	BGE loop116
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $256, R4
+tail117:
+	CBZ R5, segment115
+one118:
+	FMOVS.P 4(R8), F12
+	FMOVS.P 4(R9), F13
+	FMOVS.P 4(R10), F14
+	FMOVQ 0(R4), F15
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	WORD $0x4f8d11e1 // fmla v1.4s, v15.4s, v13.s[0]
+	WORD $0x4f8e11e2 // fmla v2.4s, v15.4s, v14.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one118
+	B segment115
+summed119:
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	WORD $0x4e2bd4a5 // fadd v5.4s, v5.4s, v11.4s
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ 0(R2), F5
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V3.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V4.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $4, R3
+	BLT part120
+	CBZ R10, bounds122
+	ADD R21, R10
+	FMOVQ 0(R10), F5
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F5
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F5
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	ADD R11, R10
+bounds122:
+	WORD $0x4e23f400 // fmax v0.4s, v0.4s, v3.4s
+	WORD $0x4ea4f400 // fmin v0.4s, v0.4s, v4.4s
+	FMOVQ F0, 0(R8)
+	ADD R9, R8
+	WORD $0x4e23f421 // fmax v1.4s, v1.4s, v3.4s
+	WORD $0x4ea4f421 // fmin v1.4s, v1.4s, v4.4s
+	FMOVQ F1, 0(R8)
+	ADD R9, R8
+	WORD $0x4e23f442 // fmax v2.4s, v2.4s, v3.4s
+	WORD $0x4ea4f442 // fmin v2.4s, v2.4s, v4.4s
+	FMOVQ F2, 0(R8)
+	ADD R9, R8
+	B done121
+part120:
+	SUBS $1, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds123
+	ADD R21, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F5
+	VLD1 (R13), V5.S[1]
+	VLD1 (R14), V5.S[2]
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F5
+	VLD1 (R13), V5.S[1]
+	VLD1 (R14), V5.S[2]
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F5
+	VLD1 (R13), V5.S[1]
+	VLD1 (R14), V5.S[2]
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	ADD R11, R10
+bounds123:
+	WORD $0x4e23f400 // fmax v0.4s, v0.4s, v3.4s
+	WORD $0x4ea4f400 // fmin v0.4s, v0.4s, v4.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V0.S[2], (R14)
+	VST1 V0.S[1], (R13)
+	FMOVS F0, (R12)
+	ADD R9, R8
+	WORD $0x4e23f421 // fmax v1.4s, v1.4s, v3.4s
+	WORD $0x4ea4f421 // fmin v1.4s, v1.4s, v4.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e23f442 // fmax v2.4s, v2.4s, v3.4s
+	WORD $0x4ea4f442 // fmin v2.4s, v2.4s, v4.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+done121:
+next83:
+	MOVD gemmF32_panel(R0), R16
+	ADD R16, R2
+	ADD $64, R21
+	SUBS $16, R3
+	BGT rows3
+	RET
+rows4:
+	CMP $12, R3
+	BLE narrower125
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment126:
+	SUBS $1, R7
+	BLT summed130
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail128
+	FMOVD 0(R8), F16
+	FMOVD 0(R9), F17
+	FMOVD 0(R10), F18
+	FMOVD 0(R11), F19
+	FMOVQ 0(R4), F20
+	FMOVQ 16(R4), F21
+	FMOVQ 32(R4), F22
+	FMOVQ 48(R4), F23
+	FMOVQ 64(R4), F24
+	FMOVQ 80(R4), F25
+	FMOVQ 96(R4), F26
+	PCALIGN $16
+loop127:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	MOVD 120(R4), R16
+	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
+	FMOVD 112(R4), F27
+	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
+	VMOV R16, V27.D[1]
+	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
+	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
+	MOVD 136(R4), R16
+	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
+	FMOVD 128(R4), F20
+	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
+	VMOV R16, V20.D[1]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	WORD $0x4f9012c2 // fmla v2.4s, v22.4s, v16.s[0]
+	MOVD 152(R4), R16
+	WORD $0x4f9112c6 // fmla v6.4s, v22.4s, v17.s[0]
+	FMOVD 144(R4), F21
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	VMOV R16, V21.D[1]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4f9012e3 // fmla v3.4s, v23.4s, v16.s[0]
+	MOVD 168(R4), R16
+	WORD $0x4f9112e7 // fmla v7.4s, v23.4s, v17.s[0]
+	FMOVD 160(R4), F22
+	WORD $0x4f9212eb // fmla v11.4s, v23.4s, v18.s[0]
+	VMOV R16, V22.D[1]
+	WORD $0x4f9312ef // fmla v15.4s, v23.4s, v19.s[0]
+	WORD $0x4fb01300 // fmla v0.4s, v24.4s, v16.s[1]
+	MOVD 184(R4), R16
+	WORD $0x4fb11304 // fmla v4.4s, v24.4s, v17.s[1]
+	FMOVD 176(R4), F23
+	WORD $0x4fb21308 // fmla v8.4s, v24.4s, v18.s[1]
+	VMOV R16, V23.D[1]
+	WORD $0x4fb3130c // fmla v12.4s, v24.4s, v19.s[1]
+	WORD $0x4fb01321 // fmla v1.4s, v25.4s, v16.s[1]
+	MOVD 200(R4), R16
+	WORD $0x4fb11325 // fmla v5.4s, v25.4s, v17.s[1]
+	FMOVD 192(R4), F24
+	WORD $0x4fb21329 // fmla v9.4s, v25.4s, v18.s[1]
+	VMOV R16, V24.D[1]
+	WORD $0x4fb3132d // fmla v13.4s, v25.4s, v19.s[1]
+	WORD $0x4fb01342 // fmla v2.4s, v26.4s, v16.s[1]
+	MOVD 216(R4), R16
+	WORD $0x4fb11346 // fmla v6.4s, v26.4s, v17.s[1]
+	FMOVD 208(R4), F25
+	WORD $0x4fb2134a // fmla v10.4s, v26.4s, v18.s[1]
+	VMOV R16, V25.D[1]
+	WORD $0x4fb3134e // fmla v14.4s, v26.4s, v19.s[1]
+	WORD $0x4fb01363 // fmla v3.4s, v27.4s, v16.s[1]
+	FMOVD 8(R8), F16
+	MOVD 232(R4), R16
+	WORD $0x4fb11367 // fmla v7.4s, v27.4s, v17.s[1]
+	FMOVD 8(R9), F17
+	FMOVD 224(R4), F26
+	WORD $0x4fb2136b // fmla v11.4s, v27.4s, v18.s[1]
+	FMOVD 8(R10), F18
+	VMOV R16, V26.D[1]
+	WORD $0x4fb3136f // fmla v15.4s, v27.4s, v19.s[1]
+	FMOVD 8(R11), F19
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	MOVD 248(R4), R16
+	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
+	FMOVD 240(R4), F27
+	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
+	VMOV R16, V27.D[1]
+	ADD R14, R8
+	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
+	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
+	FMOVD 0(R4), F20
+	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
+	VMOV R16, V20.D[1]
+	ADD R14, R9
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	WORD $0x4f9012c2 // fmla v2.4s, v22.4s, v16.s[0]
+	MOVD 24(R4), R16
+	WORD $0x4f9112c6 // fmla v6.4s, v22.4s, v17.s[0]
+	FMOVD 16(R4), F21
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	VMOV R16, V21.D[1]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4f9012e3 // fmla v3.4s, v23.4s, v16.s[0]
+	MOVD 40(R4), R16
+	WORD $0x4f9112e7 // fmla v7.4s, v23.4s, v17.s[0]
+	FMOVD 32(R4), F22
+	WORD $0x4f9212eb // fmla v11.4s, v23.4s, v18.s[0]
+	VMOV R16, V22.D[1]
+	ADD R14, R10
+	WORD $0x4f9312ef // fmla v15.4s, v23.4s, v19.s[0]
+	WORD $0x4fb01300 // fmla v0.4s, v24.4s, v16.s[1]
+	MOVD 56(R4), R16
+	WORD $0x4fb11304 // fmla v4.4s, v24.4s, v17.s[1]
+	FMOVD 48(R4), F23
+	WORD $0x4fb21308 // fmla v8.4s, v24.4s, v18.s[1]
+	VMOV R16, V23.D[1]
+	WORD $0x4fb3130c // fmla v12.4s, v24.4s, v19.s[1]
+	WORD $0x4fb01321 // fmla v1.4s, v25.4s, v16.s[1]
+	MOVD 72(R4), R16
+	WORD $0x4fb11325 // fmla v5.4s, v25.4s, v17.s[1]
+	FMOVD 64(R4), F24
+	WORD $0x4fb21329 // fmla v9.4s, v25.4s, v18.s[1]
+	VMOV R16, V24.D[1]
+	ADD R14, R11
+	WORD $0x4fb3132d // fmla v13.4s, v25.4s, v19.s[1]
+	WORD $0x4fb01342 // fmla v2.4s, v26.4s, v16.s[1]
+	MOVD 88(R4), R16
+	WORD $0x4fb11346 // fmla v6.4s, v26.4s, v17.s[1]
+	FMOVD 80(R4), F25
+	WORD $0x4fb2134a // fmla v10.4s, v26.4s, v18.s[1]
+	VMOV R16, V25.D[1]
+	WORD $0x4fb3134e // fmla v14.4s, v26.4s, v19.s[1]
+	WORD $0x4fb01363 // fmla v3.4s, v27.4s, v16.s[1]
+	FMOVD 0(R8), F16
+	MOVD 104(R4), R16
+	WORD $0x4fb11367 // fmla v7.4s, v27.4s, v17.s[1]
+	FMOVD 0(R9), F17
+	FMOVD 96(R4), F26
+	WORD $0x4fb2136b // fmla v11.4s, v27.4s, v18.s[1]
+	FMOVD 0(R10), F18
+	VMOV R16, V26.D[1]
+	WORD $0x4fb3136f // fmla v15.4s, v27.4s, v19.s[1]
+	FMOVD 0(R11), F19
+	BGE loop127
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $256, R4
+tail128:
+	CBZ R5, segment126
+one129:
+	FMOVS.P 4(R8), F16
+	FMOVS.P 4(R9), F17
+	FMOVS.P 4(R10), F18
+	FMOVS.P 4(R11), F19
+	FMOVQ 0(R4), F20
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
+	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
+	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
+	FMOVQ 16(R4), F21
+	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	FMOVQ 32(R4), F22
+	WORD $0x4f9012c2 // fmla v2.4s, v22.4s, v16.s[0]
+	WORD $0x4f9112c6 // fmla v6.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	FMOVQ 48(R4), F23
+	WORD $0x4f9012e3 // fmla v3.4s, v23.4s, v16.s[0]
+	WORD $0x4f9112e7 // fmla v7.4s, v23.4s, v17.s[0]
+	WORD $0x4f9212eb // fmla v11.4s, v23.4s, v18.s[0]
+	WORD $0x4f9312ef // fmla v15.4s, v23.4s, v19.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one129
+	B segment126
+summed130:
+	FMOVQ 0(R2), F18
+	WORD $0x4e32d400 // fadd v0.4s, v0.4s, v18.4s
+	WORD $0x4e32d484 // fadd v4.4s, v4.4s, v18.4s
+	WORD $0x4e32d508 // fadd v8.4s, v8.4s, v18.4s
+	WORD $0x4e32d58c // fadd v12.4s, v12.4s, v18.4s
+	FMOVQ 16(R2), F18
+	WORD $0x4e32d421 // fadd v1.4s, v1.4s, v18.4s
+	WORD $0x4e32d4a5 // fadd v5.4s, v5.4s, v18.4s
+	WORD $0x4e32d529 // fadd v9.4s, v9.4s, v18.4s
+	WORD $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	FMOVQ 32(R2), F18
+	WORD $0x4e32d442 // fadd v2.4s, v2.4s, v18.4s
+	WORD $0x4e32d4c6 // fadd v6.4s, v6.4s, v18.4s
+	WORD $0x4e32d54a // fadd v10.4s, v10.4s, v18.4s
+	WORD $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	FMOVQ 48(R2), F18
+	WORD $0x4e32d463 // fadd v3.4s, v3.4s, v18.4s
+	WORD $0x4e32d4e7 // fadd v7.4s, v7.4s, v18.4s
+	WORD $0x4e32d56b // fadd v11.4s, v11.4s, v18.4s
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V16.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V17.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $16, R3
+	BLT part131
+	CBZ R10, bounds133
+	ADD R21, R10
+	FMOVQ 0(R10), F18
+	WORD $0x4e32d400 // fadd v0.4s, v0.4s, v18.4s
+	FMOVQ 16(R10), F18
+	WORD $0x4e32d421 // fadd v1.4s, v1.4s, v18.4s
+	FMOVQ 32(R10), F18
+	WORD $0x4e32d442 // fadd v2.4s, v2.4s, v18.4s
+	FMOVQ 48(R10), F18
+	WORD $0x4e32d463 // fadd v3.4s, v3.4s, v18.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F18
+	WORD $0x4e32d484 // fadd v4.4s, v4.4s, v18.4s
+	FMOVQ 16(R10), F18
+	WORD $0x4e32d4a5 // fadd v5.4s, v5.4s, v18.4s
+	FMOVQ 32(R10), F18
+	WORD $0x4e32d4c6 // fadd v6.4s, v6.4s, v18.4s
+	FMOVQ 48(R10), F18
+	WORD $0x4e32d4e7 // fadd v7.4s, v7.4s, v18.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F18
+	WORD $0x4e32d508 // fadd v8.4s, v8.4s, v18.4s
+	FMOVQ 16(R10), F18
+	WORD $0x4e32d529 // fadd v9.4s, v9.4s, v18.4s
+	FMOVQ 32(R10), F18
+	WORD $0x4e32d54a // fadd v10.4s, v10.4s, v18.4s
+	FMOVQ 48(R10), F18
+	WORD $0x4e32d56b // fadd v11.4s, v11.4s, v18.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F18
+	WORD $0x4e32d58c // fadd v12.4s, v12.4s, v18.4s
+	FMOVQ 16(R10), F18
+	WORD $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	FMOVQ 32(R10), F18
+	WORD $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	FMOVQ 48(R10), F18
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	ADD R11, R10
+bounds133:
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	FMOVQ F3, 48(R8)
+	ADD R9, R8
+	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
+	WORD $0x4eb1f484 // fmin v4.4s, v4.4s, v17.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e30f4a5 // fmax v5.4s, v5.4s, v16.4s
+	WORD $0x4eb1f4a5 // fmin v5.4s, v5.4s, v17.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
+	WORD $0x4eb1f4c6 // fmin v6.4s, v6.4s, v17.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e30f4e7 // fmax v7.4s, v7.4s, v16.4s
+	WORD $0x4eb1f4e7 // fmin v7.4s, v7.4s, v17.4s
+	FMOVQ F7, 48(R8)
+	ADD R9, R8
+	WORD $0x4e30f508 // fmax v8.4s, v8.4s, v16.4s
+	WORD $0x4eb1f508 // fmin v8.4s, v8.4s, v17.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e30f529 // fmax v9.4s, v9.4s, v16.4s
+	WORD $0x4eb1f529 // fmin v9.4s, v9.4s, v17.4s
+	FMOVQ F9, 16(R8)
+	WORD $0x4e30f54a // fmax v10.4s, v10.4s, v16.4s
+	WORD $0x4eb1f54a // fmin v10.4s, v10.4s, v17.4s
+	FMOVQ F10, 32(R8)
+	WORD $0x4e30f56b // fmax v11.4s, v11.4s, v16.4s
+	WORD $0x4eb1f56b // fmin v11.4s, v11.4s, v17.4s
+	FMOVQ F11, 48(R8)
+	ADD R9, R8
+	WORD $0x4e30f58c // fmax v12.4s, v12.4s, v16.4s
+	WORD $0x4eb1f58c // fmin v12.4s, v12.4s, v17.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e30f5ad // fmax v13.4s, v13.4s, v16.4s
+	WORD $0x4eb1f5ad // fmin v13.4s, v13.4s, v17.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e30f5ce // fmax v14.4s, v14.4s, v16.4s
+	WORD $0x4eb1f5ce // fmin v14.4s, v14.4s, v17.4s
+	FMOVQ F14, 32(R8)
+	WORD $0x4e30f5ef // fmax v15.4s, v15.4s, v16.4s
+	WORD $0x4eb1f5ef // fmin v15.4s, v15.4s, v17.4s
+	FMOVQ F15, 48(R8)
+	ADD R9, R8
+	B done132
+part131:
+	SUBS $13, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds134
+	ADD R21, R10
+	FMOVQ 0(R10), F18
+	WORD $0x4e32d400 // fadd v0.4s, v0.4s, v18.4s
+	FMOVQ 16(R10), F18
+	WORD $0x4e32d421 // fadd v1.4s, v1.4s, v18.4s
+	FMOVQ 32(R10), F18
+	WORD $0x4e32d442 // fadd v2.4s, v2.4s, v18.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F18
+	VLD1 (R13), V18.S[1]
+	VLD1 (R14), V18.S[2]
+	WORD $0x4e32d463 // fadd v3.4s, v3.4s, v18.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F18
+	WORD $0x4e32d484 // fadd v4.4s, v4.4s, v18.4s
+	FMOVQ 16(R10), F18
+	WORD $0x4e32d4a5 // fadd v5.4s, v5.4s, v18.4s
+	FMOVQ 32(R10), F18
+	WORD $0x4e32d4c6 // fadd v6.4s, v6.4s, v18.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F18
+	VLD1 (R13), V18.S[1]
+	VLD1 (R14), V18.S[2]
+	WORD $0x4e32d4e7 // fadd v7.4s, v7.4s, v18.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F18
+	WORD $0x4e32d508 // fadd v8.4s, v8.4s, v18.4s
+	FMOVQ 16(R10), F18
+	WORD $0x4e32d529 // fadd v9.4s, v9.4s, v18.4s
+	FMOVQ 32(R10), F18
+	WORD $0x4e32d54a // fadd v10.4s, v10.4s, v18.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F18
+	VLD1 (R13), V18.S[1]
+	VLD1 (R14), V18.S[2]
+	WORD $0x4e32d56b // fadd v11.4s, v11.4s, v18.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F18
+	WORD $0x4e32d58c // fadd v12.4s, v12.4s, v18.4s
+	FMOVQ 16(R10), F18
+	WORD $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	FMOVQ 32(R10), F18
+	WORD $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F18
+	VLD1 (R13), V18.S[1]
+	VLD1 (R14), V18.S[2]
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	ADD R11, R10
+bounds134:
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
+	WORD $0x4eb1f484 // fmin v4.4s, v4.4s, v17.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e30f4a5 // fmax v5.4s, v5.4s, v16.4s
+	WORD $0x4eb1f4a5 // fmin v5.4s, v5.4s, v17.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
+	WORD $0x4eb1f4c6 // fmin v6.4s, v6.4s, v17.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e30f4e7 // fmax v7.4s, v7.4s, v16.4s
+	WORD $0x4eb1f4e7 // fmin v7.4s, v7.4s, v17.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V7.S[2], (R14)
+	VST1 V7.S[1], (R13)
+	FMOVS F7, (R12)
+	ADD R9, R8
+	WORD $0x4e30f508 // fmax v8.4s, v8.4s, v16.4s
+	WORD $0x4eb1f508 // fmin v8.4s, v8.4s, v17.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e30f529 // fmax v9.4s, v9.4s, v16.4s
+	WORD $0x4eb1f529 // fmin v9.4s, v9.4s, v17.4s
+	FMOVQ F9, 16(R8)
+	WORD $0x4e30f54a // fmax v10.4s, v10.4s, v16.4s
+	WORD $0x4eb1f54a // fmin v10.4s, v10.4s, v17.4s
+	FMOVQ F10, 32(R8)
+	WORD $0x4e30f56b // fmax v11.4s, v11.4s, v16.4s
+	WORD $0x4eb1f56b // fmin v11.4s, v11.4s, v17.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V11.S[2], (R14)
+	VST1 V11.S[1], (R13)
+	FMOVS F11, (R12)
+	ADD R9, R8
+	WORD $0x4e30f58c // fmax v12.4s, v12.4s, v16.4s
+	WORD $0x4eb1f58c // fmin v12.4s, v12.4s, v17.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e30f5ad // fmax v13.4s, v13.4s, v16.4s
+	WORD $0x4eb1f5ad // fmin v13.4s, v13.4s, v17.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e30f5ce // fmax v14.4s, v14.4s, v16.4s
+	WORD $0x4eb1f5ce // fmin v14.4s, v14.4s, v17.4s
+	FMOVQ F14, 32(R8)
+	WORD $0x4e30f5ef // fmax v15.4s, v15.4s, v16.4s
+	WORD $0x4eb1f5ef // fmin v15.4s, v15.4s, v17.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V15.S[2], (R14)
+	VST1 V15.S[1], (R13)
+	FMOVS F15, (R12)
+	ADD R9, R8
+done132:
+	B next124
+narrower125:
+	CMP $8, R3
+	BLE narrower135
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment136:
+	SUBS $1, R7
+	BLT summed140
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail138
+	FMOVD 0(R8), F12
+	FMOVD 0(R9), F13
+	FMOVD 0(R10), F14
+	FMOVD 0(R11), F15
+	FMOVQ 0(R4), F16
+	FMOVQ 16(R4), F17
+	FMOVQ 32(R4), F18
+	PCALIGN $16
+loop137:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8c1200 // fmla v0.4s, v16.4s, v12.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f8d1203 // fmla v3.4s, v16.4s, v13.s[0]
+	FMOVD 64(R4), F19
+	WORD $0x4f8e1206 // fmla v6.4s, v16.4s, v14.s[0]
+	VMOV R16, V19.D[1]
+	WORD $0x4f8f1209 // fmla v9.4s, v16.4s, v15.s[0]
+	WORD $0x4f8c1221 // fmla v1.4s, v17.4s, v12.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f8d1224 // fmla v4.4s, v17.4s, v13.s[0]
+	FMOVD 80(R4), F16
+	WORD $0x4f8e1227 // fmla v7.4s, v17.4s, v14.s[0]
+	VMOV R16, V16.D[1]
+	WORD $0x4f8f122a // fmla v10.4s, v17.4s, v15.s[0]
+	WORD $0x4f8c1242 // fmla v2.4s, v18.4s, v12.s[0]
+	MOVD 104(R4), R16
+	WORD $0x4f8d1245 // fmla v5.4s, v18.4s, v13.s[0]
+	FMOVD 96(R4), F17
+	WORD $0x4f8e1248 // fmla v8.4s, v18.4s, v14.s[0]
+	VMOV R16, V17.D[1]
+	WORD $0x4f8f124b // fmla v11.4s, v18.4s, v15.s[0]
+	WORD $0x4fac1260 // fmla v0.4s, v19.4s, v12.s[1]
+	MOVD 136(R4), R16
+	WORD $0x4fad1263 // fmla v3.4s, v19.4s, v13.s[1]
+	FMOVD 128(R4), F18
+	WORD $0x4fae1266 // fmla v6.4s, v19.4s, v14.s[1]
+	VMOV R16, V18.D[1]
+	WORD $0x4faf1269 // fmla v9.4s, v19.4s, v15.s[1]
+	WORD $0x4fac1201 // fmla v1.4s, v16.4s, v12.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fad1204 // fmla v4.4s, v16.4s, v13.s[1]
+	FMOVD 144(R4), F19
+	WORD $0x4fae1207 // fmla v7.4s, v16.4s, v14.s[1]
+	VMOV R16, V19.D[1]
+	WORD $0x4faf120a // fmla v10.4s, v16.4s, v15.s[1]
+	WORD $0x4fac1222 // fmla v2.4s, v17.4s, v12.s[1]
+	FMOVD 8(R8), F12
+	MOVD 168(R4), R16
+	WORD $0x4fad1225 // fmla v5.4s, v17.4s, v13.s[1]
+	FMOVD 8(R9), F13
+	FMOVD 160(R4), F16
+	WORD $0x4fae1228 // fmla v8.4s, v17.4s, v14.s[1]
+	FMOVD 8(R10), F14
+	VMOV R16, V16.D[1]
+	WORD $0x4faf122b // fmla v11.4s, v17.4s, v15.s[1]
+	FMOVD 8(R11), F15
+	WORD $0x4f8c1240 // fmla v0.4s, v18.4s, v12.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f8d1243 // fmla v3.4s, v18.4s, v13.s[0]
+	FMOVD 192(R4), F17
+	WORD $0x4f8e1246 // fmla v6.4s, v18.4s, v14.s[0]
+	VMOV R16, V17.D[1]
+	ADD R14, R8
+	WORD $0x4f8f1249 // fmla v9.4s, v18.4s, v15.s[0]
+	WORD $0x4f8c1261 // fmla v1.4s, v19.4s, v12.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f8d1264 // fmla v4.4s, v19.4s, v13.s[0]
+	FMOVD 208(R4), F18
+	WORD $0x4f8e1267 // fmla v7.4s, v19.4s, v14.s[0]
+	VMOV R16, V18.D[1]
+	ADD R14, R9
+	WORD $0x4f8f126a // fmla v10.4s, v19.4s, v15.s[0]
+	WORD $0x4f8c1202 // fmla v2.4s, v16.4s, v12.s[0]
+	MOVD 232(R4), R16
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	FMOVD 224(R4), F19
+	WORD $0x4f8e1208 // fmla v8.4s, v16.4s, v14.s[0]
+	VMOV R16, V19.D[1]
+	ADD R14, R10
+	WORD $0x4f8f120b // fmla v11.4s, v16.4s, v15.s[0]
+	WORD $0x4fac1220 // fmla v0.4s, v17.4s, v12.s[1]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fad1223 // fmla v3.4s, v17.4s, v13.s[1]
+	FMOVD 0(R4), F16
+	WORD $0x4fae1226 // fmla v6.4s, v17.4s, v14.s[1]
+	VMOV R16, V16.D[1]
+	ADD R14, R11
+	WORD $0x4faf1229 // fmla v9.4s, v17.4s, v15.s[1]
+	WORD $0x4fac1241 // fmla v1.4s, v18.4s, v12.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fad1244 // fmla v4.4s, v18.4s, v13.s[1]
+	FMOVD 16(R4), F17
+	WORD $0x4fae1247 // fmla v7.4s, v18.4s, v14.s[1]
+	VMOV R16, V17.D[1]
+	WORD $0x4faf124a // fmla v10.4s, v18.4s, v15.s[1]
+	WORD $0x4fac1262 // fmla v2.4s, v19.4s, v12.s[1]
+	FMOVD 0(R8), F12
+	MOVD 40(R4), R16
+	WORD $0x4fad1265 // fmla v5.4s, v19.4s, v13.s[1]
+	FMOVD 0(R9), F13
+	FMOVD 32(R4), F18
+	WORD $0x4fae1268 // fmla v8.4s, v19.4s, v14.s[1]
+	FMOVD 0(R10), F14
+	VMOV R16, V18.D[1]
+	WORD $0x4faf126b // fmla v11.4s, v19.4s, v15.s[1]
+	FMOVD 0(R11), F15
+	BGE loop137
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $256, R4
+tail138:
+	CBZ R5, segment136
+one139:
+	FMOVS.P 4(R8), F12
+	FMOVS.P 4(R9), F13
+	FMOVS.P 4(R10), F14
+	FMOVS.P 4(R11), F15
+	FMOVQ 0(R4), F16
+	WORD $0x4f8c1200 // fmla v0.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d1203 // fmla v3.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e1206 // fmla v6.4s, v16.4s, v14.s[0]
+	WORD $0x4f8f1209 // fmla v9.4s, v16.4s, v15.s[0]
+	FMOVQ 16(R4), F17
+	WORD $0x4f8c1221 // fmla v1.4s, v17.4s, v12.s[0]
+	WORD $0x4f8d1224 // fmla v4.4s, v17.4s, v13.s[0]
+	WORD $0x4f8e1227 // fmla v7.4s, v17.4s, v14.s[0]
+	WORD $0x4f8f122a // fmla v10.4s, v17.4s, v15.s[0]
+	FMOVQ 32(R4), F18
+	WORD $0x4f8c1242 // fmla v2.4s, v18.4s, v12.s[0]
+	WORD $0x4f8d1245 // fmla v5.4s, v18.4s, v13.s[0]
+	WORD $0x4f8e1248 // fmla v8.4s, v18.4s, v14.s[0]
+	WORD $0x4f8f124b // fmla v11.4s, v18.4s, v15.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one139
+	B segment136
+summed140:
+	FMOVQ 0(R2), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	FMOVQ 16(R2), F14
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 32(R2), F14
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V12.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V13.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $12, R3
+	BLT part141
+	CBZ R10, bounds143
+	ADD R21, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 32(R10), F14
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD R11, R10
+bounds143:
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
+	WORD $0x4eadf400 // fmin v0.4s, v0.4s, v13.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
+	WORD $0x4eadf421 // fmin v1.4s, v1.4s, v13.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
+	WORD $0x4eadf442 // fmin v2.4s, v2.4s, v13.4s
+	FMOVQ F2, 32(R8)
+	ADD R9, R8
+	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
+	WORD $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	WORD $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e2cf4a5 // fmax v5.4s, v5.4s, v12.4s
+	WORD $0x4eadf4a5 // fmin v5.4s, v5.4s, v13.4s
+	FMOVQ F5, 32(R8)
+	ADD R9, R8
+	WORD $0x4e2cf4c6 // fmax v6.4s, v6.4s, v12.4s
+	WORD $0x4eadf4c6 // fmin v6.4s, v6.4s, v13.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e2cf4e7 // fmax v7.4s, v7.4s, v12.4s
+	WORD $0x4eadf4e7 // fmin v7.4s, v7.4s, v13.4s
+	FMOVQ F7, 16(R8)
+	WORD $0x4e2cf508 // fmax v8.4s, v8.4s, v12.4s
+	WORD $0x4eadf508 // fmin v8.4s, v8.4s, v13.4s
+	FMOVQ F8, 32(R8)
+	ADD R9, R8
+	WORD $0x4e2cf529 // fmax v9.4s, v9.4s, v12.4s
+	WORD $0x4eadf529 // fmin v9.4s, v9.4s, v13.4s
+	FMOVQ F9, 0(R8)
+	WORD $0x4e2cf54a // fmax v10.4s, v10.4s, v12.4s
+	WORD $0x4eadf54a // fmin v10.4s, v10.4s, v13.4s
+	FMOVQ F10, 16(R8)
+	WORD $0x4e2cf56b // fmax v11.4s, v11.4s, v12.4s
+	WORD $0x4eadf56b // fmin v11.4s, v11.4s, v13.4s
+	FMOVQ F11, 32(R8)
+	ADD R9, R8
+	B done142
+part141:
+	SUBS $9, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds144
+	ADD R21, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD R11, R10
+bounds144:
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
+	WORD $0x4eadf400 // fmin v0.4s, v0.4s, v13.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
+	WORD $0x4eadf421 // fmin v1.4s, v1.4s, v13.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
+	WORD $0x4eadf442 // fmin v2.4s, v2.4s, v13.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
+	WORD $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	WORD $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e2cf4a5 // fmax v5.4s, v5.4s, v12.4s
+	WORD $0x4eadf4a5 // fmin v5.4s, v5.4s, v13.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf4c6 // fmax v6.4s, v6.4s, v12.4s
+	WORD $0x4eadf4c6 // fmin v6.4s, v6.4s, v13.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e2cf4e7 // fmax v7.4s, v7.4s, v12.4s
+	WORD $0x4eadf4e7 // fmin v7.4s, v7.4s, v13.4s
+	FMOVQ F7, 16(R8)
+	WORD $0x4e2cf508 // fmax v8.4s, v8.4s, v12.4s
+	WORD $0x4eadf508 // fmin v8.4s, v8.4s, v13.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V8.S[2], (R14)
+	VST1 V8.S[1], (R13)
+	FMOVS F8, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf529 // fmax v9.4s, v9.4s, v12.4s
+	WORD $0x4eadf529 // fmin v9.4s, v9.4s, v13.4s
+	FMOVQ F9, 0(R8)
+	WORD $0x4e2cf54a // fmax v10.4s, v10.4s, v12.4s
+	WORD $0x4eadf54a // fmin v10.4s, v10.4s, v13.4s
+	FMOVQ F10, 16(R8)
+	WORD $0x4e2cf56b // fmax v11.4s, v11.4s, v12.4s
+	WORD $0x4eadf56b // fmin v11.4s, v11.4s, v13.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V11.S[2], (R14)
+	VST1 V11.S[1], (R13)
+	FMOVS F11, (R12)
+	ADD R9, R8
+done142:
+	B next124
+narrower135:
+	CMP $4, R3
+	BLE narrower145
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment146:
+	SUBS $1, R7
+	BLT summed150
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail148
+	FMOVD 0(R8), F16
+	FMOVD 0(R9), F17
+	FMOVD 0(R10), F18
+	FMOVD 0(R11), F19
+	FMOVQ 0(R4), F20
+	FMOVQ 16(R4), F21
+	FMOVQ 64(R4), F22
+	FMOVQ 80(R4), F23
+	FMOVQ 128(R4), F24
+	FMOVQ 144(R4), F25
+	FMOVQ 192(R4), F26
+	PCALIGN $16
+loop147:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f911282 // fmla v2.4s, v20.4s, v17.s[0]
+	FMOVD 208(R4), F27
+	WORD $0x4f921284 // fmla v4.4s, v20.4s, v18.s[0]
+	VMOV R16, V27.D[1]
+	WORD $0x4f931286 // fmla v6.4s, v20.4s, v19.s[0]
+	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4f9112a3 // fmla v3.4s, v21.4s, v17.s[0]
+	FMOVD 0(R4), F20
+	WORD $0x4f9212a5 // fmla v5.4s, v21.4s, v18.s[0]
+	VMOV R16, V20.D[1]
+	WORD $0x4f9312a7 // fmla v7.4s, v21.4s, v19.s[0]
+	WORD $0x4fb012c8 // fmla v8.4s, v22.4s, v16.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fb112ca // fmla v10.4s, v22.4s, v17.s[1]
+	FMOVD 16(R4), F21
+	WORD $0x4fb212cc // fmla v12.4s, v22.4s, v18.s[1]
+	VMOV R16, V21.D[1]
+	WORD $0x4fb312ce // fmla v14.4s, v22.4s, v19.s[1]
+	WORD $0x4fb012e9 // fmla v9.4s, v23.4s, v16.s[1]
+	FMOVD 8(R8), F16
+	MOVD 72(R4), R16
+	WORD $0x4fb112eb // fmla v11.4s, v23.4s, v17.s[1]
+	FMOVD 8(R9), F17
+	FMOVD 64(R4), F22
+	WORD $0x4fb212ed // fmla v13.4s, v23.4s, v18.s[1]
+	FMOVD 8(R10), F18
+	VMOV R16, V22.D[1]
+	WORD $0x4fb312ef // fmla v15.4s, v23.4s, v19.s[1]
+	FMOVD 8(R11), F19
+	WORD $0x4f901300 // fmla v0.4s, v24.4s, v16.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f911302 // fmla v2.4s, v24.4s, v17.s[0]
+	FMOVD 80(R4), F23
+	WORD $0x4f921304 // fmla v4.4s, v24.4s, v18.s[0]
+	VMOV R16, V23.D[1]
+	ADD R14, R8
+	ADD R14, R9
+	WORD $0x4f931306 // fmla v6.4s, v24.4s, v19.s[0]
+	WORD $0x4f901321 // fmla v1.4s, v25.4s, v16.s[0]
+	MOVD 136(R4), R16
+	WORD $0x4f911323 // fmla v3.4s, v25.4s, v17.s[0]
+	FMOVD 128(R4), F24
+	WORD $0x4f921325 // fmla v5.4s, v25.4s, v18.s[0]
+	VMOV R16, V24.D[1]
+	ADD R14, R10
+	WORD $0x4f931327 // fmla v7.4s, v25.4s, v19.s[0]
+	WORD $0x4fb01348 // fmla v8.4s, v26.4s, v16.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fb1134a // fmla v10.4s, v26.4s, v17.s[1]
+	FMOVD 144(R4), F25
+	WORD $0x4fb2134c // fmla v12.4s, v26.4s, v18.s[1]
+	VMOV R16, V25.D[1]
+	ADD R14, R11
+	WORD $0x4fb3134e // fmla v14.4s, v26.4s, v19.s[1]
+	WORD $0x4fb01369 // fmla v9.4s, v27.4s, v16.s[1]
+	FMOVD 0(R8), F16
+	MOVD 200(R4), R16
+	WORD $0x4fb1136b // fmla v11.4s, v27.4s, v17.s[1]
+	FMOVD 0(R9), F17
+	FMOVD 192(R4), F26
+	WORD $0x4fb2136d // fmla v13.4s, v27.4s, v18.s[1]
+	FMOVD 0(R10), F18
+	VMOV R16, V26.D[1]
+	WORD $0x4fb3136f // fmla v15.4s, v27.4s, v19.s[1]
+	FMOVD 0(R11), F19
+	BGE loop147
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $256, R4
+tail148:
+	CBZ R5, segment146
+one149:
+	FMOVS.P 4(R8), F16
+	FMOVS.P 4(R9), F17
+	FMOVS.P 4(R10), F18
+	FMOVS.P 4(R11), F19
+	FMOVQ 0(R4), F20
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	WORD $0x4f911282 // fmla v2.4s, v20.4s, v17.s[0]
+	WORD $0x4f921284 // fmla v4.4s, v20.4s, v18.s[0]
+	WORD $0x4f931286 // fmla v6.4s, v20.4s, v19.s[0]
+	FMOVQ 16(R4), F21
+	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112a3 // fmla v3.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212a5 // fmla v5.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312a7 // fmla v7.4s, v21.4s, v19.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one149
+	B segment146
+summed150:
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	WORD $0x4e2dd4a5 // fadd v5.4s, v5.4s, v13.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
+	FMOVQ 0(R2), F10
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	FMOVQ 16(R2), F10
+	WORD $0x4e2ad421 // fadd v1.4s, v1.4s, v10.4s
+	WORD $0x4e2ad463 // fadd v3.4s, v3.4s, v10.4s
+	WORD $0x4e2ad4a5 // fadd v5.4s, v5.4s, v10.4s
+	WORD $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V8.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V9.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $8, R3
+	BLT part151
+	CBZ R10, bounds153
+	ADD R21, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	FMOVQ 16(R10), F10
+	WORD $0x4e2ad421 // fadd v1.4s, v1.4s, v10.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	FMOVQ 16(R10), F10
+	WORD $0x4e2ad463 // fadd v3.4s, v3.4s, v10.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	FMOVQ 16(R10), F10
+	WORD $0x4e2ad4a5 // fadd v5.4s, v5.4s, v10.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	FMOVQ 16(R10), F10
+	WORD $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
+	ADD R11, R10
+bounds153:
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	WORD $0x4ea9f400 // fmin v0.4s, v0.4s, v9.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e28f421 // fmax v1.4s, v1.4s, v8.4s
+	WORD $0x4ea9f421 // fmin v1.4s, v1.4s, v9.4s
+	FMOVQ F1, 16(R8)
+	ADD R9, R8
+	WORD $0x4e28f442 // fmax v2.4s, v2.4s, v8.4s
+	WORD $0x4ea9f442 // fmin v2.4s, v2.4s, v9.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e28f463 // fmax v3.4s, v3.4s, v8.4s
+	WORD $0x4ea9f463 // fmin v3.4s, v3.4s, v9.4s
+	FMOVQ F3, 16(R8)
+	ADD R9, R8
+	WORD $0x4e28f484 // fmax v4.4s, v4.4s, v8.4s
+	WORD $0x4ea9f484 // fmin v4.4s, v4.4s, v9.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e28f4a5 // fmax v5.4s, v5.4s, v8.4s
+	WORD $0x4ea9f4a5 // fmin v5.4s, v5.4s, v9.4s
+	FMOVQ F5, 16(R8)
+	ADD R9, R8
+	WORD $0x4e28f4c6 // fmax v6.4s, v6.4s, v8.4s
+	WORD $0x4ea9f4c6 // fmin v6.4s, v6.4s, v9.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e28f4e7 // fmax v7.4s, v7.4s, v8.4s
+	WORD $0x4ea9f4e7 // fmin v7.4s, v7.4s, v9.4s
+	FMOVQ F7, 16(R8)
+	ADD R9, R8
+	B done152
+part151:
+	SUBS $5, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds154
+	ADD R21, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F10
+	VLD1 (R13), V10.S[1]
+	VLD1 (R14), V10.S[2]
+	WORD $0x4e2ad421 // fadd v1.4s, v1.4s, v10.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F10
+	VLD1 (R13), V10.S[1]
+	VLD1 (R14), V10.S[2]
+	WORD $0x4e2ad463 // fadd v3.4s, v3.4s, v10.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F10
+	VLD1 (R13), V10.S[1]
+	VLD1 (R14), V10.S[2]
+	WORD $0x4e2ad4a5 // fadd v5.4s, v5.4s, v10.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F10
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F10
+	VLD1 (R13), V10.S[1]
+	VLD1 (R14), V10.S[2]
+	WORD $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
+	ADD R11, R10
+bounds154:
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	WORD $0x4ea9f400 // fmin v0.4s, v0.4s, v9.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e28f421 // fmax v1.4s, v1.4s, v8.4s
+	WORD $0x4ea9f421 // fmin v1.4s, v1.4s, v9.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e28f442 // fmax v2.4s, v2.4s, v8.4s
+	WORD $0x4ea9f442 // fmin v2.4s, v2.4s, v9.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e28f463 // fmax v3.4s, v3.4s, v8.4s
+	WORD $0x4ea9f463 // fmin v3.4s, v3.4s, v9.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e28f484 // fmax v4.4s, v4.4s, v8.4s
+	WORD $0x4ea9f484 // fmin v4.4s, v4.4s, v9.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e28f4a5 // fmax v5.4s, v5.4s, v8.4s
+	WORD $0x4ea9f4a5 // fmin v5.4s, v5.4s, v9.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+	WORD $0x4e28f4c6 // fmax v6.4s, v6.4s, v8.4s
+	WORD $0x4ea9f4c6 // fmin v6.4s, v6.4s, v9.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e28f4e7 // fmax v7.4s, v7.4s, v8.4s
+	WORD $0x4ea9f4e7 // fmin v7.4s, v7.4s, v9.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V7.S[2], (R14)
+	VST1 V7.S[1], (R13)
+	FMOVS F7, (R12)
+	ADD R9, R8
+done152:
+	B next124
+narrower145:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment156:
+	SUBS $1, R7
+	BLT summed160
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail158
+	FMOVD 0(R8), F16
+	FMOVD 0(R9), F17
+	FMOVD 0(R10), F18
+	FMOVD 0(R11), F19
+	FMOVQ 0(R4), F20
+	FMOVQ 64(R4), F21
+	FMOVQ 128(R4), F22
+	PCALIGN $16
+loop157:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f911281 // fmla v1.4s, v20.4s, v17.s[0]
+	FMOVD 192(R4), F23
+	WORD $0x4f921282 // fmla v2.4s, v20.4s, v18.s[0]
+	VMOV R16, V23.D[1]
+	WORD $0x4f931283 // fmla v3.4s, v20.4s, v19.s[0]
+	WORD $0x4fb012a4 // fmla v4.4s, v21.4s, v16.s[1]
+	FMOVD 8(R8), F16
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fb112a5 // fmla v5.4s, v21.4s, v17.s[1]
+	FMOVD 8(R9), F17
+	FMOVD 0(R4), F20
+	WORD $0x4fb212a6 // fmla v6.4s, v21.4s, v18.s[1]
+	FMOVD 8(R10), F18
+	VMOV R16, V20.D[1]
+	WORD $0x4fb312a7 // fmla v7.4s, v21.4s, v19.s[1]
+	FMOVD 8(R11), F19
+	WORD $0x4f9012c8 // fmla v8.4s, v22.4s, v16.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f9112c9 // fmla v9.4s, v22.4s, v17.s[0]
+	FMOVD 64(R4), F21
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	VMOV R16, V21.D[1]
+	ADD R14, R8
+	ADD R14, R9
+	ADD R14, R10
+	ADD R14, R11
+	WORD $0x4f9312cb // fmla v11.4s, v22.4s, v19.s[0]
+	WORD $0x4fb012ec // fmla v12.4s, v23.4s, v16.s[1]
+	FMOVD 0(R8), F16
+	MOVD 136(R4), R16
+	WORD $0x4fb112ed // fmla v13.4s, v23.4s, v17.s[1]
+	FMOVD 0(R9), F17
+	FMOVD 128(R4), F22
+	WORD $0x4fb212ee // fmla v14.4s, v23.4s, v18.s[1]
+	FMOVD 0(R10), F18
+	VMOV R16, V22.D[1]
+	WORD $0x4fb312ef // fmla v15.4s, v23.4s, v19.s[1]
+	FMOVD 0(R11), F19
+	BGE loop157
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $256, R4
+tail158:
+	CBZ R5, segment156
+one159:
+	FMOVS.P 4(R8), F16
+	FMOVS.P 4(R9), F17
+	FMOVS.P 4(R10), F18
+	FMOVS.P 4(R11), F19
+	FMOVQ 0(R4), F20
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	WORD $0x4f911281 // fmla v1.4s, v20.4s, v17.s[0]
+	WORD $0x4f921282 // fmla v2.4s, v20.4s, v18.s[0]
+	WORD $0x4f931283 // fmla v3.4s, v20.4s, v19.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one159
+	B segment156
+summed160:
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	WORD $0x4e2dd4a5 // fadd v5.4s, v5.4s, v13.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ 0(R2), F6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V4.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V5.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $4, R3
+	BLT part161
+	CBZ R10, bounds163
+	ADD R21, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD R11, R10
+bounds163:
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea5f400 // fmin v0.4s, v0.4s, v5.4s
+	FMOVQ F0, 0(R8)
+	ADD R9, R8
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x4ea5f421 // fmin v1.4s, v1.4s, v5.4s
+	FMOVQ F1, 0(R8)
+	ADD R9, R8
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x4ea5f442 // fmin v2.4s, v2.4s, v5.4s
+	FMOVQ F2, 0(R8)
+	ADD R9, R8
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	WORD $0x4ea5f463 // fmin v3.4s, v3.4s, v5.4s
+	FMOVQ F3, 0(R8)
+	ADD R9, R8
+	B done162
+part161:
+	SUBS $1, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds164
+	ADD R21, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F6
+	VLD1 (R13), V6.S[1]
+	VLD1 (R14), V6.S[2]
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F6
+	VLD1 (R13), V6.S[1]
+	VLD1 (R14), V6.S[2]
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F6
+	VLD1 (R13), V6.S[1]
+	VLD1 (R14), V6.S[2]
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F6
+	VLD1 (R13), V6.S[1]
+	VLD1 (R14), V6.S[2]
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	ADD R11, R10
+bounds164:
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea5f400 // fmin v0.4s, v0.4s, v5.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V0.S[2], (R14)
+	VST1 V0.S[1], (R13)
+	FMOVS F0, (R12)
+	ADD R9, R8
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x4ea5f421 // fmin v1.4s, v1.4s, v5.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x4ea5f442 // fmin v2.4s, v2.4s, v5.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	WORD $0x4ea5f463 // fmin v3.4s, v3.4s, v5.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+done162:
+next124:
+	MOVD gemmF32_panel(R0), R16
+	ADD R16, R2
+	ADD $64, R21
+	SUBS $16, R3
+	BGT rows4
+	RET
+rows5:
+	CMP $12, R3
+	BLE narrower166
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment167:
+	SUBS $1, R7
+	BLT summed171
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	ADD R1, R11, R12
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail169
+	FMOVD 0(R8), F20
+	FMOVD 0(R9), F21
+	FMOVD 0(R10), F22
+	FMOVD 0(R11), F23
+	FMOVD 0(R12), F24
+	FMOVQ 0(R4), F25
+	FMOVQ 16(R4), F26
+	FMOVQ 32(R4), F27
+	PCALIGN $16
+loop168:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	MOVD 56(R4), R16
+	WORD $0x4f951324 // fmla v4.4s, v25.4s, v21.s[0]
+	FMOVD 48(R4), F28
+	WORD $0x4f961328 // fmla v8.4s, v25.4s, v22.s[0]
+	WORD $0x4f97132c // fmla v12.4s, v25.4s, v23.s[0]
+	VMOV R16, V28.D[1]
+	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
+	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f951345 // fmla v5.4s, v26.4s, v21.s[0]
+	FMOVD 64(R4), F25
+	WORD $0x4f961349 // fmla v9.4s, v26.4s, v22.s[0]
+	WORD $0x4f97134d // fmla v13.4s, v26.4s, v23.s[0]
+	VMOV R16, V25.D[1]
+	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
+	WORD $0x4f941362 // fmla v2.4s, v27.4s, v20.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f951366 // fmla v6.4s, v27.4s, v21.s[0]
+	FMOVD 80(R4), F26
+	WORD $0x4f96136a // fmla v10.4s, v27.4s, v22.s[0]
+	WORD $0x4f97136e // fmla v14.4s, v27.4s, v23.s[0]
+	VMOV R16, V26.D[1]
+	WORD $0x4f981372 // fmla v18.4s, v27.4s, v24.s[0]
+	WORD $0x4f941383 // fmla v3.4s, v28.4s, v20.s[0]
+	MOVD 104(R4), R16
+	WORD $0x4f951387 // fmla v7.4s, v28.4s, v21.s[0]
+	FMOVD 96(R4), F27
+	WORD $0x4f96138b // fmla v11.4s, v28.4s, v22.s[0]
+	WORD $0x4f97138f // fmla v15.4s, v28.4s, v23.s[0]
+	VMOV R16, V27.D[1]
+	WORD $0x4f981393 // fmla v19.4s, v28.4s, v24.s[0]
+	WORD $0x4fb41320 // fmla v0.4s, v25.4s, v20.s[1]
+	MOVD 120(R4), R16
+	WORD $0x4fb51324 // fmla v4.4s, v25.4s, v21.s[1]
+	FMOVD 112(R4), F28
+	WORD $0x4fb61328 // fmla v8.4s, v25.4s, v22.s[1]
+	WORD $0x4fb7132c // fmla v12.4s, v25.4s, v23.s[1]
+	VMOV R16, V28.D[1]
+	WORD $0x4fb81330 // fmla v16.4s, v25.4s, v24.s[1]
+	WORD $0x4fb41341 // fmla v1.4s, v26.4s, v20.s[1]
+	MOVD 136(R4), R16
+	WORD $0x4fb51345 // fmla v5.4s, v26.4s, v21.s[1]
+	FMOVD 128(R4), F25
+	WORD $0x4fb61349 // fmla v9.4s, v26.4s, v22.s[1]
+	WORD $0x4fb7134d // fmla v13.4s, v26.4s, v23.s[1]
+	VMOV R16, V25.D[1]
+	WORD $0x4fb81351 // fmla v17.4s, v26.4s, v24.s[1]
+	WORD $0x4fb41362 // fmla v2.4s, v27.4s, v20.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fb51366 // fmla v6.4s, v27.4s, v21.s[1]
+	FMOVD 144(R4), F26
+	WORD $0x4fb6136a // fmla v10.4s, v27.4s, v22.s[1]
+	WORD $0x4fb7136e // fmla v14.4s, v27.4s, v23.s[1]
+	VMOV R16, V26.D[1]
+	WORD $0x4fb81372 // fmla v18.4s, v27.4s, v24.s[1]
+	WORD $0x4fb41383 // fmla v3.4s, v28.4s, v20.s[1]
+	FMOVD 8(R8), F20
+	MOVD 168(R4), R16
+	WORD $0x4fb51387 // fmla v7.4s, v28.4s, v21.s[1]
+	FMOVD 8(R9), F21
+	FMOVD 160(R4), F27
+	WORD $0x4fb6138b // fmla v11.4s, v28.4s, v22.s[1]
+	FMOVD 8(R10), F22
+	WORD $0x4fb7138f // fmla v15.4s, v28.4s, v23.s[1]
+	FMOVD 8(R11), F23
+	VMOV R16, V27.D[1]
+	WORD $0x4fb81393 // fmla v19.4s, v28.4s, v24.s[1]
+	FMOVD 8(R12), F24
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	MOVD 184(R4), R16
+	WORD $0x4f951324 // fmla v4.4s, v25.4s, v21.s[0]
+	FMOVD 176(R4), F28
+	WORD $0x4f961328 // fmla v8.4s, v25.4s, v22.s[0]
+	ADD R14, R8
+	WORD $0x4f97132c // fmla v12.4s, v25.4s, v23.s[0]
+	VMOV R16, V28.D[1]
+	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
+	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f951345 // fmla v5.4s, v26.4s, v21.s[0]
+	FMOVD 192(R4), F25
+	WORD $0x4f961349 // fmla v9.4s, v26.4s, v22.s[0]
+	ADD R14, R9
+	WORD $0x4f97134d // fmla v13.4s, v26.4s, v23.s[0]
+	VMOV R16, V25.D[1]
+	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
+	WORD $0x4f941362 // fmla v2.4s, v27.4s, v20.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f951366 // fmla v6.4s, v27.4s, v21.s[0]
+	FMOVD 208(R4), F26
+	WORD $0x4f96136a // fmla v10.4s, v27.4s, v22.s[0]
+	ADD R14, R10
+	WORD $0x4f97136e // fmla v14.4s, v27.4s, v23.s[0]
+	VMOV R16, V26.D[1]
+	WORD $0x4f981372 // fmla v18.4s, v27.4s, v24.s[0]
+	WORD $0x4f941383 // fmla v3.4s, v28.4s, v20.s[0]
+	MOVD 232(R4), R16
+	WORD $0x4f951387 // fmla v7.4s, v28.4s, v21.s[0]
+	FMOVD 224(R4), F27
+	WORD $0x4f96138b // fmla v11.4s, v28.4s, v22.s[0]
+	WORD $0x4f97138f // fmla v15.4s, v28.4s, v23.s[0]
+	VMOV R16, V27.D[1]
+	WORD $0x4f981393 // fmla v19.4s, v28.4s, v24.s[0]
+	WORD $0x4fb41320 // fmla v0.4s, v25.4s, v20.s[1]
+	MOVD 248(R4), R16
+	WORD $0x4fb51324 // fmla v4.4s, v25.4s, v21.s[1]
+	FMOVD 240(R4), F28
+	WORD $0x4fb61328 // fmla v8.4s, v25.4s, v22.s[1]
+	ADD R14, R11
+	WORD $0x4fb7132c // fmla v12.4s, v25.4s, v23.s[1]
+	VMOV R16, V28.D[1]
+	WORD $0x4fb81330 // fmla v16.4s, v25.4s, v24.s[1]
+	WORD $0x4fb41341 // fmla v1.4s, v26.4s, v20.s[1]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fb51345 // fmla v5.4s, v26.4s, v21.s[1]
+	FMOVD 0(R4), F25
+	WORD $0x4fb61349 // fmla v9.4s, v26.4s, v22.s[1]
+	ADD R14, R12
+	WORD $0x4fb7134d // fmla v13.4s, v26.4s, v23.s[1]
+	VMOV R16, V25.D[1]
+	WORD $0x4fb81351 // fmla v17.4s, v26.4s, v24.s[1]
+	WORD $0x4fb41362 // fmla v2.4s, v27.4s, v20.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fb51366 // fmla v6.4s, v27.4s, v21.s[1]
+	FMOVD 16(R4), F26
+	WORD $0x4fb6136a // fmla v10.4s, v27.4s, v22.s[1]
+	WORD $0x4fb7136e // fmla v14.4s, v27.4s, v23.s[1]
+	VMOV R16, V26.D[1]
+	WORD $0x4fb81372 // fmla v18.4s, v27.4s, v24.s[1]
+	WORD $0x4fb41383 // fmla v3.4s, v28.4s, v20.s[1]
+	FMOVD 0(R8), F20
+	MOVD 40(R4), R16
+	WORD $0x4fb51387 // fmla v7.4s, v28.4s, v21.s[1]
+	FMOVD 0(R9), F21
+	FMOVD 32(R4), F27
+	WORD $0x4fb6138b // fmla v11.4s, v28.4s, v22.s[1]
+	FMOVD 0(R10), F22
+	WORD $0x4fb7138f // fmla v15.4s, v28.4s, v23.s[1]
+	FMOVD 0(R11), F23
+	VMOV R16, V27.D[1]
+	WORD $0x4fb81393 // fmla v19.4s, v28.4s, v24.s[1]
+	FMOVD 0(R12), F24
+	BGE loop168
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $256, R4
+tail169:
+	CBZ R5, segment167
+one170:
+	FMOVS.P 4(R8), F20
+	FMOVS.P 4(R9), F21
+	FMOVS.P 4(R10), F22
+	FMOVS.P 4(R11), F23
+	FMOVS.P 4(R12), F24
+	FMOVQ 0(R4), F25
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	WORD $0x4f951324 // fmla v4.4s, v25.4s, v21.s[0]
+	WORD $0x4f961328 // fmla v8.4s, v25.4s, v22.s[0]
+	WORD $0x4f97132c // fmla v12.4s, v25.4s, v23.s[0]
+	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
+	FMOVQ 16(R4), F26
+	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
+	WORD $0x4f951345 // fmla v5.4s, v26.4s, v21.s[0]
+	WORD $0x4f961349 // fmla v9.4s, v26.4s, v22.s[0]
+	WORD $0x4f97134d // fmla v13.4s, v26.4s, v23.s[0]
+	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
+	FMOVQ 32(R4), F27
+	WORD $0x4f941362 // fmla v2.4s, v27.4s, v20.s[0]
+	WORD $0x4f951366 // fmla v6.4s, v27.4s, v21.s[0]
+	WORD $0x4f96136a // fmla v10.4s, v27.4s, v22.s[0]
+	WORD $0x4f97136e // fmla v14.4s, v27.4s, v23.s[0]
+	WORD $0x4f981372 // fmla v18.4s, v27.4s, v24.s[0]
+	FMOVQ 48(R4), F28
+	WORD $0x4f941383 // fmla v3.4s, v28.4s, v20.s[0]
+	WORD $0x4f951387 // fmla v7.4s, v28.4s, v21.s[0]
+	WORD $0x4f96138b // fmla v11.4s, v28.4s, v22.s[0]
+	WORD $0x4f97138f // fmla v15.4s, v28.4s, v23.s[0]
+	WORD $0x4f981393 // fmla v19.4s, v28.4s, v24.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one170
+	B segment167
+summed171:
+	FMOVQ 0(R2), F22
+	WORD $0x4e36d400 // fadd v0.4s, v0.4s, v22.4s
+	WORD $0x4e36d484 // fadd v4.4s, v4.4s, v22.4s
+	WORD $0x4e36d508 // fadd v8.4s, v8.4s, v22.4s
+	WORD $0x4e36d58c // fadd v12.4s, v12.4s, v22.4s
+	WORD $0x4e36d610 // fadd v16.4s, v16.4s, v22.4s
+	FMOVQ 16(R2), F22
+	WORD $0x4e36d421 // fadd v1.4s, v1.4s, v22.4s
+	WORD $0x4e36d4a5 // fadd v5.4s, v5.4s, v22.4s
+	WORD $0x4e36d529 // fadd v9.4s, v9.4s, v22.4s
+	WORD $0x4e36d5ad // fadd v13.4s, v13.4s, v22.4s
+	WORD $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	FMOVQ 32(R2), F22
+	WORD $0x4e36d442 // fadd v2.4s, v2.4s, v22.4s
+	WORD $0x4e36d4c6 // fadd v6.4s, v6.4s, v22.4s
+	WORD $0x4e36d54a // fadd v10.4s, v10.4s, v22.4s
+	WORD $0x4e36d5ce // fadd v14.4s, v14.4s, v22.4s
+	WORD $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	FMOVQ 48(R2), F22
+	WORD $0x4e36d463 // fadd v3.4s, v3.4s, v22.4s
+	WORD $0x4e36d4e7 // fadd v7.4s, v7.4s, v22.4s
+	WORD $0x4e36d56b // fadd v11.4s, v11.4s, v22.4s
+	WORD $0x4e36d5ef // fadd v15.4s, v15.4s, v22.4s
+	WORD $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V20.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V21.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $16, R3
+	BLT part172
+	CBZ R10, bounds174
+	ADD R21, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d400 // fadd v0.4s, v0.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d421 // fadd v1.4s, v1.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d442 // fadd v2.4s, v2.4s, v22.4s
+	FMOVQ 48(R10), F22
+	WORD $0x4e36d463 // fadd v3.4s, v3.4s, v22.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d484 // fadd v4.4s, v4.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d4a5 // fadd v5.4s, v5.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d4c6 // fadd v6.4s, v6.4s, v22.4s
+	FMOVQ 48(R10), F22
+	WORD $0x4e36d4e7 // fadd v7.4s, v7.4s, v22.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d508 // fadd v8.4s, v8.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d529 // fadd v9.4s, v9.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d54a // fadd v10.4s, v10.4s, v22.4s
+	FMOVQ 48(R10), F22
+	WORD $0x4e36d56b // fadd v11.4s, v11.4s, v22.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d58c // fadd v12.4s, v12.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d5ad // fadd v13.4s, v13.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d5ce // fadd v14.4s, v14.4s, v22.4s
+	FMOVQ 48(R10), F22
+	WORD $0x4e36d5ef // fadd v15.4s, v15.4s, v22.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d610 // fadd v16.4s, v16.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	FMOVQ 48(R10), F22
+	WORD $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	ADD R11, R10
+bounds174:
+	WORD $0x4e34f400 // fmax v0.4s, v0.4s, v20.4s
+	WORD $0x4eb5f400 // fmin v0.4s, v0.4s, v21.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e34f421 // fmax v1.4s, v1.4s, v20.4s
+	WORD $0x4eb5f421 // fmin v1.4s, v1.4s, v21.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e34f442 // fmax v2.4s, v2.4s, v20.4s
+	WORD $0x4eb5f442 // fmin v2.4s, v2.4s, v21.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e34f463 // fmax v3.4s, v3.4s, v20.4s
+	WORD $0x4eb5f463 // fmin v3.4s, v3.4s, v21.4s
+	FMOVQ F3, 48(R8)
+	ADD R9, R8
+	WORD $0x4e34f484 // fmax v4.4s, v4.4s, v20.4s
+	WORD $0x4eb5f484 // fmin v4.4s, v4.4s, v21.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e34f4a5 // fmax v5.4s, v5.4s, v20.4s
+	WORD $0x4eb5f4a5 // fmin v5.4s, v5.4s, v21.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e34f4c6 // fmax v6.4s, v6.4s, v20.4s
+	WORD $0x4eb5f4c6 // fmin v6.4s, v6.4s, v21.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e34f4e7 // fmax v7.4s, v7.4s, v20.4s
+	WORD $0x4eb5f4e7 // fmin v7.4s, v7.4s, v21.4s
+	FMOVQ F7, 48(R8)
+	ADD R9, R8
+	WORD $0x4e34f508 // fmax v8.4s, v8.4s, v20.4s
+	WORD $0x4eb5f508 // fmin v8.4s, v8.4s, v21.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e34f529 // fmax v9.4s, v9.4s, v20.4s
+	WORD $0x4eb5f529 // fmin v9.4s, v9.4s, v21.4s
+	FMOVQ F9, 16(R8)
+	WORD $0x4e34f54a // fmax v10.4s, v10.4s, v20.4s
+	WORD $0x4eb5f54a // fmin v10.4s, v10.4s, v21.4s
+	FMOVQ F10, 32(R8)
+	WORD $0x4e34f56b // fmax v11.4s, v11.4s, v20.4s
+	WORD $0x4eb5f56b // fmin v11.4s, v11.4s, v21.4s
+	FMOVQ F11, 48(R8)
+	ADD R9, R8
+	WORD $0x4e34f58c // fmax v12.4s, v12.4s, v20.4s
+	WORD $0x4eb5f58c // fmin v12.4s, v12.4s, v21.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e34f5ad // fmax v13.4s, v13.4s, v20.4s
+	WORD $0x4eb5f5ad // fmin v13.4s, v13.4s, v21.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e34f5ce // fmax v14.4s, v14.4s, v20.4s
+	WORD $0x4eb5f5ce // fmin v14.4s, v14.4s, v21.4s
+	FMOVQ F14, 32(R8)
+	WORD $0x4e34f5ef // fmax v15.4s, v15.4s, v20.4s
+	WORD $0x4eb5f5ef // fmin v15.4s, v15.4s, v21.4s
+	FMOVQ F15, 48(R8)
+	ADD R9, R8
+	WORD $0x4e34f610 // fmax v16.4s, v16.4s, v20.4s
+	WORD $0x4eb5f610 // fmin v16.4s, v16.4s, v21.4s
+	FMOVQ F16, 0(R8)
+	WORD $0x4e34f631 // fmax v17.4s, v17.4s, v20.4s
+	WORD $0x4eb5f631 // fmin v17.4s, v17.4s, v21.4s
+	FMOVQ F17, 16(R8)
+	WORD $0x4e34f652 // fmax v18.4s, v18.4s, v20.4s
+	WORD $0x4eb5f652 // fmin v18.4s, v18.4s, v21.4s
+	FMOVQ F18, 32(R8)
+	WORD $0x4e34f673 // fmax v19.4s, v19.4s, v20.4s
+	WORD $0x4eb5f673 // fmin v19.4s, v19.4s, v21.4s
+	FMOVQ F19, 48(R8)
+	ADD R9, R8
+	B done173
+part172:
+	SUBS $13, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds175
+	ADD R21, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d400 // fadd v0.4s, v0.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d421 // fadd v1.4s, v1.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d442 // fadd v2.4s, v2.4s, v22.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F22
+	VLD1 (R13), V22.S[1]
+	VLD1 (R14), V22.S[2]
+	WORD $0x4e36d463 // fadd v3.4s, v3.4s, v22.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d484 // fadd v4.4s, v4.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d4a5 // fadd v5.4s, v5.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d4c6 // fadd v6.4s, v6.4s, v22.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F22
+	VLD1 (R13), V22.S[1]
+	VLD1 (R14), V22.S[2]
+	WORD $0x4e36d4e7 // fadd v7.4s, v7.4s, v22.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d508 // fadd v8.4s, v8.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d529 // fadd v9.4s, v9.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d54a // fadd v10.4s, v10.4s, v22.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F22
+	VLD1 (R13), V22.S[1]
+	VLD1 (R14), V22.S[2]
+	WORD $0x4e36d56b // fadd v11.4s, v11.4s, v22.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d58c // fadd v12.4s, v12.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d5ad // fadd v13.4s, v13.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d5ce // fadd v14.4s, v14.4s, v22.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F22
+	VLD1 (R13), V22.S[1]
+	VLD1 (R14), V22.S[2]
+	WORD $0x4e36d5ef // fadd v15.4s, v15.4s, v22.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F22
+	WORD $0x4e36d610 // fadd v16.4s, v16.4s, v22.4s
+	FMOVQ 16(R10), F22
+	WORD $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	FMOVQ 32(R10), F22
+	WORD $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F22
+	VLD1 (R13), V22.S[1]
+	VLD1 (R14), V22.S[2]
+	WORD $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	ADD R11, R10
+bounds175:
+	WORD $0x4e34f400 // fmax v0.4s, v0.4s, v20.4s
+	WORD $0x4eb5f400 // fmin v0.4s, v0.4s, v21.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e34f421 // fmax v1.4s, v1.4s, v20.4s
+	WORD $0x4eb5f421 // fmin v1.4s, v1.4s, v21.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e34f442 // fmax v2.4s, v2.4s, v20.4s
+	WORD $0x4eb5f442 // fmin v2.4s, v2.4s, v21.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e34f463 // fmax v3.4s, v3.4s, v20.4s
+	WORD $0x4eb5f463 // fmin v3.4s, v3.4s, v21.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e34f484 // fmax v4.4s, v4.4s, v20.4s
+	WORD $0x4eb5f484 // fmin v4.4s, v4.4s, v21.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e34f4a5 // fmax v5.4s, v5.4s, v20.4s
+	WORD $0x4eb5f4a5 // fmin v5.4s, v5.4s, v21.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e34f4c6 // fmax v6.4s, v6.4s, v20.4s
+	WORD $0x4eb5f4c6 // fmin v6.4s, v6.4s, v21.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e34f4e7 // fmax v7.4s, v7.4s, v20.4s
+	WORD $0x4eb5f4e7 // fmin v7.4s, v7.4s, v21.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V7.S[2], (R14)
+	VST1 V7.S[1], (R13)
+	FMOVS F7, (R12)
+	ADD R9, R8
+	WORD $0x4e34f508 // fmax v8.4s, v8.4s, v20.4s
+	WORD $0x4eb5f508 // fmin v8.4s, v8.4s, v21.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e34f529 // fmax v9.4s, v9.4s, v20.4s
+	WORD $0x4eb5f529 // fmin v9.4s, v9.4s, v21.4s
+	FMOVQ F9, 16(R8)
+	WORD $0x4e34f54a // fmax v10.4s, v10.4s, v20.4s
+	WORD $0x4eb5f54a // fmin v10.4s, v10.4s, v21.4s
+	FMOVQ F10, 32(R8)
+	WORD $0x4e34f56b // fmax v11.4s, v11.4s, v20.4s
+	WORD $0x4eb5f56b // fmin v11.4s, v11.4s, v21.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V11.S[2], (R14)
+	VST1 V11.S[1], (R13)
+	FMOVS F11, (R12)
+	ADD R9, R8
+	WORD $0x4e34f58c // fmax v12.4s, v12.4s, v20.4s
+	WORD $0x4eb5f58c // fmin v12.4s, v12.4s, v21.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e34f5ad // fmax v13.4s, v13.4s, v20.4s
+	WORD $0x4eb5f5ad // fmin v13.4s, v13.4s, v21.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e34f5ce // fmax v14.4s, v14.4s, v20.4s
+	WORD $0x4eb5f5ce // fmin v14.4s, v14.4s, v21.4s
+	FMOVQ F14, 32(R8)
+	WORD $0x4e34f5ef // fmax v15.4s, v15.4s, v20.4s
+	WORD $0x4eb5f5ef // fmin v15.4s, v15.4s, v21.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V15.S[2], (R14)
+	VST1 V15.S[1], (R13)
+	FMOVS F15, (R12)
+	ADD R9, R8
+	WORD $0x4e34f610 // fmax v16.4s, v16.4s, v20.4s
+	WORD $0x4eb5f610 // fmin v16.4s, v16.4s, v21.4s
+	FMOVQ F16, 0(R8)
+	WORD $0x4e34f631 // fmax v17.4s, v17.4s, v20.4s
+	WORD $0x4eb5f631 // fmin v17.4s, v17.4s, v21.4s
+	FMOVQ F17, 16(R8)
+	WORD $0x4e34f652 // fmax v18.4s, v18.4s, v20.4s
+	WORD $0x4eb5f652 // fmin v18.4s, v18.4s, v21.4s
+	FMOVQ F18, 32(R8)
+	WORD $0x4e34f673 // fmax v19.4s, v19.4s, v20.4s
+	WORD $0x4eb5f673 // fmin v19.4s, v19.4s, v21.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V19.S[2], (R14)
+	VST1 V19.S[1], (R13)
+	FMOVS F19, (R12)
+	ADD R9, R8
+done173:
+	B next165
+narrower166:
+	CMP $8, R3
+	BLE narrower176
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment177:
+	SUBS $1, R7
+	BLT summed181
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	ADD R1, R11, R12
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail179
+	FMOVD 0(R8), F15
+	FMOVD 0(R9), F16
+	FMOVD 0(R10), F17
+	FMOVD 0(R11), F18
+	FMOVD 0(R12), F19
+	FMOVQ 0(R4), F20
+	FMOVQ 16(R4), F21
+	FMOVQ 32(R4), F22
+	PCALIGN $16
+loop178:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8f1280 // fmla v0.4s, v20.4s, v15.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
+	FMOVD 64(R4), F23
+	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
+	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
+	VMOV R16, V23.D[1]
+	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
+	WORD $0x4f8f12a1 // fmla v1.4s, v21.4s, v15.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f9012a4 // fmla v4.4s, v21.4s, v16.s[0]
+	FMOVD 80(R4), F20
+	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212aa // fmla v10.4s, v21.4s, v18.s[0]
+	VMOV R16, V20.D[1]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	WORD $0x4f8f12c2 // fmla v2.4s, v22.4s, v15.s[0]
+	MOVD 104(R4), R16
+	WORD $0x4f9012c5 // fmla v5.4s, v22.4s, v16.s[0]
+	FMOVD 96(R4), F21
+	WORD $0x4f9112c8 // fmla v8.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212cb // fmla v11.4s, v22.4s, v18.s[0]
+	VMOV R16, V21.D[1]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4faf12e0 // fmla v0.4s, v23.4s, v15.s[1]
+	MOVD 136(R4), R16
+	WORD $0x4fb012e3 // fmla v3.4s, v23.4s, v16.s[1]
+	FMOVD 128(R4), F22
+	WORD $0x4fb112e6 // fmla v6.4s, v23.4s, v17.s[1]
+	WORD $0x4fb212e9 // fmla v9.4s, v23.4s, v18.s[1]
+	VMOV R16, V22.D[1]
+	WORD $0x4fb312ec // fmla v12.4s, v23.4s, v19.s[1]
+	WORD $0x4faf1281 // fmla v1.4s, v20.4s, v15.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fb01284 // fmla v4.4s, v20.4s, v16.s[1]
+	FMOVD 144(R4), F23
+	WORD $0x4fb11287 // fmla v7.4s, v20.4s, v17.s[1]
+	WORD $0x4fb2128a // fmla v10.4s, v20.4s, v18.s[1]
+	VMOV R16, V23.D[1]
+	WORD $0x4fb3128d // fmla v13.4s, v20.4s, v19.s[1]
+	WORD $0x4faf12a2 // fmla v2.4s, v21.4s, v15.s[1]
+	FMOVD 8(R8), F15
+	MOVD 168(R4), R16
+	WORD $0x4fb012a5 // fmla v5.4s, v21.4s, v16.s[1]
+	FMOVD 8(R9), F16
+	FMOVD 160(R4), F20
+	WORD $0x4fb112a8 // fmla v8.4s, v21.4s, v17.s[1]
+	FMOVD 8(R10), F17
+	WORD $0x4fb212ab // fmla v11.4s, v21.4s, v18.s[1]
+	FMOVD 8(R11), F18
+	VMOV R16, V20.D[1]
+	WORD $0x4fb312ae // fmla v14.4s, v21.4s, v19.s[1]
+	FMOVD 8(R12), F19
+	WORD $0x4f8f12c0 // fmla v0.4s, v22.4s, v15.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f9012c3 // fmla v3.4s, v22.4s, v16.s[0]
+	FMOVD 192(R4), F21
+	WORD $0x4f9112c6 // fmla v6.4s, v22.4s, v17.s[0]
+	ADD R14, R8
+	WORD $0x4f9212c9 // fmla v9.4s, v22.4s, v18.s[0]
+	VMOV R16, V21.D[1]
+	WORD $0x4f9312cc // fmla v12.4s, v22.4s, v19.s[0]
+	WORD $0x4f8f12e1 // fmla v1.4s, v23.4s, v15.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f9012e4 // fmla v4.4s, v23.4s, v16.s[0]
+	FMOVD 208(R4), F22
+	WORD $0x4f9112e7 // fmla v7.4s, v23.4s, v17.s[0]
+	ADD R14, R9
+	WORD $0x4f9212ea // fmla v10.4s, v23.4s, v18.s[0]
+	VMOV R16, V22.D[1]
+	WORD $0x4f9312ed // fmla v13.4s, v23.4s, v19.s[0]
+	WORD $0x4f8f1282 // fmla v2.4s, v20.4s, v15.s[0]
+	MOVD 232(R4), R16
+	WORD $0x4f901285 // fmla v5.4s, v20.4s, v16.s[0]
+	FMOVD 224(R4), F23
+	WORD $0x4f911288 // fmla v8.4s, v20.4s, v17.s[0]
+	ADD R14, R10
+	WORD $0x4f92128b // fmla v11.4s, v20.4s, v18.s[0]
+	VMOV R16, V23.D[1]
+	WORD $0x4f93128e // fmla v14.4s, v20.4s, v19.s[0]
+	WORD $0x4faf12a0 // fmla v0.4s, v21.4s, v15.s[1]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fb012a3 // fmla v3.4s, v21.4s, v16.s[1]
+	FMOVD 0(R4), F20
+	WORD $0x4fb112a6 // fmla v6.4s, v21.4s, v17.s[1]
+	ADD R14, R11
+	WORD $0x4fb212a9 // fmla v9.4s, v21.4s, v18.s[1]
+	VMOV R16, V20.D[1]
+	WORD $0x4fb312ac // fmla v12.4s, v21.4s, v19.s[1]
+	WORD $0x4faf12c1 // fmla v1.4s, v22.4s, v15.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fb012c4 // fmla v4.4s, v22.4s, v16.s[1]
+	FMOVD 16(R4), F21
+	WORD $0x4fb112c7 // fmla v7.4s, v22.4s, v17.s[1]
+	ADD R14, R12
+	WORD $0x4fb212ca // fmla v10.4s, v22.4s, v18.s[1]
+	VMOV R16, V21.D[1]
+	WORD $0x4fb312cd // fmla v13.4s, v22.4s, v19.s[1]
+	WORD $0x4faf12e2 // fmla v2.4s, v23.4s, v15.s[1]
+	FMOVD 0(R8), F15
+	MOVD 40(R4), R16
+	WORD $0x4fb012e5 // fmla v5.4s, v23.4s, v16.s[1]
+	FMOVD 0(R9), F16
+	FMOVD 32(R4), F22
+	WORD $0x4fb112e8 // fmla v8.4s, v23.4s, v17.s[1]
+	FMOVD 0(R10), F17
+	WORD $0x4fb212eb // fmla v11.4s, v23.4s, v18.s[1]
+	FMOVD 0(R11), F18
+	VMOV R16, V22.D[1]
+	WORD $0x4fb312ee // fmla v14.4s, v23.4s, v19.s[1]
+	FMOVD 0(R12), F19
+	BGE loop178
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $256, R4
+tail179:
+	CBZ R5, segment177
+one180:
+	FMOVS.P 4(R8), F15
+	FMOVS.P 4(R9), F16
+	FMOVS.P 4(R10), F17
+	FMOVS.P 4(R11), F18
+	FMOVS.P 4(R12), F19
+	FMOVQ 0(R4), F20
+	WORD $0x4f8f1280 // fmla v0.4s, v20.4s, v15.s[0]
+	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
+	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
+	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
+	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
+	FMOVQ 16(R4), F21
+	WORD $0x4f8f12a1 // fmla v1.4s, v21.4s, v15.s[0]
+	WORD $0x4f9012a4 // fmla v4.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212aa // fmla v10.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	FMOVQ 32(R4), F22
+	WORD $0x4f8f12c2 // fmla v2.4s, v22.4s, v15.s[0]
+	WORD $0x4f9012c5 // fmla v5.4s, v22.4s, v16.s[0]
+	WORD $0x4f9112c8 // fmla v8.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212cb // fmla v11.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one180
+	B segment177
+summed181:
+	FMOVQ 0(R2), F17
+	WORD $0x4e31d400 // fadd v0.4s, v0.4s, v17.4s
+	WORD $0x4e31d463 // fadd v3.4s, v3.4s, v17.4s
+	WORD $0x4e31d4c6 // fadd v6.4s, v6.4s, v17.4s
+	WORD $0x4e31d529 // fadd v9.4s, v9.4s, v17.4s
+	WORD $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	FMOVQ 16(R2), F17
+	WORD $0x4e31d421 // fadd v1.4s, v1.4s, v17.4s
+	WORD $0x4e31d484 // fadd v4.4s, v4.4s, v17.4s
+	WORD $0x4e31d4e7 // fadd v7.4s, v7.4s, v17.4s
+	WORD $0x4e31d54a // fadd v10.4s, v10.4s, v17.4s
+	WORD $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	FMOVQ 32(R2), F17
+	WORD $0x4e31d442 // fadd v2.4s, v2.4s, v17.4s
+	WORD $0x4e31d4a5 // fadd v5.4s, v5.4s, v17.4s
+	WORD $0x4e31d508 // fadd v8.4s, v8.4s, v17.4s
+	WORD $0x4e31d56b // fadd v11.4s, v11.4s, v17.4s
+	WORD $0x4e31d5ce // fadd v14.4s, v14.4s, v17.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V15.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V16.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $12, R3
+	BLT part182
+	CBZ R10, bounds184
+	ADD R21, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d400 // fadd v0.4s, v0.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d421 // fadd v1.4s, v1.4s, v17.4s
+	FMOVQ 32(R10), F17
+	WORD $0x4e31d442 // fadd v2.4s, v2.4s, v17.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d463 // fadd v3.4s, v3.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d484 // fadd v4.4s, v4.4s, v17.4s
+	FMOVQ 32(R10), F17
+	WORD $0x4e31d4a5 // fadd v5.4s, v5.4s, v17.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d4c6 // fadd v6.4s, v6.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d4e7 // fadd v7.4s, v7.4s, v17.4s
+	FMOVQ 32(R10), F17
+	WORD $0x4e31d508 // fadd v8.4s, v8.4s, v17.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d529 // fadd v9.4s, v9.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d54a // fadd v10.4s, v10.4s, v17.4s
+	FMOVQ 32(R10), F17
+	WORD $0x4e31d56b // fadd v11.4s, v11.4s, v17.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	FMOVQ 32(R10), F17
+	WORD $0x4e31d5ce // fadd v14.4s, v14.4s, v17.4s
+	ADD R11, R10
+bounds184:
+	WORD $0x4e2ff400 // fmax v0.4s, v0.4s, v15.4s
+	WORD $0x4eb0f400 // fmin v0.4s, v0.4s, v16.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2ff421 // fmax v1.4s, v1.4s, v15.4s
+	WORD $0x4eb0f421 // fmin v1.4s, v1.4s, v16.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e2ff442 // fmax v2.4s, v2.4s, v15.4s
+	WORD $0x4eb0f442 // fmin v2.4s, v2.4s, v16.4s
+	FMOVQ F2, 32(R8)
+	ADD R9, R8
+	WORD $0x4e2ff463 // fmax v3.4s, v3.4s, v15.4s
+	WORD $0x4eb0f463 // fmin v3.4s, v3.4s, v16.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e2ff484 // fmax v4.4s, v4.4s, v15.4s
+	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e2ff4a5 // fmax v5.4s, v5.4s, v15.4s
+	WORD $0x4eb0f4a5 // fmin v5.4s, v5.4s, v16.4s
+	FMOVQ F5, 32(R8)
+	ADD R9, R8
+	WORD $0x4e2ff4c6 // fmax v6.4s, v6.4s, v15.4s
+	WORD $0x4eb0f4c6 // fmin v6.4s, v6.4s, v16.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e2ff4e7 // fmax v7.4s, v7.4s, v15.4s
+	WORD $0x4eb0f4e7 // fmin v7.4s, v7.4s, v16.4s
+	FMOVQ F7, 16(R8)
+	WORD $0x4e2ff508 // fmax v8.4s, v8.4s, v15.4s
+	WORD $0x4eb0f508 // fmin v8.4s, v8.4s, v16.4s
+	FMOVQ F8, 32(R8)
+	ADD R9, R8
+	WORD $0x4e2ff529 // fmax v9.4s, v9.4s, v15.4s
+	WORD $0x4eb0f529 // fmin v9.4s, v9.4s, v16.4s
+	FMOVQ F9, 0(R8)
+	WORD $0x4e2ff54a // fmax v10.4s, v10.4s, v15.4s
+	WORD $0x4eb0f54a // fmin v10.4s, v10.4s, v16.4s
+	FMOVQ F10, 16(R8)
+	WORD $0x4e2ff56b // fmax v11.4s, v11.4s, v15.4s
+	WORD $0x4eb0f56b // fmin v11.4s, v11.4s, v16.4s
+	FMOVQ F11, 32(R8)
+	ADD R9, R8
+	WORD $0x4e2ff58c // fmax v12.4s, v12.4s, v15.4s
+	WORD $0x4eb0f58c // fmin v12.4s, v12.4s, v16.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e2ff5ad // fmax v13.4s, v13.4s, v15.4s
+	WORD $0x4eb0f5ad // fmin v13.4s, v13.4s, v16.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e2ff5ce // fmax v14.4s, v14.4s, v15.4s
+	WORD $0x4eb0f5ce // fmin v14.4s, v14.4s, v16.4s
+	FMOVQ F14, 32(R8)
+	ADD R9, R8
+	B done183
+part182:
+	SUBS $9, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds185
+	ADD R21, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d400 // fadd v0.4s, v0.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d421 // fadd v1.4s, v1.4s, v17.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F17
+	VLD1 (R13), V17.S[1]
+	VLD1 (R14), V17.S[2]
+	WORD $0x4e31d442 // fadd v2.4s, v2.4s, v17.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d463 // fadd v3.4s, v3.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d484 // fadd v4.4s, v4.4s, v17.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F17
+	VLD1 (R13), V17.S[1]
+	VLD1 (R14), V17.S[2]
+	WORD $0x4e31d4a5 // fadd v5.4s, v5.4s, v17.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d4c6 // fadd v6.4s, v6.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d4e7 // fadd v7.4s, v7.4s, v17.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F17
+	VLD1 (R13), V17.S[1]
+	VLD1 (R14), V17.S[2]
+	WORD $0x4e31d508 // fadd v8.4s, v8.4s, v17.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d529 // fadd v9.4s, v9.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d54a // fadd v10.4s, v10.4s, v17.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F17
+	VLD1 (R13), V17.S[1]
+	VLD1 (R14), V17.S[2]
+	WORD $0x4e31d56b // fadd v11.4s, v11.4s, v17.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F17
+	WORD $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	FMOVQ 16(R10), F17
+	WORD $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F17
+	VLD1 (R13), V17.S[1]
+	VLD1 (R14), V17.S[2]
+	WORD $0x4e31d5ce // fadd v14.4s, v14.4s, v17.4s
+	ADD R11, R10
+bounds185:
+	WORD $0x4e2ff400 // fmax v0.4s, v0.4s, v15.4s
+	WORD $0x4eb0f400 // fmin v0.4s, v0.4s, v16.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2ff421 // fmax v1.4s, v1.4s, v15.4s
+	WORD $0x4eb0f421 // fmin v1.4s, v1.4s, v16.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e2ff442 // fmax v2.4s, v2.4s, v15.4s
+	WORD $0x4eb0f442 // fmin v2.4s, v2.4s, v16.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+	WORD $0x4e2ff463 // fmax v3.4s, v3.4s, v15.4s
+	WORD $0x4eb0f463 // fmin v3.4s, v3.4s, v16.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e2ff484 // fmax v4.4s, v4.4s, v15.4s
+	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e2ff4a5 // fmax v5.4s, v5.4s, v15.4s
+	WORD $0x4eb0f4a5 // fmin v5.4s, v5.4s, v16.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+	WORD $0x4e2ff4c6 // fmax v6.4s, v6.4s, v15.4s
+	WORD $0x4eb0f4c6 // fmin v6.4s, v6.4s, v16.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e2ff4e7 // fmax v7.4s, v7.4s, v15.4s
+	WORD $0x4eb0f4e7 // fmin v7.4s, v7.4s, v16.4s
+	FMOVQ F7, 16(R8)
+	WORD $0x4e2ff508 // fmax v8.4s, v8.4s, v15.4s
+	WORD $0x4eb0f508 // fmin v8.4s, v8.4s, v16.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V8.S[2], (R14)
+	VST1 V8.S[1], (R13)
+	FMOVS F8, (R12)
+	ADD R9, R8
+	WORD $0x4e2ff529 // fmax v9.4s, v9.4s, v15.4s
+	WORD $0x4eb0f529 // fmin v9.4s, v9.4s, v16.4s
+	FMOVQ F9, 0(R8)
+	WORD $0x4e2ff54a // fmax v10.4s, v10.4s, v15.4s
+	WORD $0x4eb0f54a // fmin v10.4s, v10.4s, v16.4s
+	FMOVQ F10, 16(R8)
+	WORD $0x4e2ff56b // fmax v11.4s, v11.4s, v15.4s
+	WORD $0x4eb0f56b // fmin v11.4s, v11.4s, v16.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V11.S[2], (R14)
+	VST1 V11.S[1], (R13)
+	FMOVS F11, (R12)
+	ADD R9, R8
+	WORD $0x4e2ff58c // fmax v12.4s, v12.4s, v15.4s
+	WORD $0x4eb0f58c // fmin v12.4s, v12.4s, v16.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e2ff5ad // fmax v13.4s, v13.4s, v15.4s
+	WORD $0x4eb0f5ad // fmin v13.4s, v13.4s, v16.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e2ff5ce // fmax v14.4s, v14.4s, v15.4s
+	WORD $0x4eb0f5ce // fmin v14.4s, v14.4s, v16.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V14.S[2], (R14)
+	VST1 V14.S[1], (R13)
+	FMOVS F14, (R12)
+	ADD R9, R8
+done183:
+	B next165
+narrower176:
+	CMP $4, R3
+	BLE narrower186
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment187:
+	SUBS $1, R7
+	BLT summed191
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	ADD R1, R11, R12
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail189
+	FMOVD 0(R8), F20
+	FMOVD 0(R9), F21
+	FMOVD 0(R10), F22
+	FMOVD 0(R11), F23
+	FMOVD 0(R12), F24
+	FMOVQ 0(R4), F25
+	FMOVQ 16(R4), F26
+	FMOVQ 64(R4), F27
+	PCALIGN $16
+loop188:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f951322 // fmla v2.4s, v25.4s, v21.s[0]
+	FMOVD 80(R4), F28
+	WORD $0x4f961324 // fmla v4.4s, v25.4s, v22.s[0]
+	WORD $0x4f971326 // fmla v6.4s, v25.4s, v23.s[0]
+	VMOV R16, V28.D[1]
+	WORD $0x4f981328 // fmla v8.4s, v25.4s, v24.s[0]
+	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
+	MOVD 136(R4), R16
+	WORD $0x4f951343 // fmla v3.4s, v26.4s, v21.s[0]
+	FMOVD 128(R4), F25
+	WORD $0x4f961345 // fmla v5.4s, v26.4s, v22.s[0]
+	WORD $0x4f971347 // fmla v7.4s, v26.4s, v23.s[0]
+	VMOV R16, V25.D[1]
+	WORD $0x4f981349 // fmla v9.4s, v26.4s, v24.s[0]
+	WORD $0x4fb4136a // fmla v10.4s, v27.4s, v20.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fb5136c // fmla v12.4s, v27.4s, v21.s[1]
+	FMOVD 144(R4), F26
+	WORD $0x4fb6136e // fmla v14.4s, v27.4s, v22.s[1]
+	WORD $0x4fb71370 // fmla v16.4s, v27.4s, v23.s[1]
+	VMOV R16, V26.D[1]
+	WORD $0x4fb81372 // fmla v18.4s, v27.4s, v24.s[1]
+	WORD $0x4fb4138b // fmla v11.4s, v28.4s, v20.s[1]
+	FMOVD 8(R8), F20
+	MOVD 200(R4), R16
+	WORD $0x4fb5138d // fmla v13.4s, v28.4s, v21.s[1]
+	FMOVD 8(R9), F21
+	FMOVD 192(R4), F27
+	WORD $0x4fb6138f // fmla v15.4s, v28.4s, v22.s[1]
+	FMOVD 8(R10), F22
+	WORD $0x4fb71391 // fmla v17.4s, v28.4s, v23.s[1]
+	FMOVD 8(R11), F23
+	VMOV R16, V27.D[1]
+	WORD $0x4fb81393 // fmla v19.4s, v28.4s, v24.s[1]
+	FMOVD 8(R12), F24
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f951322 // fmla v2.4s, v25.4s, v21.s[0]
+	FMOVD 208(R4), F28
+	WORD $0x4f961324 // fmla v4.4s, v25.4s, v22.s[0]
+	ADD R14, R8
+	ADD R14, R9
+	WORD $0x4f971326 // fmla v6.4s, v25.4s, v23.s[0]
+	VMOV R16, V28.D[1]
+	WORD $0x4f981328 // fmla v8.4s, v25.4s, v24.s[0]
+	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4f951343 // fmla v3.4s, v26.4s, v21.s[0]
+	FMOVD 0(R4), F25
+	WORD $0x4f961345 // fmla v5.4s, v26.4s, v22.s[0]
+	ADD R14, R10
+	ADD R14, R11
+	WORD $0x4f971347 // fmla v7.4s, v26.4s, v23.s[0]
+	VMOV R16, V25.D[1]
+	WORD $0x4f981349 // fmla v9.4s, v26.4s, v24.s[0]
+	WORD $0x4fb4136a // fmla v10.4s, v27.4s, v20.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fb5136c // fmla v12.4s, v27.4s, v21.s[1]
+	FMOVD 16(R4), F26
+	WORD $0x4fb6136e // fmla v14.4s, v27.4s, v22.s[1]
+	ADD R14, R12
+	WORD $0x4fb71370 // fmla v16.4s, v27.4s, v23.s[1]
+	VMOV R16, V26.D[1]
+	WORD $0x4fb81372 // fmla v18.4s, v27.4s, v24.s[1]
+	WORD $0x4fb4138b // fmla v11.4s, v28.4s, v20.s[1]
+	FMOVD 0(R8), F20
+	MOVD 72(R4), R16
+	WORD $0x4fb5138d // fmla v13.4s, v28.4s, v21.s[1]
+	FMOVD 0(R9), F21
+	FMOVD 64(R4), F27
+	WORD $0x4fb6138f // fmla v15.4s, v28.4s, v22.s[1]
+	FMOVD 0(R10), F22
+	WORD $0x4fb71391 // fmla v17.4s, v28.4s, v23.s[1]
+	FMOVD 0(R11), F23
+	VMOV R16, V27.D[1]
+	WORD $0x4fb81393 // fmla v19.4s, v28.4s, v24.s[1]
+	FMOVD 0(R12), F24
+	BGE loop188
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $256, R4
+tail189:
+	CBZ R5, segment187
+one190:
+	FMOVS.P 4(R8), F20
+	FMOVS.P 4(R9), F21
+	FMOVS.P 4(R10), F22
+	FMOVS.P 4(R11), F23
+	FMOVS.P 4(R12), F24
+	FMOVQ 0(R4), F25
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	WORD $0x4f951322 // fmla v2.4s, v25.4s, v21.s[0]
+	WORD $0x4f961324 // fmla v4.4s, v25.4s, v22.s[0]
+	WORD $0x4f971326 // fmla v6.4s, v25.4s, v23.s[0]
+	WORD $0x4f981328 // fmla v8.4s, v25.4s, v24.s[0]
+	FMOVQ 16(R4), F26
+	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
+	WORD $0x4f951343 // fmla v3.4s, v26.4s, v21.s[0]
+	WORD $0x4f961345 // fmla v5.4s, v26.4s, v22.s[0]
+	WORD $0x4f971347 // fmla v7.4s, v26.4s, v23.s[0]
+	WORD $0x4f981349 // fmla v9.4s, v26.4s, v24.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one190
+	B segment187
+summed191:
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	WORD $0x4e2cd442 // fadd v2.4s, v2.4s, v12.4s
+	WORD $0x4e2dd463 // fadd v3.4s, v3.4s, v13.4s
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	WORD $0x4e2fd4a5 // fadd v5.4s, v5.4s, v15.4s
+	WORD $0x4e30d4c6 // fadd v6.4s, v6.4s, v16.4s
+	WORD $0x4e31d4e7 // fadd v7.4s, v7.4s, v17.4s
+	WORD $0x4e32d508 // fadd v8.4s, v8.4s, v18.4s
+	WORD $0x4e33d529 // fadd v9.4s, v9.4s, v19.4s
+	FMOVQ 0(R2), F12
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x4e2cd442 // fadd v2.4s, v2.4s, v12.4s
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	WORD $0x4e2cd4c6 // fadd v6.4s, v6.4s, v12.4s
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	FMOVQ 16(R2), F12
+	WORD $0x4e2cd421 // fadd v1.4s, v1.4s, v12.4s
+	WORD $0x4e2cd463 // fadd v3.4s, v3.4s, v12.4s
+	WORD $0x4e2cd4a5 // fadd v5.4s, v5.4s, v12.4s
+	WORD $0x4e2cd4e7 // fadd v7.4s, v7.4s, v12.4s
+	WORD $0x4e2cd529 // fadd v9.4s, v9.4s, v12.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V10.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V11.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $8, R3
+	BLT part192
+	CBZ R10, bounds194
+	ADD R21, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	FMOVQ 16(R10), F12
+	WORD $0x4e2cd421 // fadd v1.4s, v1.4s, v12.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd442 // fadd v2.4s, v2.4s, v12.4s
+	FMOVQ 16(R10), F12
+	WORD $0x4e2cd463 // fadd v3.4s, v3.4s, v12.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	FMOVQ 16(R10), F12
+	WORD $0x4e2cd4a5 // fadd v5.4s, v5.4s, v12.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd4c6 // fadd v6.4s, v6.4s, v12.4s
+	FMOVQ 16(R10), F12
+	WORD $0x4e2cd4e7 // fadd v7.4s, v7.4s, v12.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	FMOVQ 16(R10), F12
+	WORD $0x4e2cd529 // fadd v9.4s, v9.4s, v12.4s
+	ADD R11, R10
+bounds194:
+	WORD $0x4e2af400 // fmax v0.4s, v0.4s, v10.4s
+	WORD $0x4eabf400 // fmin v0.4s, v0.4s, v11.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2af421 // fmax v1.4s, v1.4s, v10.4s
+	WORD $0x4eabf421 // fmin v1.4s, v1.4s, v11.4s
+	FMOVQ F1, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2af442 // fmax v2.4s, v2.4s, v10.4s
+	WORD $0x4eabf442 // fmin v2.4s, v2.4s, v11.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e2af463 // fmax v3.4s, v3.4s, v10.4s
+	WORD $0x4eabf463 // fmin v3.4s, v3.4s, v11.4s
+	FMOVQ F3, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2af484 // fmax v4.4s, v4.4s, v10.4s
+	WORD $0x4eabf484 // fmin v4.4s, v4.4s, v11.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e2af4a5 // fmax v5.4s, v5.4s, v10.4s
+	WORD $0x4eabf4a5 // fmin v5.4s, v5.4s, v11.4s
+	FMOVQ F5, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2af4c6 // fmax v6.4s, v6.4s, v10.4s
+	WORD $0x4eabf4c6 // fmin v6.4s, v6.4s, v11.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e2af4e7 // fmax v7.4s, v7.4s, v10.4s
+	WORD $0x4eabf4e7 // fmin v7.4s, v7.4s, v11.4s
+	FMOVQ F7, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2af508 // fmax v8.4s, v8.4s, v10.4s
+	WORD $0x4eabf508 // fmin v8.4s, v8.4s, v11.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e2af529 // fmax v9.4s, v9.4s, v10.4s
+	WORD $0x4eabf529 // fmin v9.4s, v9.4s, v11.4s
+	FMOVQ F9, 16(R8)
+	ADD R9, R8
+	B done193
+part192:
+	SUBS $5, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds195
+	ADD R21, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F12
+	VLD1 (R13), V12.S[1]
+	VLD1 (R14), V12.S[2]
+	WORD $0x4e2cd421 // fadd v1.4s, v1.4s, v12.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd442 // fadd v2.4s, v2.4s, v12.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F12
+	VLD1 (R13), V12.S[1]
+	VLD1 (R14), V12.S[2]
+	WORD $0x4e2cd463 // fadd v3.4s, v3.4s, v12.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F12
+	VLD1 (R13), V12.S[1]
+	VLD1 (R14), V12.S[2]
+	WORD $0x4e2cd4a5 // fadd v5.4s, v5.4s, v12.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd4c6 // fadd v6.4s, v6.4s, v12.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F12
+	VLD1 (R13), V12.S[1]
+	VLD1 (R14), V12.S[2]
+	WORD $0x4e2cd4e7 // fadd v7.4s, v7.4s, v12.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F12
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F12
+	VLD1 (R13), V12.S[1]
+	VLD1 (R14), V12.S[2]
+	WORD $0x4e2cd529 // fadd v9.4s, v9.4s, v12.4s
+	ADD R11, R10
+bounds195:
+	WORD $0x4e2af400 // fmax v0.4s, v0.4s, v10.4s
+	WORD $0x4eabf400 // fmin v0.4s, v0.4s, v11.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2af421 // fmax v1.4s, v1.4s, v10.4s
+	WORD $0x4eabf421 // fmin v1.4s, v1.4s, v11.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e2af442 // fmax v2.4s, v2.4s, v10.4s
+	WORD $0x4eabf442 // fmin v2.4s, v2.4s, v11.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e2af463 // fmax v3.4s, v3.4s, v10.4s
+	WORD $0x4eabf463 // fmin v3.4s, v3.4s, v11.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e2af484 // fmax v4.4s, v4.4s, v10.4s
+	WORD $0x4eabf484 // fmin v4.4s, v4.4s, v11.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e2af4a5 // fmax v5.4s, v5.4s, v10.4s
+	WORD $0x4eabf4a5 // fmin v5.4s, v5.4s, v11.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+	WORD $0x4e2af4c6 // fmax v6.4s, v6.4s, v10.4s
+	WORD $0x4eabf4c6 // fmin v6.4s, v6.4s, v11.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e2af4e7 // fmax v7.4s, v7.4s, v10.4s
+	WORD $0x4eabf4e7 // fmin v7.4s, v7.4s, v11.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V7.S[2], (R14)
+	VST1 V7.S[1], (R13)
+	FMOVS F7, (R12)
+	ADD R9, R8
+	WORD $0x4e2af508 // fmax v8.4s, v8.4s, v10.4s
+	WORD $0x4eabf508 // fmin v8.4s, v8.4s, v11.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e2af529 // fmax v9.4s, v9.4s, v10.4s
+	WORD $0x4eabf529 // fmin v9.4s, v9.4s, v11.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V9.S[2], (R14)
+	VST1 V9.S[1], (R13)
+	FMOVS F9, (R12)
+	ADD R9, R8
+done193:
+	B next165
+narrower186:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment197:
+	SUBS $1, R7
+	BLT summed201
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	ADD R1, R11, R12
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail199
+	FMOVD 0(R8), F20
+	FMOVD 0(R9), F21
+	FMOVD 0(R10), F22
+	FMOVD 0(R11), F23
+	FMOVD 0(R12), F24
+	FMOVQ 0(R4), F25
+	FMOVQ 64(R4), F26
+	FMOVQ 128(R4), F27
+	PCALIGN $16
+loop198:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f951321 // fmla v1.4s, v25.4s, v21.s[0]
+	FMOVD 192(R4), F28
+	WORD $0x4f961322 // fmla v2.4s, v25.4s, v22.s[0]
+	WORD $0x4f971323 // fmla v3.4s, v25.4s, v23.s[0]
+	VMOV R16, V28.D[1]
+	WORD $0x4f981324 // fmla v4.4s, v25.4s, v24.s[0]
+	WORD $0x4fb41345 // fmla v5.4s, v26.4s, v20.s[1]
+	FMOVD 8(R8), F20
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fb51346 // fmla v6.4s, v26.4s, v21.s[1]
+	FMOVD 8(R9), F21
+	FMOVD 0(R4), F25
+	WORD $0x4fb61347 // fmla v7.4s, v26.4s, v22.s[1]
+	FMOVD 8(R10), F22
+	WORD $0x4fb71348 // fmla v8.4s, v26.4s, v23.s[1]
+	FMOVD 8(R11), F23
+	VMOV R16, V25.D[1]
+	WORD $0x4fb81349 // fmla v9.4s, v26.4s, v24.s[1]
+	FMOVD 8(R12), F24
+	WORD $0x4f94136a // fmla v10.4s, v27.4s, v20.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f95136b // fmla v11.4s, v27.4s, v21.s[0]
+	FMOVD 64(R4), F26
+	WORD $0x4f96136c // fmla v12.4s, v27.4s, v22.s[0]
+	ADD R14, R8
+	ADD R14, R9
+	ADD R14, R10
+	ADD R14, R11
+	ADD R14, R12
+	WORD $0x4f97136d // fmla v13.4s, v27.4s, v23.s[0]
+	VMOV R16, V26.D[1]
+	WORD $0x4f98136e // fmla v14.4s, v27.4s, v24.s[0]
+	WORD $0x4fb4138f // fmla v15.4s, v28.4s, v20.s[1]
+	FMOVD 0(R8), F20
+	MOVD 136(R4), R16
+	WORD $0x4fb51390 // fmla v16.4s, v28.4s, v21.s[1]
+	FMOVD 0(R9), F21
+	FMOVD 128(R4), F27
+	WORD $0x4fb61391 // fmla v17.4s, v28.4s, v22.s[1]
+	FMOVD 0(R10), F22
+	WORD $0x4fb71392 // fmla v18.4s, v28.4s, v23.s[1]
+	FMOVD 0(R11), F23
+	VMOV R16, V27.D[1]
+	WORD $0x4fb81393 // fmla v19.4s, v28.4s, v24.s[1]
+	FMOVD 0(R12), F24
+	BGE loop198
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $256, R4
+tail199:
+	CBZ R5, segment197
+one200:
+	FMOVS.P 4(R8), F20
+	FMOVS.P 4(R9), F21
+	FMOVS.P 4(R10), F22
+	FMOVS.P 4(R11), F23
+	FMOVS.P 4(R12), F24
+	FMOVQ 0(R4), F25
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	WORD $0x4f951321 // fmla v1.4s, v25.4s, v21.s[0]
+	WORD $0x4f961322 // fmla v2.4s, v25.4s, v22.s[0]
+	WORD $0x4f971323 // fmla v3.4s, v25.4s, v23.s[0]
+	WORD $0x4f981324 // fmla v4.4s, v25.4s, v24.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one200
+	B segment197
+summed201:
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	WORD $0x4e2cd442 // fadd v2.4s, v2.4s, v12.4s
+	WORD $0x4e2dd463 // fadd v3.4s, v3.4s, v13.4s
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	WORD $0x4e2fd4a5 // fadd v5.4s, v5.4s, v15.4s
+	WORD $0x4e30d4c6 // fadd v6.4s, v6.4s, v16.4s
+	WORD $0x4e31d4e7 // fadd v7.4s, v7.4s, v17.4s
+	WORD $0x4e32d508 // fadd v8.4s, v8.4s, v18.4s
+	WORD $0x4e33d529 // fadd v9.4s, v9.4s, v19.4s
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	WORD $0x4e29d484 // fadd v4.4s, v4.4s, v9.4s
+	FMOVQ 0(R2), F7
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V5.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V6.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $4, R3
+	BLT part202
+	CBZ R10, bounds204
+	ADD R21, R10
+	FMOVQ 0(R10), F7
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F7
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F7
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F7
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F7
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	ADD R11, R10
+bounds204:
+	WORD $0x4e25f400 // fmax v0.4s, v0.4s, v5.4s
+	WORD $0x4ea6f400 // fmin v0.4s, v0.4s, v6.4s
+	FMOVQ F0, 0(R8)
+	ADD R9, R8
+	WORD $0x4e25f421 // fmax v1.4s, v1.4s, v5.4s
+	WORD $0x4ea6f421 // fmin v1.4s, v1.4s, v6.4s
+	FMOVQ F1, 0(R8)
+	ADD R9, R8
+	WORD $0x4e25f442 // fmax v2.4s, v2.4s, v5.4s
+	WORD $0x4ea6f442 // fmin v2.4s, v2.4s, v6.4s
+	FMOVQ F2, 0(R8)
+	ADD R9, R8
+	WORD $0x4e25f463 // fmax v3.4s, v3.4s, v5.4s
+	WORD $0x4ea6f463 // fmin v3.4s, v3.4s, v6.4s
+	FMOVQ F3, 0(R8)
+	ADD R9, R8
+	WORD $0x4e25f484 // fmax v4.4s, v4.4s, v5.4s
+	WORD $0x4ea6f484 // fmin v4.4s, v4.4s, v6.4s
+	FMOVQ F4, 0(R8)
+	ADD R9, R8
+	B done203
+part202:
+	SUBS $1, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds205
+	ADD R21, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F7
+	VLD1 (R13), V7.S[1]
+	VLD1 (R14), V7.S[2]
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F7
+	VLD1 (R13), V7.S[1]
+	VLD1 (R14), V7.S[2]
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F7
+	VLD1 (R13), V7.S[1]
+	VLD1 (R14), V7.S[2]
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F7
+	VLD1 (R13), V7.S[1]
+	VLD1 (R14), V7.S[2]
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	ADD R11, R10
+	ADD $0, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F7
+	VLD1 (R13), V7.S[1]
+	VLD1 (R14), V7.S[2]
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	ADD R11, R10
+bounds205:
+	WORD $0x4e25f400 // fmax v0.4s, v0.4s, v5.4s
+	WORD $0x4ea6f400 // fmin v0.4s, v0.4s, v6.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V0.S[2], (R14)
+	VST1 V0.S[1], (R13)
+	FMOVS F0, (R12)
+	ADD R9, R8
+	WORD $0x4e25f421 // fmax v1.4s, v1.4s, v5.4s
+	WORD $0x4ea6f421 // fmin v1.4s, v1.4s, v6.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e25f442 // fmax v2.4s, v2.4s, v5.4s
+	WORD $0x4ea6f442 // fmin v2.4s, v2.4s, v6.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+	WORD $0x4e25f463 // fmax v3.4s, v3.4s, v5.4s
+	WORD $0x4ea6f463 // fmin v3.4s, v3.4s, v6.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e25f484 // fmax v4.4s, v4.4s, v5.4s
+	WORD $0x4ea6f484 // fmin v4.4s, v4.4s, v6.4s
+	ADD $0, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V4.S[2], (R14)
+	VST1 V4.S[1], (R13)
+	FMOVS F4, (R12)
+	ADD R9, R8
+done203:
+next165:
+	MOVD gemmF32_panel(R0), R16
+	ADD R16, R2
+	ADD $64, R21
+	SUBS $16, R3
+	BGT rows5
+	RET
+rows6:
+	CMP $12, R3
+	BLE narrower207
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment208:
+	SUBS $1, R7
+	BLT summed212
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	ADD R1, R11, R12
+	ADD R1, R12, R13
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail210
+	FMOVD 0(R8), F24
+	FMOVD 0(R9), F25
+	FMOVD 0(R10), F26
+	FMOVD 0(R11), F27
+	FMOVD 0(R12), F28
+	FMOVD 0(R13), F29
+	FMOVQ 0(R4), F30
+	PCALIGN $16
+loop209:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
+	MOVD 24(R4), R16
+	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
+	FMOVD 16(R4), F31
+	WORD $0x4f9a13c8 // fmla v8.4s, v30.4s, v26.s[0]
+	WORD $0x4f9b13cc // fmla v12.4s, v30.4s, v27.s[0]
+	WORD $0x4f9c13d0 // fmla v16.4s, v30.4s, v28.s[0]
+	VMOV R16, V31.D[1]
+	WORD $0x4f9d13d4 // fmla v20.4s, v30.4s, v29.s[0]
+	WORD $0x4f9813e1 // fmla v1.4s, v31.4s, v24.s[0]
+	MOVD 40(R4), R16
+	WORD $0x4f9913e5 // fmla v5.4s, v31.4s, v25.s[0]
+	FMOVD 32(R4), F30
+	WORD $0x4f9a13e9 // fmla v9.4s, v31.4s, v26.s[0]
+	WORD $0x4f9b13ed // fmla v13.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13f1 // fmla v17.4s, v31.4s, v28.s[0]
+	VMOV R16, V30.D[1]
+	WORD $0x4f9d13f5 // fmla v21.4s, v31.4s, v29.s[0]
+	WORD $0x4f9813c2 // fmla v2.4s, v30.4s, v24.s[0]
+	MOVD 56(R4), R16
+	WORD $0x4f9913c6 // fmla v6.4s, v30.4s, v25.s[0]
+	FMOVD 48(R4), F31
+	WORD $0x4f9a13ca // fmla v10.4s, v30.4s, v26.s[0]
+	WORD $0x4f9b13ce // fmla v14.4s, v30.4s, v27.s[0]
+	WORD $0x4f9c13d2 // fmla v18.4s, v30.4s, v28.s[0]
+	VMOV R16, V31.D[1]
+	WORD $0x4f9d13d6 // fmla v22.4s, v30.4s, v29.s[0]
+	WORD $0x4f9813e3 // fmla v3.4s, v31.4s, v24.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f9913e7 // fmla v7.4s, v31.4s, v25.s[0]
+	FMOVD 64(R4), F30
+	WORD $0x4f9a13eb // fmla v11.4s, v31.4s, v26.s[0]
+	WORD $0x4f9b13ef // fmla v15.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13f3 // fmla v19.4s, v31.4s, v28.s[0]
+	VMOV R16, V30.D[1]
+	WORD $0x4f9d13f7 // fmla v23.4s, v31.4s, v29.s[0]
+	WORD $0x4fb813c0 // fmla v0.4s, v30.4s, v24.s[1]
+	MOVD 88(R4), R16
+	WORD $0x4fb913c4 // fmla v4.4s, v30.4s, v25.s[1]
+	FMOVD 80(R4), F31
+	WORD $0x4fba13c8 // fmla v8.4s, v30.4s, v26.s[1]
+	WORD $0x4fbb13cc // fmla v12.4s, v30.4s, v27.s[1]
+	WORD $0x4fbc13d0 // fmla v16.4s, v30.4s, v28.s[1]
+	VMOV R16, V31.D[1]
+	WORD $0x4fbd13d4 // fmla v20.4s, v30.4s, v29.s[1]
+	WORD $0x4fb813e1 // fmla v1.4s, v31.4s, v24.s[1]
+	MOVD 104(R4), R16
+	WORD $0x4fb913e5 // fmla v5.4s, v31.4s, v25.s[1]
+	FMOVD 96(R4), F30
+	WORD $0x4fba13e9 // fmla v9.4s, v31.4s, v26.s[1]
+	WORD $0x4fbb13ed // fmla v13.4s, v31.4s, v27.s[1]
+	WORD $0x4fbc13f1 // fmla v17.4s, v31.4s, v28.s[1]
+	VMOV R16, V30.D[1]
+	WORD $0x4fbd13f5 // fmla v21.4s, v31.4s, v29.s[1]
+	WORD $0x4fb813c2 // fmla v2.4s, v30.4s, v24.s[1]
+	MOVD 120(R4), R16
+	WORD $0x4fb913c6 // fmla v6.4s, v30.4s, v25.s[1]
+	FMOVD 112(R4), F31
+	WORD $0x4fba13ca // fmla v10.4s, v30.4s, v26.s[1]
+	WORD $0x4fbb13ce // fmla v14.4s, v30.4s, v27.s[1]
+	WORD $0x4fbc13d2 // fmla v18.4s, v30.4s, v28.s[1]
+	VMOV R16, V31.D[1]
+	WORD $0x4fbd13d6 // fmla v22.4s, v30.4s, v29.s[1]
+	WORD $0x4fb813e3 // fmla v3.4s, v31.4s, v24.s[1]
+	FMOVD 8(R8), F24
+	MOVD 136(R4), R16
+	WORD $0x4fb913e7 // fmla v7.4s, v31.4s, v25.s[1]
+	FMOVD 8(R9), F25
+	FMOVD 128(R4), F30
+	WORD $0x4fba13eb // fmla v11.4s, v31.4s, v26.s[1]
+	FMOVD 8(R10), F26
+	WORD $0x4fbb13ef // fmla v15.4s, v31.4s, v27.s[1]
+	FMOVD 8(R11), F27
+	WORD $0x4fbc13f3 // fmla v19.4s, v31.4s, v28.s[1]
+	FMOVD 8(R12), F28
+	VMOV R16, V30.D[1]
+	WORD $0x4fbd13f7 // fmla v23.4s, v31.4s, v29.s[1]
+	FMOVD 8(R13), F29
+	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
+	MOVD 152(R4), R16
+	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
+	FMOVD 144(R4), F31
+	WORD $0x4f9a13c8 // fmla v8.4s, v30.4s, v26.s[0]
+	ADD R14, R8
+	WORD $0x4f9b13cc // fmla v12.4s, v30.4s, v27.s[0]
+	WORD $0x4f9c13d0 // fmla v16.4s, v30.4s, v28.s[0]
+	VMOV R16, V31.D[1]
+	WORD $0x4f9d13d4 // fmla v20.4s, v30.4s, v29.s[0]
+	WORD $0x4f9813e1 // fmla v1.4s, v31.4s, v24.s[0]
+	MOVD 168(R4), R16
+	WORD $0x4f9913e5 // fmla v5.4s, v31.4s, v25.s[0]
+	FMOVD 160(R4), F30
+	WORD $0x4f9a13e9 // fmla v9.4s, v31.4s, v26.s[0]
+	ADD R14, R9
+	WORD $0x4f9b13ed // fmla v13.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13f1 // fmla v17.4s, v31.4s, v28.s[0]
+	VMOV R16, V30.D[1]
+	WORD $0x4f9d13f5 // fmla v21.4s, v31.4s, v29.s[0]
+	WORD $0x4f9813c2 // fmla v2.4s, v30.4s, v24.s[0]
+	MOVD 184(R4), R16
+	WORD $0x4f9913c6 // fmla v6.4s, v30.4s, v25.s[0]
+	FMOVD 176(R4), F31
+	WORD $0x4f9a13ca // fmla v10.4s, v30.4s, v26.s[0]
+	ADD R14, R10
+	WORD $0x4f9b13ce // fmla v14.4s, v30.4s, v27.s[0]
+	WORD $0x4f9c13d2 // fmla v18.4s, v30.4s, v28.s[0]
+	VMOV R16, V31.D[1]
+	WORD $0x4f9d13d6 // fmla v22.4s, v30.4s, v29.s[0]
+	WORD $0x4f9813e3 // fmla v3.4s, v31.4s, v24.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f9913e7 // fmla v7.4s, v31.4s, v25.s[0]
+	FMOVD 192(R4), F30
+	WORD $0x4f9a13eb // fmla v11.4s, v31.4s, v26.s[0]
+	ADD R14, R11
+	WORD $0x4f9b13ef // fmla v15.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13f3 // fmla v19.4s, v31.4s, v28.s[0]
+	VMOV R16, V30.D[1]
+	WORD $0x4f9d13f7 // fmla v23.4s, v31.4s, v29.s[0]
+	WORD $0x4fb813c0 // fmla v0.4s, v30.4s, v24.s[1]
+	MOVD 216(R4), R16
+	WORD $0x4fb913c4 // fmla v4.4s, v30.4s, v25.s[1]
+	FMOVD 208(R4), F31
+	WORD $0x4fba13c8 // fmla v8.4s, v30.4s, v26.s[1]
+	ADD R14, R12
+	WORD $0x4fbb13cc // fmla v12.4s, v30.4s, v27.s[1]
+	WORD $0x4fbc13d0 // fmla v16.4s, v30.4s, v28.s[1]
+	VMOV R16, V31.D[1]
+	WORD $0x4fbd13d4 // fmla v20.4s, v30.4s, v29.s[1]
+	WORD $0x4fb813e1 // fmla v1.4s, v31.4s, v24.s[1]
+	MOVD 232(R4), R16
+	WORD $0x4fb913e5 // fmla v5.4s, v31.4s, v25.s[1]
+	FMOVD 224(R4), F30
+	WORD $0x4fba13e9 // fmla v9.4s, v31.4s, v26.s[1]
+	ADD R14, R13
+	WORD $0x4fbb13ed // fmla v13.4s, v31.4s, v27.s[1]
+	WORD $0x4fbc13f1 // fmla v17.4s, v31.4s, v28.s[1]
+	VMOV R16, V30.D[1]
+	WORD $0x4fbd13f5 // fmla v21.4s, v31.4s, v29.s[1]
+	WORD $0x4fb813c2 // fmla v2.4s, v30.4s, v24.s[1]
+	MOVD 248(R4), R16
+	WORD $0x4fb913c6 // fmla v6.4s, v30.4s, v25.s[1]
+	FMOVD 240(R4), F31
+	WORD $0x4fba13ca // fmla v10.4s, v30.4s, v26.s[1]
+	WORD $0x4fbb13ce // fmla v14.4s, v30.4s, v27.s[1]
+	WORD $0x4fbc13d2 // fmla v18.4s, v30.4s, v28.s[1]
+	VMOV R16, V31.D[1]
+	WORD $0x4fbd13d6 // fmla v22.4s, v30.4s, v29.s[1]
+	WORD $0x4fb813e3 // fmla v3.4s, v31.4s, v24.s[1]
+	FMOVD 0(R8), F24
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fb913e7 // fmla v7.4s, v31.4s, v25.s[1]
+	FMOVD 0(R9), F25
+	FMOVD 0(R4), F30
+	WORD $0x4fba13eb // fmla v11.4s, v31.4s, v26.s[1]
+	FMOVD 0(R10), F26
+	WORD $0x4fbb13ef // fmla v15.4s, v31.4s, v27.s[1]
+	FMOVD 0(R11), F27
+	WORD $0x4fbc13f3 // fmla v19.4s, v31.4s, v28.s[1]
+	FMOVD 0(R12), F28
+	VMOV R16, V30.D[1]
+	WORD $0x4fbd13f7 // fmla v23.4s, v31.4s, v29.s[1]
+	FMOVD 0(R13), F29
+	BGE loop209
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $16, R13
+	ADD $256, R4
+tail210:
+	CBZ R5, segment208
+one211:
+	FMOVS.P 4(R8), F24
+	FMOVS.P 4(R9), F25
+	FMOVS.P 4(R10), F26
+	FMOVS.P 4(R11), F27
+	FMOVS.P 4(R12), F28
+	FMOVS.P 4(R13), F29
+	FMOVQ 0(R4), F30
+	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
+	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
+	WORD $0x4f9a13c8 // fmla v8.4s, v30.4s, v26.s[0]
+	WORD $0x4f9b13cc // fmla v12.4s, v30.4s, v27.s[0]
+	WORD $0x4f9c13d0 // fmla v16.4s, v30.4s, v28.s[0]
+	WORD $0x4f9d13d4 // fmla v20.4s, v30.4s, v29.s[0]
+	FMOVQ 16(R4), F31
+	WORD $0x4f9813e1 // fmla v1.4s, v31.4s, v24.s[0]
+	WORD $0x4f9913e5 // fmla v5.4s, v31.4s, v25.s[0]
+	WORD $0x4f9a13e9 // fmla v9.4s, v31.4s, v26.s[0]
+	WORD $0x4f9b13ed // fmla v13.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13f1 // fmla v17.4s, v31.4s, v28.s[0]
+	WORD $0x4f9d13f5 // fmla v21.4s, v31.4s, v29.s[0]
+	FMOVQ 32(R4), F30
+	WORD $0x4f9813c2 // fmla v2.4s, v30.4s, v24.s[0]
+	WORD $0x4f9913c6 // fmla v6.4s, v30.4s, v25.s[0]
+	WORD $0x4f9a13ca // fmla v10.4s, v30.4s, v26.s[0]
+	WORD $0x4f9b13ce // fmla v14.4s, v30.4s, v27.s[0]
+	WORD $0x4f9c13d2 // fmla v18.4s, v30.4s, v28.s[0]
+	WORD $0x4f9d13d6 // fmla v22.4s, v30.4s, v29.s[0]
+	FMOVQ 48(R4), F31
+	WORD $0x4f9813e3 // fmla v3.4s, v31.4s, v24.s[0]
+	WORD $0x4f9913e7 // fmla v7.4s, v31.4s, v25.s[0]
+	WORD $0x4f9a13eb // fmla v11.4s, v31.4s, v26.s[0]
+	WORD $0x4f9b13ef // fmla v15.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13f3 // fmla v19.4s, v31.4s, v28.s[0]
+	WORD $0x4f9d13f7 // fmla v23.4s, v31.4s, v29.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one211
+	B segment208
+summed212:
+	FMOVQ 0(R2), F26
+	WORD $0x4e3ad400 // fadd v0.4s, v0.4s, v26.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3ad508 // fadd v8.4s, v8.4s, v26.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3ad610 // fadd v16.4s, v16.4s, v26.4s
+	WORD $0x4e3ad694 // fadd v20.4s, v20.4s, v26.4s
+	FMOVQ 16(R2), F26
+	WORD $0x4e3ad421 // fadd v1.4s, v1.4s, v26.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3ad529 // fadd v9.4s, v9.4s, v26.4s
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	WORD $0x4e3ad631 // fadd v17.4s, v17.4s, v26.4s
+	WORD $0x4e3ad6b5 // fadd v21.4s, v21.4s, v26.4s
+	FMOVQ 32(R2), F26
+	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
+	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
+	WORD $0x4e3ad54a // fadd v10.4s, v10.4s, v26.4s
+	WORD $0x4e3ad5ce // fadd v14.4s, v14.4s, v26.4s
+	WORD $0x4e3ad652 // fadd v18.4s, v18.4s, v26.4s
+	WORD $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	FMOVQ 48(R2), F26
+	WORD $0x4e3ad463 // fadd v3.4s, v3.4s, v26.4s
+	WORD $0x4e3ad4e7 // fadd v7.4s, v7.4s, v26.4s
+	WORD $0x4e3ad56b // fadd v11.4s, v11.4s, v26.4s
+	WORD $0x4e3ad5ef // fadd v15.4s, v15.4s, v26.4s
+	WORD $0x4e3ad673 // fadd v19.4s, v19.4s, v26.4s
+	WORD $0x4e3ad6f7 // fadd v23.4s, v23.4s, v26.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V24.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V25.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $16, R3
+	BLT part213
+	CBZ R10, bounds215
+	ADD R21, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad400 // fadd v0.4s, v0.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad421 // fadd v1.4s, v1.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
+	FMOVQ 48(R10), F26
+	WORD $0x4e3ad463 // fadd v3.4s, v3.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
+	FMOVQ 48(R10), F26
+	WORD $0x4e3ad4e7 // fadd v7.4s, v7.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad508 // fadd v8.4s, v8.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad529 // fadd v9.4s, v9.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad54a // fadd v10.4s, v10.4s, v26.4s
+	FMOVQ 48(R10), F26
+	WORD $0x4e3ad56b // fadd v11.4s, v11.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad5ce // fadd v14.4s, v14.4s, v26.4s
+	FMOVQ 48(R10), F26
+	WORD $0x4e3ad5ef // fadd v15.4s, v15.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad610 // fadd v16.4s, v16.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad631 // fadd v17.4s, v17.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad652 // fadd v18.4s, v18.4s, v26.4s
+	FMOVQ 48(R10), F26
+	WORD $0x4e3ad673 // fadd v19.4s, v19.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad694 // fadd v20.4s, v20.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad6b5 // fadd v21.4s, v21.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	FMOVQ 48(R10), F26
+	WORD $0x4e3ad6f7 // fadd v23.4s, v23.4s, v26.4s
+	ADD R11, R10
+bounds215:
+	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
+	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
+	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
+	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
+	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
+	FMOVQ F3, 48(R8)
+	ADD R9, R8
+	WORD $0x4e38f484 // fmax v4.4s, v4.4s, v24.4s
+	WORD $0x4eb9f484 // fmin v4.4s, v4.4s, v25.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e38f4a5 // fmax v5.4s, v5.4s, v24.4s
+	WORD $0x4eb9f4a5 // fmin v5.4s, v5.4s, v25.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e38f4c6 // fmax v6.4s, v6.4s, v24.4s
+	WORD $0x4eb9f4c6 // fmin v6.4s, v6.4s, v25.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e38f4e7 // fmax v7.4s, v7.4s, v24.4s
+	WORD $0x4eb9f4e7 // fmin v7.4s, v7.4s, v25.4s
+	FMOVQ F7, 48(R8)
+	ADD R9, R8
+	WORD $0x4e38f508 // fmax v8.4s, v8.4s, v24.4s
+	WORD $0x4eb9f508 // fmin v8.4s, v8.4s, v25.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e38f529 // fmax v9.4s, v9.4s, v24.4s
+	WORD $0x4eb9f529 // fmin v9.4s, v9.4s, v25.4s
+	FMOVQ F9, 16(R8)
+	WORD $0x4e38f54a // fmax v10.4s, v10.4s, v24.4s
+	WORD $0x4eb9f54a // fmin v10.4s, v10.4s, v25.4s
+	FMOVQ F10, 32(R8)
+	WORD $0x4e38f56b // fmax v11.4s, v11.4s, v24.4s
+	WORD $0x4eb9f56b // fmin v11.4s, v11.4s, v25.4s
+	FMOVQ F11, 48(R8)
+	ADD R9, R8
+	WORD $0x4e38f58c // fmax v12.4s, v12.4s, v24.4s
+	WORD $0x4eb9f58c // fmin v12.4s, v12.4s, v25.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e38f5ad // fmax v13.4s, v13.4s, v24.4s
+	WORD $0x4eb9f5ad // fmin v13.4s, v13.4s, v25.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e38f5ce // fmax v14.4s, v14.4s, v24.4s
+	WORD $0x4eb9f5ce // fmin v14.4s, v14.4s, v25.4s
+	FMOVQ F14, 32(R8)
+	WORD $0x4e38f5ef // fmax v15.4s, v15.4s, v24.4s
+	WORD $0x4eb9f5ef // fmin v15.4s, v15.4s, v25.4s
+	FMOVQ F15, 48(R8)
+	ADD R9, R8
+	WORD $0x4e38f610 // fmax v16.4s, v16.4s, v24.4s
+	WORD $0x4eb9f610 // fmin v16.4s, v16.4s, v25.4s
+	FMOVQ F16, 0(R8)
+	WORD $0x4e38f631 // fmax v17.4s, v17.4s, v24.4s
+	WORD $0x4eb9f631 // fmin v17.4s, v17.4s, v25.4s
+	FMOVQ F17, 16(R8)
+	WORD $0x4e38f652 // fmax v18.4s, v18.4s, v24.4s
+	WORD $0x4eb9f652 // fmin v18.4s, v18.4s, v25.4s
+	FMOVQ F18, 32(R8)
+	WORD $0x4e38f673 // fmax v19.4s, v19.4s, v24.4s
+	WORD $0x4eb9f673 // fmin v19.4s, v19.4s, v25.4s
+	FMOVQ F19, 48(R8)
+	ADD R9, R8
+	WORD $0x4e38f694 // fmax v20.4s, v20.4s, v24.4s
+	WORD $0x4eb9f694 // fmin v20.4s, v20.4s, v25.4s
+	FMOVQ F20, 0(R8)
+	WORD $0x4e38f6b5 // fmax v21.4s, v21.4s, v24.4s
+	WORD $0x4eb9f6b5 // fmin v21.4s, v21.4s, v25.4s
+	FMOVQ F21, 16(R8)
+	WORD $0x4e38f6d6 // fmax v22.4s, v22.4s, v24.4s
+	WORD $0x4eb9f6d6 // fmin v22.4s, v22.4s, v25.4s
+	FMOVQ F22, 32(R8)
+	WORD $0x4e38f6f7 // fmax v23.4s, v23.4s, v24.4s
+	WORD $0x4eb9f6f7 // fmin v23.4s, v23.4s, v25.4s
+	FMOVQ F23, 48(R8)
+	ADD R9, R8
+	B done214
+part213:
+	SUBS $13, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds216
+	ADD R21, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad400 // fadd v0.4s, v0.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad421 // fadd v1.4s, v1.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F26
+	VLD1 (R13), V26.S[1]
+	VLD1 (R14), V26.S[2]
+	WORD $0x4e3ad463 // fadd v3.4s, v3.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F26
+	VLD1 (R13), V26.S[1]
+	VLD1 (R14), V26.S[2]
+	WORD $0x4e3ad4e7 // fadd v7.4s, v7.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad508 // fadd v8.4s, v8.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad529 // fadd v9.4s, v9.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad54a // fadd v10.4s, v10.4s, v26.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F26
+	VLD1 (R13), V26.S[1]
+	VLD1 (R14), V26.S[2]
+	WORD $0x4e3ad56b // fadd v11.4s, v11.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad5ce // fadd v14.4s, v14.4s, v26.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F26
+	VLD1 (R13), V26.S[1]
+	VLD1 (R14), V26.S[2]
+	WORD $0x4e3ad5ef // fadd v15.4s, v15.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad610 // fadd v16.4s, v16.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad631 // fadd v17.4s, v17.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad652 // fadd v18.4s, v18.4s, v26.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F26
+	VLD1 (R13), V26.S[1]
+	VLD1 (R14), V26.S[2]
+	WORD $0x4e3ad673 // fadd v19.4s, v19.4s, v26.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F26
+	WORD $0x4e3ad694 // fadd v20.4s, v20.4s, v26.4s
+	FMOVQ 16(R10), F26
+	WORD $0x4e3ad6b5 // fadd v21.4s, v21.4s, v26.4s
+	FMOVQ 32(R10), F26
+	WORD $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	ADD $48, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F26
+	VLD1 (R13), V26.S[1]
+	VLD1 (R14), V26.S[2]
+	WORD $0x4e3ad6f7 // fadd v23.4s, v23.4s, v26.4s
+	ADD R11, R10
+bounds216:
+	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
+	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
+	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
+	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
+	FMOVQ F2, 32(R8)
+	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
+	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e38f484 // fmax v4.4s, v4.4s, v24.4s
+	WORD $0x4eb9f484 // fmin v4.4s, v4.4s, v25.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e38f4a5 // fmax v5.4s, v5.4s, v24.4s
+	WORD $0x4eb9f4a5 // fmin v5.4s, v5.4s, v25.4s
+	FMOVQ F5, 16(R8)
+	WORD $0x4e38f4c6 // fmax v6.4s, v6.4s, v24.4s
+	WORD $0x4eb9f4c6 // fmin v6.4s, v6.4s, v25.4s
+	FMOVQ F6, 32(R8)
+	WORD $0x4e38f4e7 // fmax v7.4s, v7.4s, v24.4s
+	WORD $0x4eb9f4e7 // fmin v7.4s, v7.4s, v25.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V7.S[2], (R14)
+	VST1 V7.S[1], (R13)
+	FMOVS F7, (R12)
+	ADD R9, R8
+	WORD $0x4e38f508 // fmax v8.4s, v8.4s, v24.4s
+	WORD $0x4eb9f508 // fmin v8.4s, v8.4s, v25.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e38f529 // fmax v9.4s, v9.4s, v24.4s
+	WORD $0x4eb9f529 // fmin v9.4s, v9.4s, v25.4s
+	FMOVQ F9, 16(R8)
+	WORD $0x4e38f54a // fmax v10.4s, v10.4s, v24.4s
+	WORD $0x4eb9f54a // fmin v10.4s, v10.4s, v25.4s
+	FMOVQ F10, 32(R8)
+	WORD $0x4e38f56b // fmax v11.4s, v11.4s, v24.4s
+	WORD $0x4eb9f56b // fmin v11.4s, v11.4s, v25.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V11.S[2], (R14)
+	VST1 V11.S[1], (R13)
+	FMOVS F11, (R12)
+	ADD R9, R8
+	WORD $0x4e38f58c // fmax v12.4s, v12.4s, v24.4s
+	WORD $0x4eb9f58c // fmin v12.4s, v12.4s, v25.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e38f5ad // fmax v13.4s, v13.4s, v24.4s
+	WORD $0x4eb9f5ad // fmin v13.4s, v13.4s, v25.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e38f5ce // fmax v14.4s, v14.4s, v24.4s
+	WORD $0x4eb9f5ce // fmin v14.4s, v14.4s, v25.4s
+	FMOVQ F14, 32(R8)
+	WORD $0x4e38f5ef // fmax v15.4s, v15.4s, v24.4s
+	WORD $0x4eb9f5ef // fmin v15.4s, v15.4s, v25.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V15.S[2], (R14)
+	VST1 V15.S[1], (R13)
+	FMOVS F15, (R12)
+	ADD R9, R8
+	WORD $0x4e38f610 // fmax v16.4s, v16.4s, v24.4s
+	WORD $0x4eb9f610 // fmin v16.4s, v16.4s, v25.4s
+	FMOVQ F16, 0(R8)
+	WORD $0x4e38f631 // fmax v17.4s, v17.4s, v24.4s
+	WORD $0x4eb9f631 // fmin v17.4s, v17.4s, v25.4s
+	FMOVQ F17, 16(R8)
+	WORD $0x4e38f652 // fmax v18.4s, v18.4s, v24.4s
+	WORD $0x4eb9f652 // fmin v18.4s, v18.4s, v25.4s
+	FMOVQ F18, 32(R8)
+	WORD $0x4e38f673 // fmax v19.4s, v19.4s, v24.4s
+	WORD $0x4eb9f673 // fmin v19.4s, v19.4s, v25.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V19.S[2], (R14)
+	VST1 V19.S[1], (R13)
+	FMOVS F19, (R12)
+	ADD R9, R8
+	WORD $0x4e38f694 // fmax v20.4s, v20.4s, v24.4s
+	WORD $0x4eb9f694 // fmin v20.4s, v20.4s, v25.4s
+	FMOVQ F20, 0(R8)
+	WORD $0x4e38f6b5 // fmax v21.4s, v21.4s, v24.4s
+	WORD $0x4eb9f6b5 // fmin v21.4s, v21.4s, v25.4s
+	FMOVQ F21, 16(R8)
+	WORD $0x4e38f6d6 // fmax v22.4s, v22.4s, v24.4s
+	WORD $0x4eb9f6d6 // fmin v22.4s, v22.4s, v25.4s
+	FMOVQ F22, 32(R8)
+	WORD $0x4e38f6f7 // fmax v23.4s, v23.4s, v24.4s
+	WORD $0x4eb9f6f7 // fmin v23.4s, v23.4s, v25.4s
+	ADD $48, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V23.S[2], (R14)
+	VST1 V23.S[1], (R13)
+	FMOVS F23, (R12)
+	ADD R9, R8
+done214:
+	B next206
+narrower207:
+	CMP $8, R3
+	BLE narrower217
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment218:
+	SUBS $1, R7
+	BLT summed222
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	ADD R1, R11, R12
+	ADD R1, R12, R13
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail220
+	FMOVD 0(R8), F18
+	FMOVD 0(R9), F19
+	FMOVD 0(R10), F20
+	FMOVD 0(R11), F21
+	FMOVD 0(R12), F22
+	FMOVD 0(R13), F23
+	FMOVQ 0(R4), F24
+	FMOVQ 16(R4), F25
+	FMOVQ 32(R4), F26
+	PCALIGN $16
+loop219:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f921300 // fmla v0.4s, v24.4s, v18.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f931303 // fmla v3.4s, v24.4s, v19.s[0]
+	FMOVD 64(R4), F27
+	WORD $0x4f941306 // fmla v6.4s, v24.4s, v20.s[0]
+	WORD $0x4f951309 // fmla v9.4s, v24.4s, v21.s[0]
+	WORD $0x4f96130c // fmla v12.4s, v24.4s, v22.s[0]
+	VMOV R16, V27.D[1]
+	WORD $0x4f97130f // fmla v15.4s, v24.4s, v23.s[0]
+	WORD $0x4f921321 // fmla v1.4s, v25.4s, v18.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f931324 // fmla v4.4s, v25.4s, v19.s[0]
+	FMOVD 80(R4), F24
+	WORD $0x4f941327 // fmla v7.4s, v25.4s, v20.s[0]
+	WORD $0x4f95132a // fmla v10.4s, v25.4s, v21.s[0]
+	WORD $0x4f96132d // fmla v13.4s, v25.4s, v22.s[0]
+	VMOV R16, V24.D[1]
+	WORD $0x4f971330 // fmla v16.4s, v25.4s, v23.s[0]
+	WORD $0x4f921342 // fmla v2.4s, v26.4s, v18.s[0]
+	MOVD 104(R4), R16
+	WORD $0x4f931345 // fmla v5.4s, v26.4s, v19.s[0]
+	FMOVD 96(R4), F25
+	WORD $0x4f941348 // fmla v8.4s, v26.4s, v20.s[0]
+	WORD $0x4f95134b // fmla v11.4s, v26.4s, v21.s[0]
+	WORD $0x4f96134e // fmla v14.4s, v26.4s, v22.s[0]
+	VMOV R16, V25.D[1]
+	WORD $0x4f971351 // fmla v17.4s, v26.4s, v23.s[0]
+	WORD $0x4fb21360 // fmla v0.4s, v27.4s, v18.s[1]
+	MOVD 136(R4), R16
+	WORD $0x4fb31363 // fmla v3.4s, v27.4s, v19.s[1]
+	FMOVD 128(R4), F26
+	WORD $0x4fb41366 // fmla v6.4s, v27.4s, v20.s[1]
+	WORD $0x4fb51369 // fmla v9.4s, v27.4s, v21.s[1]
+	WORD $0x4fb6136c // fmla v12.4s, v27.4s, v22.s[1]
+	VMOV R16, V26.D[1]
+	WORD $0x4fb7136f // fmla v15.4s, v27.4s, v23.s[1]
+	WORD $0x4fb21301 // fmla v1.4s, v24.4s, v18.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fb31304 // fmla v4.4s, v24.4s, v19.s[1]
+	FMOVD 144(R4), F27
+	WORD $0x4fb41307 // fmla v7.4s, v24.4s, v20.s[1]
+	WORD $0x4fb5130a // fmla v10.4s, v24.4s, v21.s[1]
+	WORD $0x4fb6130d // fmla v13.4s, v24.4s, v22.s[1]
+	VMOV R16, V27.D[1]
+	WORD $0x4fb71310 // fmla v16.4s, v24.4s, v23.s[1]
+	WORD $0x4fb21322 // fmla v2.4s, v25.4s, v18.s[1]
+	FMOVD 8(R8), F18
+	MOVD 168(R4), R16
+	WORD $0x4fb31325 // fmla v5.4s, v25.4s, v19.s[1]
+	FMOVD 8(R9), F19
+	FMOVD 160(R4), F24
+	WORD $0x4fb41328 // fmla v8.4s, v25.4s, v20.s[1]
+	FMOVD 8(R10), F20
+	WORD $0x4fb5132b // fmla v11.4s, v25.4s, v21.s[1]
+	FMOVD 8(R11), F21
+	WORD $0x4fb6132e // fmla v14.4s, v25.4s, v22.s[1]
+	FMOVD 8(R12), F22
+	VMOV R16, V24.D[1]
+	WORD $0x4fb71331 // fmla v17.4s, v25.4s, v23.s[1]
+	FMOVD 8(R13), F23
+	WORD $0x4f921340 // fmla v0.4s, v26.4s, v18.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f931343 // fmla v3.4s, v26.4s, v19.s[0]
+	FMOVD 192(R4), F25
+	WORD $0x4f941346 // fmla v6.4s, v26.4s, v20.s[0]
+	ADD R14, R8
+	ADD R14, R9
+	WORD $0x4f951349 // fmla v9.4s, v26.4s, v21.s[0]
+	WORD $0x4f96134c // fmla v12.4s, v26.4s, v22.s[0]
+	VMOV R16, V25.D[1]
+	WORD $0x4f97134f // fmla v15.4s, v26.4s, v23.s[0]
+	WORD $0x4f921361 // fmla v1.4s, v27.4s, v18.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f931364 // fmla v4.4s, v27.4s, v19.s[0]
+	FMOVD 208(R4), F26
+	WORD $0x4f941367 // fmla v7.4s, v27.4s, v20.s[0]
+	ADD R14, R10
+	WORD $0x4f95136a // fmla v10.4s, v27.4s, v21.s[0]
+	WORD $0x4f96136d // fmla v13.4s, v27.4s, v22.s[0]
+	VMOV R16, V26.D[1]
+	WORD $0x4f971370 // fmla v16.4s, v27.4s, v23.s[0]
+	WORD $0x4f921302 // fmla v2.4s, v24.4s, v18.s[0]
+	MOVD 232(R4), R16
+	WORD $0x4f931305 // fmla v5.4s, v24.4s, v19.s[0]
+	FMOVD 224(R4), F27
+	WORD $0x4f941308 // fmla v8.4s, v24.4s, v20.s[0]
+	ADD R14, R11
+	WORD $0x4f95130b // fmla v11.4s, v24.4s, v21.s[0]
+	WORD $0x4f96130e // fmla v14.4s, v24.4s, v22.s[0]
+	VMOV R16, V27.D[1]
+	WORD $0x4f971311 // fmla v17.4s, v24.4s, v23.s[0]
+	WORD $0x4fb21320 // fmla v0.4s, v25.4s, v18.s[1]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fb31323 // fmla v3.4s, v25.4s, v19.s[1]
+	FMOVD 0(R4), F24
+	WORD $0x4fb41326 // fmla v6.4s, v25.4s, v20.s[1]
+	ADD R14, R12
+	WORD $0x4fb51329 // fmla v9.4s, v25.4s, v21.s[1]
+	WORD $0x4fb6132c // fmla v12.4s, v25.4s, v22.s[1]
+	VMOV R16, V24.D[1]
+	WORD $0x4fb7132f // fmla v15.4s, v25.4s, v23.s[1]
+	WORD $0x4fb21341 // fmla v1.4s, v26.4s, v18.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fb31344 // fmla v4.4s, v26.4s, v19.s[1]
+	FMOVD 16(R4), F25
+	WORD $0x4fb41347 // fmla v7.4s, v26.4s, v20.s[1]
+	ADD R14, R13
+	WORD $0x4fb5134a // fmla v10.4s, v26.4s, v21.s[1]
+	WORD $0x4fb6134d // fmla v13.4s, v26.4s, v22.s[1]
+	VMOV R16, V25.D[1]
+	WORD $0x4fb71350 // fmla v16.4s, v26.4s, v23.s[1]
+	WORD $0x4fb21362 // fmla v2.4s, v27.4s, v18.s[1]
+	FMOVD 0(R8), F18
+	MOVD 40(R4), R16
+	WORD $0x4fb31365 // fmla v5.4s, v27.4s, v19.s[1]
+	FMOVD 0(R9), F19
+	FMOVD 32(R4), F26
+	WORD $0x4fb41368 // fmla v8.4s, v27.4s, v20.s[1]
+	FMOVD 0(R10), F20
+	WORD $0x4fb5136b // fmla v11.4s, v27.4s, v21.s[1]
+	FMOVD 0(R11), F21
+	WORD $0x4fb6136e // fmla v14.4s, v27.4s, v22.s[1]
+	FMOVD 0(R12), F22
+	VMOV R16, V26.D[1]
+	WORD $0x4fb71371 // fmla v17.4s, v27.4s, v23.s[1]
+	FMOVD 0(R13), F23
+	BGE loop219
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $16, R13
+	ADD $256, R4
+tail220:
+	CBZ R5, segment218
+one221:
+	FMOVS.P 4(R8), F18
+	FMOVS.P 4(R9), F19
+	FMOVS.P 4(R10), F20
+	FMOVS.P 4(R11), F21
+	FMOVS.P 4(R12), F22
+	FMOVS.P 4(R13), F23
+	FMOVQ 0(R4), F24
+	WORD $0x4f921300 // fmla v0.4s, v24.4s, v18.s[0]
+	WORD $0x4f931303 // fmla v3.4s, v24.4s, v19.s[0]
+	WORD $0x4f941306 // fmla v6.4s, v24.4s, v20.s[0]
+	WORD $0x4f951309 // fmla v9.4s, v24.4s, v21.s[0]
+	WORD $0x4f96130c // fmla v12.4s, v24.4s, v22.s[0]
+	WORD $0x4f97130f // fmla v15.4s, v24.4s, v23.s[0]
+	FMOVQ 16(R4), F25
+	WORD $0x4f921321 // fmla v1.4s, v25.4s, v18.s[0]
+	WORD $0x4f931324 // fmla v4.4s, v25.4s, v19.s[0]
+	WORD $0x4f941327 // fmla v7.4s, v25.4s, v20.s[0]
+	WORD $0x4f95132a // fmla v10.4s, v25.4s, v21.s[0]
+	WORD $0x4f96132d // fmla v13.4s, v25.4s, v22.s[0]
+	WORD $0x4f971330 // fmla v16.4s, v25.4s, v23.s[0]
+	FMOVQ 32(R4), F26
+	WORD $0x4f921342 // fmla v2.4s, v26.4s, v18.s[0]
+	WORD $0x4f931345 // fmla v5.4s, v26.4s, v19.s[0]
+	WORD $0x4f941348 // fmla v8.4s, v26.4s, v20.s[0]
+	WORD $0x4f95134b // fmla v11.4s, v26.4s, v21.s[0]
+	WORD $0x4f96134e // fmla v14.4s, v26.4s, v22.s[0]
+	WORD $0x4f971351 // fmla v17.4s, v26.4s, v23.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one221
+	B segment218
+summed222:
+	FMOVQ 0(R2), F20
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x4e34d463 // fadd v3.4s, v3.4s, v20.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x4e34d529 // fadd v9.4s, v9.4s, v20.4s
+	WORD $0x4e34d58c // fadd v12.4s, v12.4s, v20.4s
+	WORD $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
+	FMOVQ 16(R2), F20
+	WORD $0x4e34d421 // fadd v1.4s, v1.4s, v20.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x4e34d4e7 // fadd v7.4s, v7.4s, v20.4s
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	WORD $0x4e34d5ad // fadd v13.4s, v13.4s, v20.4s
+	WORD $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
+	FMOVQ 32(R2), F20
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x4e34d4a5 // fadd v5.4s, v5.4s, v20.4s
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	WORD $0x4e34d56b // fadd v11.4s, v11.4s, v20.4s
+	WORD $0x4e34d5ce // fadd v14.4s, v14.4s, v20.4s
+	WORD $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V18.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V19.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $12, R3
+	BLT part223
+	CBZ R10, bounds225
+	ADD R21, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d421 // fadd v1.4s, v1.4s, v20.4s
+	FMOVQ 32(R10), F20
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d463 // fadd v3.4s, v3.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	FMOVQ 32(R10), F20
+	WORD $0x4e34d4a5 // fadd v5.4s, v5.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d4e7 // fadd v7.4s, v7.4s, v20.4s
+	FMOVQ 32(R10), F20
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d529 // fadd v9.4s, v9.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	FMOVQ 32(R10), F20
+	WORD $0x4e34d56b // fadd v11.4s, v11.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d58c // fadd v12.4s, v12.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d5ad // fadd v13.4s, v13.4s, v20.4s
+	FMOVQ 32(R10), F20
+	WORD $0x4e34d5ce // fadd v14.4s, v14.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
+	FMOVQ 32(R10), F20
+	WORD $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
+	ADD R11, R10
+bounds225:
+	WORD $0x4e32f400 // fmax v0.4s, v0.4s, v18.4s
+	WORD $0x4eb3f400 // fmin v0.4s, v0.4s, v19.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e32f421 // fmax v1.4s, v1.4s, v18.4s
+	WORD $0x4eb3f421 // fmin v1.4s, v1.4s, v19.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e32f442 // fmax v2.4s, v2.4s, v18.4s
+	WORD $0x4eb3f442 // fmin v2.4s, v2.4s, v19.4s
+	FMOVQ F2, 32(R8)
+	ADD R9, R8
+	WORD $0x4e32f463 // fmax v3.4s, v3.4s, v18.4s
+	WORD $0x4eb3f463 // fmin v3.4s, v3.4s, v19.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e32f484 // fmax v4.4s, v4.4s, v18.4s
+	WORD $0x4eb3f484 // fmin v4.4s, v4.4s, v19.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e32f4a5 // fmax v5.4s, v5.4s, v18.4s
+	WORD $0x4eb3f4a5 // fmin v5.4s, v5.4s, v19.4s
+	FMOVQ F5, 32(R8)
+	ADD R9, R8
+	WORD $0x4e32f4c6 // fmax v6.4s, v6.4s, v18.4s
+	WORD $0x4eb3f4c6 // fmin v6.4s, v6.4s, v19.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e32f4e7 // fmax v7.4s, v7.4s, v18.4s
+	WORD $0x4eb3f4e7 // fmin v7.4s, v7.4s, v19.4s
+	FMOVQ F7, 16(R8)
+	WORD $0x4e32f508 // fmax v8.4s, v8.4s, v18.4s
+	WORD $0x4eb3f508 // fmin v8.4s, v8.4s, v19.4s
+	FMOVQ F8, 32(R8)
+	ADD R9, R8
+	WORD $0x4e32f529 // fmax v9.4s, v9.4s, v18.4s
+	WORD $0x4eb3f529 // fmin v9.4s, v9.4s, v19.4s
+	FMOVQ F9, 0(R8)
+	WORD $0x4e32f54a // fmax v10.4s, v10.4s, v18.4s
+	WORD $0x4eb3f54a // fmin v10.4s, v10.4s, v19.4s
+	FMOVQ F10, 16(R8)
+	WORD $0x4e32f56b // fmax v11.4s, v11.4s, v18.4s
+	WORD $0x4eb3f56b // fmin v11.4s, v11.4s, v19.4s
+	FMOVQ F11, 32(R8)
+	ADD R9, R8
+	WORD $0x4e32f58c // fmax v12.4s, v12.4s, v18.4s
+	WORD $0x4eb3f58c // fmin v12.4s, v12.4s, v19.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e32f5ad // fmax v13.4s, v13.4s, v18.4s
+	WORD $0x4eb3f5ad // fmin v13.4s, v13.4s, v19.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e32f5ce // fmax v14.4s, v14.4s, v18.4s
+	WORD $0x4eb3f5ce // fmin v14.4s, v14.4s, v19.4s
+	FMOVQ F14, 32(R8)
+	ADD R9, R8
+	WORD $0x4e32f5ef // fmax v15.4s, v15.4s, v18.4s
+	WORD $0x4eb3f5ef // fmin v15.4s, v15.4s, v19.4s
+	FMOVQ F15, 0(R8)
+	WORD $0x4e32f610 // fmax v16.4s, v16.4s, v18.4s
+	WORD $0x4eb3f610 // fmin v16.4s, v16.4s, v19.4s
+	FMOVQ F16, 16(R8)
+	WORD $0x4e32f631 // fmax v17.4s, v17.4s, v18.4s
+	WORD $0x4eb3f631 // fmin v17.4s, v17.4s, v19.4s
+	FMOVQ F17, 32(R8)
+	ADD R9, R8
+	B done224
+part223:
+	SUBS $9, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds226
+	ADD R21, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d421 // fadd v1.4s, v1.4s, v20.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F20
+	VLD1 (R13), V20.S[1]
+	VLD1 (R14), V20.S[2]
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d463 // fadd v3.4s, v3.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F20
+	VLD1 (R13), V20.S[1]
+	VLD1 (R14), V20.S[2]
+	WORD $0x4e34d4a5 // fadd v5.4s, v5.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d4e7 // fadd v7.4s, v7.4s, v20.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F20
+	VLD1 (R13), V20.S[1]
+	VLD1 (R14), V20.S[2]
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d529 // fadd v9.4s, v9.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F20
+	VLD1 (R13), V20.S[1]
+	VLD1 (R14), V20.S[2]
+	WORD $0x4e34d56b // fadd v11.4s, v11.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d58c // fadd v12.4s, v12.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d5ad // fadd v13.4s, v13.4s, v20.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F20
+	VLD1 (R13), V20.S[1]
+	VLD1 (R14), V20.S[2]
+	WORD $0x4e34d5ce // fadd v14.4s, v14.4s, v20.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F20
+	WORD $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
+	FMOVQ 16(R10), F20
+	WORD $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
+	ADD $32, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F20
+	VLD1 (R13), V20.S[1]
+	VLD1 (R14), V20.S[2]
+	WORD $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
+	ADD R11, R10
+bounds226:
+	WORD $0x4e32f400 // fmax v0.4s, v0.4s, v18.4s
+	WORD $0x4eb3f400 // fmin v0.4s, v0.4s, v19.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e32f421 // fmax v1.4s, v1.4s, v18.4s
+	WORD $0x4eb3f421 // fmin v1.4s, v1.4s, v19.4s
+	FMOVQ F1, 16(R8)
+	WORD $0x4e32f442 // fmax v2.4s, v2.4s, v18.4s
+	WORD $0x4eb3f442 // fmin v2.4s, v2.4s, v19.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V2.S[2], (R14)
+	VST1 V2.S[1], (R13)
+	FMOVS F2, (R12)
+	ADD R9, R8
+	WORD $0x4e32f463 // fmax v3.4s, v3.4s, v18.4s
+	WORD $0x4eb3f463 // fmin v3.4s, v3.4s, v19.4s
+	FMOVQ F3, 0(R8)
+	WORD $0x4e32f484 // fmax v4.4s, v4.4s, v18.4s
+	WORD $0x4eb3f484 // fmin v4.4s, v4.4s, v19.4s
+	FMOVQ F4, 16(R8)
+	WORD $0x4e32f4a5 // fmax v5.4s, v5.4s, v18.4s
+	WORD $0x4eb3f4a5 // fmin v5.4s, v5.4s, v19.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+	WORD $0x4e32f4c6 // fmax v6.4s, v6.4s, v18.4s
+	WORD $0x4eb3f4c6 // fmin v6.4s, v6.4s, v19.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e32f4e7 // fmax v7.4s, v7.4s, v18.4s
+	WORD $0x4eb3f4e7 // fmin v7.4s, v7.4s, v19.4s
+	FMOVQ F7, 16(R8)
+	WORD $0x4e32f508 // fmax v8.4s, v8.4s, v18.4s
+	WORD $0x4eb3f508 // fmin v8.4s, v8.4s, v19.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V8.S[2], (R14)
+	VST1 V8.S[1], (R13)
+	FMOVS F8, (R12)
+	ADD R9, R8
+	WORD $0x4e32f529 // fmax v9.4s, v9.4s, v18.4s
+	WORD $0x4eb3f529 // fmin v9.4s, v9.4s, v19.4s
+	FMOVQ F9, 0(R8)
+	WORD $0x4e32f54a // fmax v10.4s, v10.4s, v18.4s
+	WORD $0x4eb3f54a // fmin v10.4s, v10.4s, v19.4s
+	FMOVQ F10, 16(R8)
+	WORD $0x4e32f56b // fmax v11.4s, v11.4s, v18.4s
+	WORD $0x4eb3f56b // fmin v11.4s, v11.4s, v19.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V11.S[2], (R14)
+	VST1 V11.S[1], (R13)
+	FMOVS F11, (R12)
+	ADD R9, R8
+	WORD $0x4e32f58c // fmax v12.4s, v12.4s, v18.4s
+	WORD $0x4eb3f58c // fmin v12.4s, v12.4s, v19.4s
+	FMOVQ F12, 0(R8)
+	WORD $0x4e32f5ad // fmax v13.4s, v13.4s, v18.4s
+	WORD $0x4eb3f5ad // fmin v13.4s, v13.4s, v19.4s
+	FMOVQ F13, 16(R8)
+	WORD $0x4e32f5ce // fmax v14.4s, v14.4s, v18.4s
+	WORD $0x4eb3f5ce // fmin v14.4s, v14.4s, v19.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V14.S[2], (R14)
+	VST1 V14.S[1], (R13)
+	FMOVS F14, (R12)
+	ADD R9, R8
+	WORD $0x4e32f5ef // fmax v15.4s, v15.4s, v18.4s
+	WORD $0x4eb3f5ef // fmin v15.4s, v15.4s, v19.4s
+	FMOVQ F15, 0(R8)
+	WORD $0x4e32f610 // fmax v16.4s, v16.4s, v18.4s
+	WORD $0x4eb3f610 // fmin v16.4s, v16.4s, v19.4s
+	FMOVQ F16, 16(R8)
+	WORD $0x4e32f631 // fmax v17.4s, v17.4s, v18.4s
+	WORD $0x4eb3f631 // fmin v17.4s, v17.4s, v19.4s
+	ADD $32, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V17.S[2], (R14)
+	VST1 V17.S[1], (R13)
+	FMOVS F17, (R12)
+	ADD R9, R8
+done224:
+	B next206
+narrower217:
+	CMP $4, R3
+	BLE narrower227
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment228:
+	SUBS $1, R7
+	BLT summed232
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	ADD R1, R11, R12
+	ADD R1, R12, R13
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail230
+	FMOVD 0(R8), F12
+	FMOVD 0(R9), F13
+	FMOVD 0(R10), F14
+	FMOVD 0(R11), F15
+	FMOVD 0(R12), F16
+	FMOVD 0(R13), F17
+	FMOVQ 0(R4), F18
+	FMOVQ 16(R4), F19
+	FMOVQ 64(R4), F20
+	FMOVQ 80(R4), F21
+	FMOVQ 128(R4), F22
+	FMOVQ 144(R4), F23
+	FMOVQ 192(R4), F24
+	PCALIGN $16
+loop229:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8c1240 // fmla v0.4s, v18.4s, v12.s[0]
+	MOVD 216(R4), R16
+	WORD $0x4f8d1242 // fmla v2.4s, v18.4s, v13.s[0]
+	FMOVD 208(R4), F25
+	WORD $0x4f8e1244 // fmla v4.4s, v18.4s, v14.s[0]
+	WORD $0x4f8f1246 // fmla v6.4s, v18.4s, v15.s[0]
+	WORD $0x4f901248 // fmla v8.4s, v18.4s, v16.s[0]
+	VMOV R16, V25.D[1]
+	WORD $0x4f91124a // fmla v10.4s, v18.4s, v17.s[0]
+	WORD $0x4f8c1261 // fmla v1.4s, v19.4s, v12.s[0]
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4f8d1263 // fmla v3.4s, v19.4s, v13.s[0]
+	FMOVD 0(R4), F18
+	WORD $0x4f8e1265 // fmla v5.4s, v19.4s, v14.s[0]
+	WORD $0x4f8f1267 // fmla v7.4s, v19.4s, v15.s[0]
+	WORD $0x4f901269 // fmla v9.4s, v19.4s, v16.s[0]
+	VMOV R16, V18.D[1]
+	WORD $0x4f91126b // fmla v11.4s, v19.4s, v17.s[0]
+	WORD $0x4fac1280 // fmla v0.4s, v20.4s, v12.s[1]
+	MOVD 24(R4), R16
+	WORD $0x4fad1282 // fmla v2.4s, v20.4s, v13.s[1]
+	FMOVD 16(R4), F19
+	WORD $0x4fae1284 // fmla v4.4s, v20.4s, v14.s[1]
+	WORD $0x4faf1286 // fmla v6.4s, v20.4s, v15.s[1]
+	WORD $0x4fb01288 // fmla v8.4s, v20.4s, v16.s[1]
+	VMOV R16, V19.D[1]
+	WORD $0x4fb1128a // fmla v10.4s, v20.4s, v17.s[1]
+	WORD $0x4fac12a1 // fmla v1.4s, v21.4s, v12.s[1]
+	FMOVD 8(R8), F12
+	MOVD 72(R4), R16
+	WORD $0x4fad12a3 // fmla v3.4s, v21.4s, v13.s[1]
+	FMOVD 8(R9), F13
+	FMOVD 64(R4), F20
+	WORD $0x4fae12a5 // fmla v5.4s, v21.4s, v14.s[1]
+	FMOVD 8(R10), F14
+	WORD $0x4faf12a7 // fmla v7.4s, v21.4s, v15.s[1]
+	FMOVD 8(R11), F15
+	WORD $0x4fb012a9 // fmla v9.4s, v21.4s, v16.s[1]
+	FMOVD 8(R12), F16
+	VMOV R16, V20.D[1]
+	WORD $0x4fb112ab // fmla v11.4s, v21.4s, v17.s[1]
+	FMOVD 8(R13), F17
+	WORD $0x4f8c12c0 // fmla v0.4s, v22.4s, v12.s[0]
+	MOVD 88(R4), R16
+	WORD $0x4f8d12c2 // fmla v2.4s, v22.4s, v13.s[0]
+	FMOVD 80(R4), F21
+	WORD $0x4f8e12c4 // fmla v4.4s, v22.4s, v14.s[0]
+	ADD R14, R8
+	ADD R14, R9
+	WORD $0x4f8f12c6 // fmla v6.4s, v22.4s, v15.s[0]
+	WORD $0x4f9012c8 // fmla v8.4s, v22.4s, v16.s[0]
+	VMOV R16, V21.D[1]
+	WORD $0x4f9112ca // fmla v10.4s, v22.4s, v17.s[0]
+	WORD $0x4f8c12e1 // fmla v1.4s, v23.4s, v12.s[0]
+	MOVD 136(R4), R16
+	WORD $0x4f8d12e3 // fmla v3.4s, v23.4s, v13.s[0]
+	FMOVD 128(R4), F22
+	WORD $0x4f8e12e5 // fmla v5.4s, v23.4s, v14.s[0]
+	ADD R14, R10
+	ADD R14, R11
+	WORD $0x4f8f12e7 // fmla v7.4s, v23.4s, v15.s[0]
+	WORD $0x4f9012e9 // fmla v9.4s, v23.4s, v16.s[0]
+	VMOV R16, V22.D[1]
+	WORD $0x4f9112eb // fmla v11.4s, v23.4s, v17.s[0]
+	WORD $0x4fac1300 // fmla v0.4s, v24.4s, v12.s[1]
+	MOVD 152(R4), R16
+	WORD $0x4fad1302 // fmla v2.4s, v24.4s, v13.s[1]
+	FMOVD 144(R4), F23
+	WORD $0x4fae1304 // fmla v4.4s, v24.4s, v14.s[1]
+	ADD R14, R12
+	ADD R14, R13
+	WORD $0x4faf1306 // fmla v6.4s, v24.4s, v15.s[1]
+	WORD $0x4fb01308 // fmla v8.4s, v24.4s, v16.s[1]
+	VMOV R16, V23.D[1]
+	WORD $0x4fb1130a // fmla v10.4s, v24.4s, v17.s[1]
+	WORD $0x4fac1321 // fmla v1.4s, v25.4s, v12.s[1]
+	FMOVD 0(R8), F12
+	MOVD 200(R4), R16
+	WORD $0x4fad1323 // fmla v3.4s, v25.4s, v13.s[1]
+	FMOVD 0(R9), F13
+	FMOVD 192(R4), F24
+	WORD $0x4fae1325 // fmla v5.4s, v25.4s, v14.s[1]
+	FMOVD 0(R10), F14
+	WORD $0x4faf1327 // fmla v7.4s, v25.4s, v15.s[1]
+	FMOVD 0(R11), F15
+	WORD $0x4fb01329 // fmla v9.4s, v25.4s, v16.s[1]
+	FMOVD 0(R12), F16
+	VMOV R16, V24.D[1]
+	WORD $0x4fb1132b // fmla v11.4s, v25.4s, v17.s[1]
+	FMOVD 0(R13), F17
+	BGE loop229
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $16, R13
+	ADD $256, R4
+tail230:
+	CBZ R5, segment228
+one231:
+	FMOVS.P 4(R8), F12
+	FMOVS.P 4(R9), F13
+	FMOVS.P 4(R10), F14
+	FMOVS.P 4(R11), F15
+	FMOVS.P 4(R12), F16
+	FMOVS.P 4(R13), F17
+	FMOVQ 0(R4), F18
+	WORD $0x4f8c1240 // fmla v0.4s, v18.4s, v12.s[0]
+	WORD $0x4f8d1242 // fmla v2.4s, v18.4s, v13.s[0]
+	WORD $0x4f8e1244 // fmla v4.4s, v18.4s, v14.s[0]
+	WORD $0x4f8f1246 // fmla v6.4s, v18.4s, v15.s[0]
+	WORD $0x4f901248 // fmla v8.4s, v18.4s, v16.s[0]
+	WORD $0x4f91124a // fmla v10.4s, v18.4s, v17.s[0]
+	FMOVQ 16(R4), F19
+	WORD $0x4f8c1261 // fmla v1.4s, v19.4s, v12.s[0]
+	WORD $0x4f8d1263 // fmla v3.4s, v19.4s, v13.s[0]
+	WORD $0x4f8e1265 // fmla v5.4s, v19.4s, v14.s[0]
+	WORD $0x4f8f1267 // fmla v7.4s, v19.4s, v15.s[0]
+	WORD $0x4f901269 // fmla v9.4s, v19.4s, v16.s[0]
+	WORD $0x4f91126b // fmla v11.4s, v19.4s, v17.s[0]
+	ADD $64, R4
+	SUBS $1, R5
+	BNE one231
+	B segment228
+summed232:
+	FMOVQ 0(R2), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R2), F14
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD $gemmF32_lo, R0, R16
+	VLD1R (R16), [V12.S4]
+	ADD $gemmF32_hi, R0, R16
+	VLD1R (R16), [V13.S4]
+	MOVD gemmF32_c(R0), R8
+	ADD R21, R8
+	MOVD gemmF32_ldc(R0), R9
+	MOVD gemmF32_res(R0), R10
+	MOVD gemmF32_ldres(R0), R11
+	CMP $8, R3
+	BLT part233
+	CBZ R10, bounds235
+	ADD R21, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R10), F14
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD R11, R10
+bounds235:
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
+	WORD $0x4eadf400 // fmin v0.4s, v0.4s, v13.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
+	WORD $0x4eadf421 // fmin v1.4s, v1.4s, v13.4s
+	FMOVQ F1, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
+	WORD $0x4eadf442 // fmin v2.4s, v2.4s, v13.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
+	WORD $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
+	FMOVQ F3, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	WORD $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e2cf4a5 // fmax v5.4s, v5.4s, v12.4s
+	WORD $0x4eadf4a5 // fmin v5.4s, v5.4s, v13.4s
+	FMOVQ F5, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2cf4c6 // fmax v6.4s, v6.4s, v12.4s
+	WORD $0x4eadf4c6 // fmin v6.4s, v6.4s, v13.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e2cf4e7 // fmax v7.4s, v7.4s, v12.4s
+	WORD $0x4eadf4e7 // fmin v7.4s, v7.4s, v13.4s
+	FMOVQ F7, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2cf508 // fmax v8.4s, v8.4s, v12.4s
+	WORD $0x4eadf508 // fmin v8.4s, v8.4s, v13.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e2cf529 // fmax v9.4s, v9.4s, v12.4s
+	WORD $0x4eadf529 // fmin v9.4s, v9.4s, v13.4s
+	FMOVQ F9, 16(R8)
+	ADD R9, R8
+	WORD $0x4e2cf54a // fmax v10.4s, v10.4s, v12.4s
+	WORD $0x4eadf54a // fmin v10.4s, v10.4s, v13.4s
+	FMOVQ F10, 0(R8)
+	WORD $0x4e2cf56b // fmax v11.4s, v11.4s, v12.4s
+	WORD $0x4eadf56b // fmin v11.4s, v11.4s, v13.4s
+	FMOVQ F11, 16(R8)
+	ADD R9, R8
+	B done234
+part233:
+	SUBS $5, R3, R12
+	CSET NE, R16
+	LSL $2, R16
+	LSL $2, R12, R17
+	CBZ R10, bounds236
+	ADD R21, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed421 // fadd v1.4s, v1.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed463 // fadd v3.4s, v3.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed4a5 // fadd v5.4s, v5.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed4e7 // fadd v7.4s, v7.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed508 // fadd v8.4s, v8.4s, v14.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	ADD R11, R10
+	FMOVQ 0(R10), F14
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	ADD $16, R10, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	FMOVS (R12), F14
+	VLD1 (R13), V14.S[1]
+	VLD1 (R14), V14.S[2]
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	ADD R11, R10
+bounds236:
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
+	WORD $0x4eadf400 // fmin v0.4s, v0.4s, v13.4s
+	FMOVQ F0, 0(R8)
+	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
+	WORD $0x4eadf421 // fmin v1.4s, v1.4s, v13.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V1.S[2], (R14)
+	VST1 V1.S[1], (R13)
+	FMOVS F1, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
+	WORD $0x4eadf442 // fmin v2.4s, v2.4s, v13.4s
+	FMOVQ F2, 0(R8)
+	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
+	WORD $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V3.S[2], (R14)
+	VST1 V3.S[1], (R13)
+	FMOVS F3, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	WORD $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
+	FMOVQ F4, 0(R8)
+	WORD $0x4e2cf4a5 // fmax v5.4s, v5.4s, v12.4s
+	WORD $0x4eadf4a5 // fmin v5.4s, v5.4s, v13.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V5.S[2], (R14)
+	VST1 V5.S[1], (R13)
+	FMOVS F5, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf4c6 // fmax v6.4s, v6.4s, v12.4s
+	WORD $0x4eadf4c6 // fmin v6.4s, v6.4s, v13.4s
+	FMOVQ F6, 0(R8)
+	WORD $0x4e2cf4e7 // fmax v7.4s, v7.4s, v12.4s
+	WORD $0x4eadf4e7 // fmin v7.4s, v7.4s, v13.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V7.S[2], (R14)
+	VST1 V7.S[1], (R13)
+	FMOVS F7, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf508 // fmax v8.4s, v8.4s, v12.4s
+	WORD $0x4eadf508 // fmin v8.4s, v8.4s, v13.4s
+	FMOVQ F8, 0(R8)
+	WORD $0x4e2cf529 // fmax v9.4s, v9.4s, v12.4s
+	WORD $0x4eadf529 // fmin v9.4s, v9.4s, v13.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V9.S[2], (R14)
+	VST1 V9.S[1], (R13)
+	FMOVS F9, (R12)
+	ADD R9, R8
+	WORD $0x4e2cf54a // fmax v10.4s, v10.4s, v12.4s
+	WORD $0x4eadf54a // fmin v10.4s, v10.4s, v13.4s
+	FMOVQ F10, 0(R8)
+	WORD $0x4e2cf56b // fmax v11.4s, v11.4s, v12.4s
+	WORD $0x4eadf56b // fmin v11.4s, v11.4s, v13.4s
+	ADD $16, R8, R12
+	ADD R16, R12, R13
+	ADD R17, R12, R14
+	VST1 V11.S[2], (R14)
+	VST1 V11.S[1], (R13)
+	FMOVS F11, (R12)
+	ADD R9, R8
+done234:
+	B next206
+narrower227:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD gemmF32_bSkip(R0), R16
+	ADD $64, R2, R4
+	ADD R16, R4
+	MOVD gemmF32_off(R0), R6
+	MOVD gemmF32_segs(R0), R7
+segment238:
+	SUBS $1, R7
+	BLT summed242
+	MOVD gemmF32_a(R0), R8
+	MOVD.P 8(R6), R16
+	ADD R16, R8
+	ADD R1, R8, R9
+	ADD R1, R9, R10
+	ADD R1, R10, R11
+	ADD R1, R11, R12
+	ADD R1, R12, R13
+	MOVD gemmF32_segK(R0), R5
+	CMP $4, R5
+	BLT tail240
+	FMOVD 0(R8), F12
+	FMOVD 0(R9), F13
+	FMOVD 0(R10), F14
+	FMOVD 0(R11), F15
+	FMOVD 0(R12), F16
+	FMOVD 0(R13), F17
+	FMOVQ 0(R4), F18
+	FMOVQ 64(R4), F19
+	FMOVQ 128(R4), F20
+	PCALIGN $16
+loop239:
+	SUB $4, R5
+	CMP $4, R5
+	CSEL GE, R19, ZR, R14
+	CSEL GE, R20, ZR, R15
+	WORD $0x4f8c1240 // fmla v0.4s, v18.4s, v12.s[0]
+	MOVD 200(R4), R16
+	WORD $0x4f8d1241 // fmla v1.4s, v18.4s, v13.s[0]
+	FMOVD 192(R4), F21
+	WORD $0x4f8e1242 // fmla v2.4s, v18.4s, v14.s[0]
+	WORD $0x4f8f1243 // fmla v3.4s, v18.4s, v15.s[0]
+	WORD $0x4f901244 // fmla v4.4s, v18.4s, v16.s[0]
+	VMOV R16, V21.D[1]
+	WORD $0x4f911245 // fmla v5.4s, v18.4s, v17.s[0]
+	WORD $0x4fac1266 // fmla v6.4s, v19.4s, v12.s[1]
+	FMOVD 8(R8), F12
+	ADD R15, R4
+	MOVD 8(R4), R16
+	WORD $0x4fad1267 // fmla v7.4s, v19.4s, v13.s[1]
+	FMOVD 8(R9), F13
+	FMOVD 0(R4), F18
+	WORD $0x4fae1268 // fmla v8.4s, v19.4s, v14.s[1]
+	FMOVD 8(R10), F14
+	WORD $0x4faf1269 // fmla v9.4s, v19.4s, v15.s[1]
+	FMOVD 8(R11), F15
+	WORD $0x4fb0126a // fmla v10.4s, v19.4s, v16.s[1]
+	FMOVD 8(R12), F16
+	VMOV R16, V18.D[1]
+	WORD $0x4fb1126b // fmla v11.4s, v19.4s, v17.s[1]
+	FMOVD 8(R13), F17
+	WORD $0x4f8c1280 // fmla v0.4s, v20.4s, v12.s[0]
+	MOVD 72(R4), R16
+	WORD $0x4f8d1281 // fmla v1.4s, v20.4s, v13.s[0]
+	FMOVD 64(R4), F19
+	WORD $0x4f8e1282 // fmla v2.4s, v20.4s, v14.s[0]
+	ADD R14, R8
+	ADD R14, R9
+	ADD R14, R10
+	ADD R14, R11
+	ADD R14, R12
+	ADD R14, R13
+	WORD $0x4f8f1283 // fmla v3.4s, v20.4s, v15.s[0]
+	WORD $0x4f901284 // fmla v4.4s, v20.4s, v16.s[0]
+	VMOV R16, V19.D[1]
+	WORD $0x4f911285 // fmla v5.4s, v20.4s, v17.s[0]
+	WORD $0x4fac12a6 // fmla v6.4s, v21.4s, v12.s[1]
+	FMOVD 0(R8), F12
+	MOVD 136(R4), R16
+	WORD $0x4fad12a7 // fmla v7.4s, v21.4s, v13.s[1]
+	FMOVD 0(R9), F13
+	FMOVD 128(R4), F20
+	WORD $0x4fae12a8 // fmla v8.4s, v21.4s, v14.s[1]
+	FMOVD 0(R10), F14
+	WORD $0x4faf12a9 // fmla v9.4s, v21.4s, v15.s[1]
+	FMOVD 0(R11), F15
+	WORD $0x4fb012aa // fmla v10.4s, v21.4s, v16.s[1]
+	FMOVD 0(R12), F16
+	VMOV R16, V20.D[1]
+	WORD $0x4fb112ab // fmla v11.4s, v21.4s, v17.s[1]
+	FMOVD 0(R13), F17
 	BGE loop239
 	ADD $16, R8
 	ADD $16, R9

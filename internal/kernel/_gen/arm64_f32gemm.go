@@ -4,7 +4,8 @@ import "fmt"
 
 func init() {
 	outputs["gemm_f32_gen_arm64.s"] = func(a *asm) {
-		gemmNEON("gemmF32x6x16NEON").emit(a)
+		gemmNEON{name: "gemmF32x6x16NEON"}.emit(a)
+		gemmNEON{name: "gemmF32x6x16InOrder", halves: true}.emit(a)
 	}
 }
 
@@ -29,7 +30,15 @@ func init() {
 //	R16 R17   free; R19 is 16 and R20 is 256
 //	R21       bytes of columns done
 //	V0 …      sums, row by row; then the rows of a; then vectors of b
-type gemmNEON string
+type gemmNEON struct {
+	name string
+	// halves makes the step load 64 bits at a time: b as a half, a general register
+	// and an insertion, a as two values of k. Cores that issue in order and load 64
+	// bits a cycle do each of these beside a multiply-add, but stop for a load of
+	// 128 bits; for others the insertions are work that the multiply-adds wait for.
+	// One or two rows have too few of them to hide it.
+	halves bool
+}
 
 const (
 	gemmRows = 6
@@ -37,7 +46,7 @@ const (
 )
 
 func (g gemmNEON) emit(a *asm) {
-	a.text(string(g), 8)
+	a.text(g.name, 8)
 	a.ins("MOVD args+0(FP), R0")
 	a.ins("MOVD gemmF32_lda(R0), R1")
 	a.ins("MOVD gemmF32_b(R0), R2")
@@ -78,6 +87,7 @@ func (g gemmNEON) emit(a *asm) {
 // A gemmBody is one tile of rows by vecs vectors. The sums of a low tile are
 // kept several times over, for successive k, to hide the latency of additions.
 type gemmBody struct {
+	halves           bool
 	rows, vecs, sets int
 	ahead            int // vectors of b in registers
 }
@@ -89,7 +99,7 @@ func (b gemmBody) b(i int) vreg             { return vreg(b.sets*b.rows*b.vecs +
 func row(i int) string { return fmt.Sprintf("R%d", 8+i) }
 
 func (g gemmNEON) body(a *asm, rows, vecs int) {
-	b := gemmBody{rows: rows, vecs: vecs, sets: 1, ahead: 8}
+	b := gemmBody{halves: g.halves && rows > 2, rows: rows, vecs: vecs, sets: 1, ahead: 8}
 	for b.sets < 4 && rows*vecs*b.sets < 12 {
 		b.sets *= 2
 	}
@@ -118,10 +128,10 @@ func (g gemmNEON) body(a *asm, rows, vecs int) {
 	a.ins("CMP $4, R5")
 	a.ins("BLT %s", tail)
 	for r := range rows {
-		a.do(b.loadA(r))
+		a.do(b.loadA(r, 0))
 	}
-	for i := range b.ahead {
-		a.do(b.loadB(i))
+	for i := range b.ahead - 1 {
+		a.do(loadQ(b.place(i, 0), b.b(i)))
 	}
 	a.ins("PCALIGN $16")
 	a.at(loop)
@@ -142,7 +152,7 @@ func (g gemmNEON) body(a *asm, rows, vecs int) {
 		a.ins("FMOVS.P 4(%s), %s", row(r), b.a(r))
 	}
 	for i := range vecs {
-		a.do(b.loadB(i))
+		a.do(loadQ(b.place(i, 0), b.b(i)))
 		for r := range rows {
 			a.do(fmlaLane(b.sum(0, r, i), b.b(i), b.a(r), 0))
 		}
@@ -160,47 +170,67 @@ func (g gemmNEON) body(a *asm, rows, vecs int) {
 	b.store(a)
 }
 
-func (b gemmBody) loadA(r int) inst { return loadQ(fmt.Sprintf("(%s)", row(r)), b.a(r)) }
-
-// loadB loads vector i of a step, counted through its four rows of the panel;
-// those beyond are of the next step, to which R4 has gone on.
-func (b gemmBody) loadB(i int) inst {
-	n := i % (4 * b.vecs)
-	return loadQ(fmt.Sprintf("%d(R4)", n/b.vecs*gemmVecs*16+n%b.vecs*16), b.b(i))
+// loadA loads values of a row from k on: four, or two with halves.
+func (b gemmBody) loadA(r, k int) inst {
+	from := fmt.Sprintf("%d(%s)", 4*k, row(r))
+	if b.halves {
+		return loadD(from, b.a(r))
+	}
+	return loadQ(from, b.a(r))
 }
 
-// step is the arithmetic of four k with the loads of what comes next: a vector
-// of b into the register whose sums are just done, and the rows of a after the
-// last use of each.
+// place is the address of vector i of a step, counted through its four rows of
+// the panel; those beyond are of the next step, to which R4 has gone on.
+func (b gemmBody) place(i, offset int) string {
+	n := i % (4 * b.vecs)
+	return fmt.Sprintf("%d(R4)", n/b.vecs*gemmVecs*16+n%b.vecs*16+offset)
+}
+
+// step is the arithmetic of four k with the loads of what comes next. After the
+// multiply-adds with one vector of b its register is loaded during those with
+// the next vector; the rows of a are loaded right after the last use of each.
 func (b gemmBody) step() []inst {
 	var out []inst
 	total := 4 * b.vecs
 	for i := range total {
-		var sums, loads []inst
+		beside := make([][]inst, b.rows) // each multiply-add
+		put := func(r int, list ...inst) {
+			r = max(0, min(r, b.rows-1))
+			beside[r] = append(beside[r], list...)
+		}
+		next := i - 1 + b.ahead
+		if next == total {
+			put(0, native("ADD R15, R4"))
+		}
+		if b.halves {
+			put(0, native("MOVD %s, R16", b.place(next, 8)))
+			put(1, loadD(b.place(next, 0), b.b(next)))
+			put(max(b.rows-2, 1), native("VMOV R16, %s", b.b(next).lane(d2, 1)))
+		} else {
+			put(0, loadQ(b.place(next, 0), b.b(next)))
+		}
 		for r := range b.rows {
-			sums = append(sums, fmlaLane(b.sum(i/b.vecs%b.sets, r, i%b.vecs), b.b(i), b.a(r), i/b.vecs))
-		}
-		if next := i - 1 + b.ahead; i > 0 {
-			if next == total {
-				loads = append(loads, native("ADD R15, R4"))
-			}
-			loads = append(loads, b.loadB(next))
-		}
-		if i == total-2 {
-			for r := range b.rows {
-				loads = append(loads, native("ADD R14, %s", row(r)))
+			if 2*b.vecs+r*(2*b.vecs-1)/b.rows == i {
+				put(2, native("ADD R14, %s", row(r)))
 			}
 		}
-		if i < total-1 {
-			out = append(out, interleave(sums, loads, 1)...)
-			continue
+		for r := range b.rows {
+			k := i / b.vecs
+			lane := k
+			if b.halves {
+				lane = k % 2
+			}
+			out = append(out, fmlaLane(b.sum(k%b.sets, r, i%b.vecs), b.b(i), b.a(r), lane))
+			switch {
+			case i == total-1:
+				out = append(out, b.loadA(r, 0))
+			case b.halves && i == 2*b.vecs-1:
+				out = append(out, b.loadA(r, 2))
+			}
+			out = append(out, beside[r]...)
 		}
-		for r, s := range sums {
-			out = append(out, s, b.loadA(r))
-		}
-		out = append(out, loads...)
 	}
-	return append(out, b.loadB(total-1+b.ahead))
+	return out
 }
 
 // store emits the end of a tile: bias, residual, bounds and the write of the
