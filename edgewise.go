@@ -21,7 +21,9 @@ import (
 	"os"
 	"strings"
 
+	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/mapfile"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
 	"github.com/edgewise-ml/edgewise/internal/tflite"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
@@ -30,7 +32,7 @@ import (
 // ZooPrefix marks a name that Open builds rather than reads, as "zoo:mobilenetv2".
 const ZooPrefix = "zoo:"
 
-// Open reads a model: an ONNX or TensorFlow Lite file, or a built-in network by its name behind
+// Open reads a model: an ONNX or TensorFlow Lite file, a sealed plan of one, or a built-in network by its name behind
 // "zoo:". The format is found by looking at the contents, not at the name. Weights of a
 // file stay mapped while the model lives, so the file must not be changed.
 func Open(path string) (*Model, error) {
@@ -45,6 +47,9 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
+	if engine.SniffSealed(head) {
+		return openSealed(path)
+	}
 	for _, f := range formats {
 		if !f.is(head) {
 			continue
@@ -53,22 +58,27 @@ func Open(path string) (*Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		return FromGraph(g), nil
+		m := FromGraph(g)
+		if f.whole {
+			m.source = func() ([]byte, error) { return mapfile.Read(path) }
+		}
+		return m, nil
 	}
 	return nil, fmt.Errorf("open model %s: the contents are of no known format (%s)", path, formatNames())
 }
 
 // format is one kind of model file.
 type format struct {
-	name string
-	is   func(head []byte) bool
-	read func(path string) (*graph.Graph, error)
+	name  string
+	is    func(head []byte) bool
+	read  func(path string) (*graph.Graph, error)
+	whole bool // one file holds all of a model
 }
 
 // formats are tried in order; those with a plain mark come first.
 var formats = []format{
-	{"TensorFlow Lite", tflite.Sniff, tflite.Read},
-	{"ONNX", onnx.Sniff, func(path string) (*graph.Graph, error) { return onnx.Read(path, onnx.ReadOptions{}) }},
+	{"TensorFlow Lite", tflite.Sniff, tflite.Read, true},
+	{"ONNX", onnx.Sniff, func(path string) (*graph.Graph, error) { return onnx.Read(path, onnx.ReadOptions{}) }, false},
 }
 
 func formatNames() string {

@@ -15,10 +15,15 @@ import (
 
 // Model is a network that can be run. It is safe for concurrent use.
 type Model struct {
-	graph *graph.Graph
+	graph  *graph.Graph           // of a sealed plan: as lowered, with hollow constants
+	source func() ([]byte, error) // the model as a file
 
-	mu    sync.Mutex
-	plans *recent[string, *planned]
+	sealed  *engine.Sealed               // nil: compile graph
+	network func() (*graph.Graph, error) // that sealed was made from
+
+	mu       sync.Mutex
+	plans    *recent[string, *planned]
+	unsealed string // why a sealed plan is not used
 }
 
 // planned is a plan that is compiled by whoever asks for it first.
@@ -33,11 +38,28 @@ const keptPlans = 8
 
 // FromGraph wraps a graph, which must not be changed afterwards.
 func FromGraph(g *graph.Graph) *Model {
-	return &Model{graph: g, plans: newRecent[string, *planned](keptPlans, nil)}
+	return &Model{graph: g, source: encoded(g), plans: newRecent[string, *planned](keptPlans, nil)}
 }
 
-// Graph returns the network as it was read.
-func (m *Model) Graph() *graph.Graph { return m.graph }
+// Graph returns the network as it was read. Of a sealed plan it is the model inside, or,
+// where that is damaged, a graph without nodes. Who needs inputs, outputs and metadata
+// only asks Signature, which costs nothing.
+func (m *Model) Graph() *graph.Graph {
+	if m.sealed == nil {
+		return m.graph
+	}
+	g, err := m.network()
+	if err != nil {
+		m.note(err)
+		g = m.graph.Clone()
+		g.Nodes = nil
+	}
+	return g
+}
+
+// Signature returns a graph with the inputs, outputs and metadata of the model. Its nodes
+// may be those of another form of the network and are not to be used.
+func (m *Model) Signature() *graph.Graph { return m.graph }
 
 // Name returns the name that the file gives the network.
 func (m *Model) Name() string { return m.graph.Name }
@@ -133,7 +155,7 @@ func (m *Model) Plan(o Options, shapes map[string][]int) (*engine.Plan, error) {
 		m.plans.put(key.String(), p)
 	}
 	m.mu.Unlock()
-	p.once.Do(func() { p.plan, p.err = engine.Compile(m.graph, eo) })
+	p.once.Do(func() { p.plan, p.err = m.compile(eo) })
 	return p.plan, p.err
 }
 

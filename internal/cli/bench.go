@@ -112,6 +112,7 @@ func (a *app) runBench(ctx context.Context, path string, f benchFlags) error {
 	if err != nil {
 		return err
 	}
+	a.remark(m)
 	session, err := plan.NewSession()
 	if err != nil {
 		return err
@@ -280,7 +281,7 @@ func (a *app) printBench(r *benchReport) {
 // complete returns a value for each input: those given, and made-up ones for the rest.
 func complete(m *edgewise.Model, given map[string]*tensor.Tensor, shapes map[string][]int, seed uint64) ([]op.Value, error) {
 	var out []op.Value
-	for _, v := range m.Graph().Inputs {
+	for _, v := range m.Signature().Inputs {
 		t := given[v.Name]
 		if t == nil {
 			var err error

@@ -94,7 +94,7 @@ func (a *app) gather(m *edgewise.Model, flags, files []string, spec string) (map
 }
 
 func firstWithout(m *edgewise.Model, given map[string]*tensor.Tensor) string {
-	for _, v := range m.Graph().Inputs {
+	for _, v := range m.Signature().Inputs {
 		if given[v.Name] == nil {
 			return v.Name
 		}

@@ -35,8 +35,8 @@ func (a *app) shapeFlags(m *edgewise.Model) (map[string][]int, error) {
 	for _, s := range a.shapes {
 		name, text, ok := cutLast(s, "=")
 		if !ok {
-			if len(m.Graph().Inputs) != 1 {
-				return nil, usagef("--shape %s: the model has %d inputs, so say which, as %s=%s", s, len(m.Graph().Inputs), firstInput(m), s)
+			if len(m.Signature().Inputs) != 1 {
+				return nil, usagef("--shape %s: the model has %d inputs, so say which, as %s=%s", s, len(m.Signature().Inputs), firstInput(m), s)
 			}
 			name, text = firstInput(m), s
 		}
@@ -53,10 +53,10 @@ func (a *app) shapeFlags(m *edgewise.Model) (map[string][]int, error) {
 }
 
 func firstInput(m *edgewise.Model) string {
-	if len(m.Graph().Inputs) == 0 {
+	if len(m.Signature().Inputs) == 0 {
 		return "input"
 	}
-	return m.Graph().Inputs[0].Name
+	return m.Signature().Inputs[0].Name
 }
 
 // cutLast splits at the last separator: names of values may hold anything.
@@ -91,7 +91,7 @@ func parseShape(s string) ([]int, error) {
 const maxInput = 1 << 28
 
 func findInput(m *edgewise.Model, name string) *graph.Value {
-	for _, v := range m.Graph().Inputs {
+	for _, v := range m.Signature().Inputs {
 		if v.Name == name {
 			return v
 		}
@@ -101,7 +101,7 @@ func findInput(m *edgewise.Model, name string) *graph.Value {
 
 func inputNames(m *edgewise.Model) string {
 	var out []string
-	for _, v := range m.Graph().Inputs {
+	for _, v := range m.Signature().Inputs {
 		out = append(out, v.Name)
 	}
 	if len(out) == 0 {
@@ -115,7 +115,7 @@ func inputNames(m *edgewise.Model) string {
 func (a *app) boundShapes(m *edgewise.Model, given map[string][]int) (map[string][]int, error) {
 	out := map[string][]int{}
 	symbols := map[string]int{}
-	for _, v := range m.Graph().Inputs {
+	for _, v := range m.Signature().Inputs {
 		if s := given[v.Name]; len(s) == len(v.Type.Shape) {
 			for i, d := range v.Type.Shape {
 				symbols[d.Sym] = s[i]
@@ -123,7 +123,7 @@ func (a *app) boundShapes(m *edgewise.Model, given map[string][]int) (map[string
 		}
 	}
 	delete(symbols, "")
-	for _, v := range m.Graph().Inputs {
+	for _, v := range m.Signature().Inputs {
 		if v.Type.Kind != graph.KindTensor {
 			return nil, fmt.Errorf("input %s is no tensor, so it cannot be filled from here", v)
 		}

@@ -102,7 +102,7 @@ func (a *app) runOnce(ctx context.Context, path string, files []string, f runFla
 	if err != nil {
 		return err
 	}
-	for _, v := range m.Graph().Inputs {
+	for _, v := range m.Signature().Inputs {
 		if inputs[v.Name] != nil {
 			continue
 		}
@@ -116,6 +116,7 @@ func (a *app) runOnce(ctx context.Context, path string, files []string, f runFla
 	if _, err := m.Plan(opts, shapes); err != nil {
 		return err
 	}
+	a.remark(m)
 	s, err := m.NewSession(opts)
 	if err != nil {
 		return err
@@ -128,7 +129,7 @@ func (a *app) runOnce(ctx context.Context, path string, files []string, f runFla
 	}
 	r := runReport{Model: path, Latency: milliseconds(time.Since(start))}
 	names := outputFiles(m)
-	for _, v := range m.Graph().Outputs {
+	for _, v := range m.Signature().Outputs {
 		t := outs[v.Name]
 		if t == nil {
 			continue // an optional that is empty
@@ -169,7 +170,7 @@ func writeOutputs(dir string, outs map[string]*tensor.Tensor, names map[string]s
 // but letters, digits and ._- replaced.
 func outputFiles(m *edgewise.Model) map[string]string {
 	out, taken := map[string]string{}, map[string]bool{}
-	for i, v := range m.Graph().Outputs {
+	for i, v := range m.Signature().Outputs {
 		if out[v.Name] != "" {
 			continue
 		}
@@ -198,7 +199,7 @@ func modelLabels(m *edgewise.Model, file string) ([]string, error) {
 	if file != "" {
 		return dataset.ReadClassNames(file)
 	}
-	g := m.Graph()
+	g := m.Signature()
 	var names []string
 	if json.Unmarshal([]byte(g.Meta[optimize.MetaLabels]), &names) == nil && len(names) > 0 {
 		return names, nil

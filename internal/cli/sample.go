@@ -21,7 +21,7 @@ func (a *app) readSample(m *edgewise.Model, v *graph.Value, file, spec string) (
 	if d.Len() != 1 {
 		return nil, usagef("%s holds %d samples; one is wanted here", file, d.Len())
 	}
-	candidates, err := dataset.Infer(dataset.TargetOf(m.Graph(), v), d)
+	candidates, err := dataset.Infer(dataset.TargetOf(m.Signature(), v), d)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}

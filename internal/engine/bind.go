@@ -21,8 +21,22 @@ func bind(g *graph.Graph, shapes map[string][]int) (*graph.Graph, []Note, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	// What a file states of inner values is often wrong; only what follows from the
-	// inputs may decide the size of a buffer.
+	facts, err := inferAnew(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if foldConstants(c, facts) {
+		// What is a constant now may tell more, and a sealed plan learns no less.
+		if _, err := inferAnew(c); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c, notes, c.Verify()
+}
+
+// inferAnew forgets the types of inner values and infers them. What a file states of them
+// is often wrong; only what follows from the inputs may decide the size of a buffer.
+func inferAnew(c *graph.Graph) (*op.Facts, error) {
 	c.Walk(func(_ *graph.Graph, n *graph.Node) {
 		for _, o := range n.Outputs {
 			if o != nil {
@@ -32,10 +46,9 @@ func bind(g *graph.Graph, shapes map[string][]int) (*graph.Graph, []Note, error)
 	})
 	facts, err := op.InferTypes(c)
 	if err != nil {
-		return nil, nil, fmt.Errorf("infer types: %w", err)
+		return nil, fmt.Errorf("infer types: %w", err)
 	}
-	foldConstants(c, facts)
-	return c, notes, c.Verify()
+	return facts, nil
 }
 
 // optimize runs the graph passes. It is the only place that calls them.
@@ -96,8 +109,9 @@ func bindShapes(c *graph.Graph, shapes map[string][]int) error {
 const maxFold = 512 << 20
 
 // foldConstants turns into constants what inference knows already and what can be
-// computed from constants alone, dequantized weights among it.
-func foldConstants(c *graph.Graph, facts *op.Facts) {
+// computed from constants alone, dequantized weights among it. It reports whether that
+// was anything.
+func foldConstants(c *graph.Graph, facts *op.Facts) bool {
 	swap := map[*graph.Value]*graph.Value{}
 	budget := op.NewFoldBudget(c)
 	set := func(v *graph.Value, t *tensor.Tensor) {
@@ -147,6 +161,7 @@ func foldConstants(c *graph.Graph, facts *op.Facts) {
 		}
 	}
 	c.Prune()
+	return len(swap) > 0
 }
 
 func foldable(n *graph.Node) bool {

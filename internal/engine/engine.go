@@ -54,6 +54,8 @@ type Plan struct {
 	threads int
 
 	packing    *kernel.Packing // of the weights
+	taken      []*graph.Value  // constants whose contents are packed, once per operator
+	disabled   []string        // lowering rules left out
 	bodies     []*Plan         // of control flow
 	buffers    []*buffer
 	outRefs    []*ref // how each output is stored, plain
@@ -97,17 +99,24 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	if o.Threads > maxThreads {
 		return nil, fmt.Errorf("compile: %d threads are over the limit of %d", o.Threads, maxThreads)
 	}
-	p := &Plan{name: g.Name, graph: c, level: level, threads: max(o.Threads, 1), notes: notes, fused: map[string]int{}, packing: &kernel.Packing{}}
-	for _, v := range c.Inputs {
-		p.inputs = append(p.inputs, portOf(v))
-	}
-	for _, v := range c.Outputs {
-		p.outputs = append(p.outputs, portOf(v))
-	}
+	p := newPlan(c, level, o.Threads, notes)
+	p.packing = &kernel.Packing{}
 	if err := p.build(o.Disable); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", g.Name, err)
 	}
 	return p, nil
+}
+
+// newPlan returns a plan for the lowered graph that has no steps yet.
+func newPlan(g *graph.Graph, level cpu.Level, threads int, notes []Note) *Plan {
+	p := &Plan{name: g.Name, graph: g, level: level, threads: max(threads, 1), notes: notes, fused: map[string]int{}}
+	for _, v := range g.Inputs {
+		p.inputs = append(p.inputs, portOf(v))
+	}
+	for _, v := range g.Outputs {
+		p.outputs = append(p.outputs, portOf(v))
+	}
+	return p
 }
 
 // build lowers and plans. What inference let pass and a lowering trips over becomes an
@@ -121,9 +130,11 @@ func (p *Plan) build(disable []string) (err error) {
 	if err := checkSizes(p.graph); err != nil {
 		return err
 	}
-	if err := newLowerer(p, p.graph, disable).lower(); err != nil {
+	l := newLowerer(p, p.graph, disable)
+	if err := l.lower(); err != nil {
 		return err
 	}
+	p.disabled, p.taken = disable, l.taken
 	if err := p.packing.Finish(p.threads); err != nil {
 		return err
 	}

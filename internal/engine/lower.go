@@ -242,6 +242,9 @@ func (l *lowerer) heapRef(v *graph.Value) *ref {
 
 // constRef wraps a constant tensor.
 func constRef(name string, t *tensor.Tensor) *ref {
+	if t.Hollow() {
+		panic("engine: constant " + name + " has no contents")
+	}
 	return &ref{dtype: t.DType(), shape: t.Shape(), strides: tensor.Strides(t.Shape()),
 		buf: &buffer{place: inConst, size: len(t.Bytes()), data: t.Bytes(), name: name}}
 }

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// sealReport is what seal --json writes.
+type sealReport struct {
+	Model   string           `json:"model"`
+	File    string           `json:"file"`
+	Size    int64            `json:"size_bytes"`
+	Tier    string           `json:"tier"` // instruction set level that the plan is for
+	Inputs  map[string][]int `json:"inputs"`
+	Version string           `json:"version"`
+}
+
+func (a *app) seal() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "seal MODEL [-o FILE.plan]",
+		Short: "Compile a model into a file that starts at once",
+		Long: `Compiles a model for this machine and writes the outcome, weights packed for its
+kernels, as a plan that is taken wherever a model is. Starting from it spares
+optimizing the graph and packing. The plan also holds the model: another machine, or
+another build of this program, says so and compiles that instead. Before the plan is
+written it is run against the model; every bit of the outputs must agree.`,
+		Example: `  edgewise seal model.onnx -o model.plan
+  edgewise run model.plan cat.jpg`,
+		Args: arguments(1, 1, "one model"),
+		RunE: func(_ *cobra.Command, args []string) error { return a.runSeal(args[0], out) },
+	}
+	a.modelFlags(cmd)
+	a.jsonFlag(cmd)
+	cmd.Flags().StringVarP(&out, "output", "o", "", "`file` to write; model.plan for model.onnx by default")
+	return cmd
+}
+
+func (a *app) runSeal(path, out string) error {
+	opts, err := a.options()
+	if err != nil {
+		return err
+	}
+	if opts.ISA != "" && !strings.EqualFold(opts.ISA, cpu.Best().String()) {
+		return hinted(usagef("a plan is sealed for what this machine runs best, not for --isa %s", opts.ISA), "EDGEWISE_ISA lowers that for sealing and for running")
+	}
+	if out == "" {
+		base := strings.TrimPrefix(path, edgewise.ZooPrefix)
+		if out = strings.TrimSuffix(base, filepath.Ext(base)) + ".plan"; fileExists(out) {
+			return hinted(usagef("%s exists", out), "name the file to write with -o")
+		}
+	}
+	if err := modelOutput(out, path); err != nil {
+		return err
+	}
+	m, err := edgewise.Open(path)
+	if err != nil {
+		return err
+	}
+	given, err := a.shapeFlags(m)
+	if err != nil {
+		return err
+	}
+	shapes, err := a.boundShapes(m, given)
+	if err != nil {
+		return err
+	}
+	data, err := m.Seal(opts, shapes)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(out, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
+		return err
+	}
+	r := sealReport{Model: path, File: out, Size: int64(len(data)), Tier: cpu.Best().String(), Inputs: shapes, Version: version()}
+	if a.json {
+		return a.writeJSON(r)
+	}
+	fmt.Fprintf(a.out, "%s: %s for %s, with the model inside\n", r.File, bytesText(r.Size), r.Tier)
+	return nil
+}
+
+// remark says why a sealed plan is not used, if that is so.
+func (a *app) remark(m *edgewise.Model) {
+	if n := m.Note(); n != "" {
+		a.note("%s", n)
+	}
+}

@@ -1,0 +1,123 @@
+package edgewise
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/edgewise-ml/edgewise/internal/engine"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/mapfile"
+	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/tflite"
+)
+
+// Seal compiles the model for inputs of the given shapes, by name, and returns the outcome
+// as a file: Open then takes it in the model's place and a Session starts at once. The file
+// also holds the model, from which programs of another build and machines with other
+// instructions compile as ever. It is checked that the sealed plan computes what the
+// model does.
+func (m *Model) Seal(o Options, shapes map[string][]int) ([]byte, error) {
+	if m.sealed != nil {
+		return nil, errors.New("seal: the model is a sealed plan already")
+	}
+	for _, v := range m.graph.Inputs {
+		if _, ok := v.Type.Static(); !ok && shapes[v.Name] == nil {
+			return nil, fmt.Errorf("seal: the shape of input %v is not known", v)
+		}
+	}
+	p, err := m.Plan(o, shapes)
+	if err != nil {
+		return nil, err
+	}
+	source, err := m.source()
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	data, err := p.Seal(source)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	if err := engine.VerifySealed(data, p); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	return data, nil
+}
+
+// encoded returns g as an ONNX file.
+func encoded(g *graph.Graph) func() ([]byte, error) {
+	return func() ([]byte, error) { return onnx.Encode(g, onnx.Options{}) }
+}
+
+// openSealed reads a sealed plan or, where this program cannot use it, the model in it.
+func openSealed(path string) (*Model, error) {
+	data, err := mapfile.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	network := sync.OnceValues(func() (*graph.Graph, error) {
+		model, err := engine.SealedModel(data)
+		if err != nil {
+			return nil, err
+		}
+		if tflite.Sniff(model) {
+			return tflite.Decode(model)
+		}
+		return onnx.Decode(model, "")
+	})
+	s, unfit := engine.Unseal(data)
+	if unfit != nil {
+		g, err := network()
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, errors.Join(unfit, err))
+		}
+		m := FromGraph(g)
+		m.note(unfit)
+		return m, nil
+	}
+	m := FromGraph(s.Graph())
+	m.sealed, m.network = s, network
+	return m, nil
+}
+
+// note remembers why a sealed plan was not used.
+func (m *Model) note(reason error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unsealed = fmt.Sprintf("%v; the model inside it is compiled instead", reason)
+}
+
+// Note returns why the sealed plan that was opened is not used, "" where it is, or where
+// the model is no sealed plan.
+func (m *Model) Note() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.unsealed
+}
+
+// compile makes a plan, from the sealed one where that serves.
+func (m *Model) compile(o engine.Options) (*engine.Plan, error) {
+	if m.sealed == nil {
+		return engine.Compile(m.graph, o)
+	}
+	var reason error
+	if o.Portable && o.Level != m.sealed.Level() {
+		reason = fmt.Errorf("the sealed plan is for %v, asked for is %v", m.sealed.Level(), o.Level)
+	} else {
+		p, err := m.sealed.Plan(o.Threads)
+		if err == nil {
+			return p, nil
+		}
+		reason = err
+	}
+	g, err := m.network()
+	if err != nil {
+		return nil, errors.Join(reason, err)
+	}
+	m.note(reason)
+	o.Shapes = map[string][]int{}
+	for _, v := range m.graph.Inputs {
+		o.Shapes[v.Name], _ = v.Type.Static()
+	}
+	return engine.Compile(g, o)
+}
