@@ -97,6 +97,8 @@ func (a *app) runBench(ctx context.Context, path string, f benchFlags) error {
 	if err != nil {
 		return err
 	}
+	resume := quickStart(path)
+	defer resume()
 	start := time.Now()
 	m, err := edgewise.Open(path)
 	if err != nil {
@@ -132,6 +134,7 @@ func (a *app) runBench(ctx context.Context, path string, f benchFlags) error {
 		return err
 	}
 	first := load + time.Since(start)
+	resume()
 
 	for range f.warmup {
 		if err := run(ctx); err != nil {

@@ -90,6 +90,7 @@ func (a *app) runOnce(ctx context.Context, path string, files []string, f runFla
 	if err != nil {
 		return err
 	}
+	defer quickStart(path)()
 	m, err := edgewise.Open(path)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
@@ -83,21 +82,4 @@ func (l *lowerer) addConvF32(g *group, conv *kernel.ConvF32, macs int64, out, in
 		}
 	}
 	l.add(st)
-}
-
-// weightsLast returns weights [M, C/group, spatial...] as [M, spatial..., C/group].
-func weightsLast[T tensor.Element](w []T, shape []int) []T {
-	m, c := shape[0], shape[1]
-	k := 1
-	for _, d := range shape[2:] {
-		k *= d
-	}
-	if c == 1 || k == 1 {
-		return slices.Clone(w)
-	}
-	out := make([]T, len(w))
-	for o := range m {
-		kernel.Transpose(out[o*c*k:(o+1)*c*k], w[o*c*k:(o+1)*c*k], c, k)
-	}
-	return out
 }

@@ -139,7 +139,7 @@ func lowerIntegerGroup(l *lowerer, g *group) string {
 	if some {
 		q.WeightZero = zeros
 	}
-	weights := signedWeights(w.Const)
+	weights := l.signedWeights(w.Const, conv, false)
 	var s kernel.ConvShape
 	var in, out *ref
 	if conv {
@@ -153,16 +153,12 @@ func lowerIntegerGroup(l *lowerer, g *group) string {
 		var pixel int
 		in, pixel = l.channelsLast(x)
 		s = win.shape(xs, ys, pixel, channels, int(n.Attrs.Int("group", 1)))
-		weights = weightsLast(weights, ws)
 	} else {
 		m := 1
 		for _, d := range xs[:len(xs)-1] {
 			m *= d
 		}
 		s = rowsShape(m, ws[0], channels)
-		t := make([]int8, len(weights))
-		kernel.Transpose(t, weights, ws[0], ws[1])
-		weights = t
 		in = l.plainBytes(x)
 	}
 	var zero *ref

@@ -32,6 +32,8 @@ type lowerer struct {
 	rules    []string // applied to the step being made
 	changes  []change // of forms, by the lowering that is being tried
 	taken    []*graph.Value
+	signed   []int8 // memory of signedWeights
+	turned   []int8
 }
 
 func newLowerer(p *Plan, g *graph.Graph, disable []string) *lowerer {

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
+	"github.com/edgewise-ml/edgewise/internal/mapfile"
 	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -210,17 +212,29 @@ func readQuantLinear(n *graph.Node, channels int) (q quantLinear, reason string)
 	return q, ""
 }
 
-// signedWeights returns 8-bit weights as signed bytes.
-func signedWeights(w *tensor.Tensor) []int8 {
-	out := make([]int8, w.Len())
-	flip := byte(0)
+// signedWeights returns 8-bit weights as signed bytes in the order in which kernels pack
+// them: those of a convolution [M, C/group, spatial...] as [M, spatial..., C/group], a
+// matrix [K, N] as [N, K], with ordered as they lie. They are only read, and only until the
+// next weights are asked for.
+func (l *lowerer) signedWeights(w *tensor.Tensor, conv, ordered bool) []int8 {
+	src := tensor.Data[int8](w)
 	if w.DType() == tensor.Uint8 {
-		flip = 0x80
+		l.signed = slices.Grow(l.signed[:0], w.Len())[:w.Len()]
+		kernel.OffsetU8(unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(l.signed))), len(l.signed)), w.Bytes())
+		src = l.signed
 	}
-	for i, b := range w.Bytes() {
-		out[i] = int8(b ^ flip)
+	rows, cols, matrices := w.Dim(0), w.Dim(1), 1
+	if conv {
+		matrices, rows, cols = w.Dim(0), w.Dim(1), w.Len()/max(w.Dim(0)*w.Dim(1), 1)
 	}
-	return out
+	if ordered || rows == 1 || cols == 1 {
+		return src
+	}
+	l.turned = slices.Grow(l.turned[:0], len(src))[:len(src)]
+	for i, n := 0, rows*cols; i < matrices; i++ {
+		kernel.Transpose(l.turned[i*n:(i+1)*n], src[i*n:(i+1)*n], rows, cols)
+	}
+	return l.turned
 }
 
 // lowerQuantLinear makes one step of a quantized convolution or product with constant
@@ -267,14 +281,13 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 		}
 		q.quant.Residual = &add
 	}
-	weights := signedWeights(q.w.Const)
+	weights := l.signedWeights(q.w.Const, conv, transB && !conv)
 	var s kernel.ConvShape
 	var in, out, res *ref
 	if conv {
 		var inPixel int
 		in, inPixel = l.channelsLast(q.x)
 		s = win.shape(xs, ys, inPixel, ys[1], int(n.Attrs.Int("group", 1)))
-		weights = weightsLast(weights, ws)
 		if g.residual != nil {
 			res, s.ResStride = l.channelsLast(g.residual)
 		}
@@ -287,11 +300,6 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 			m *= d.Size
 		}
 		s = rowsShape(m, k, channels)
-		if !transB {
-			t := make([]int8, len(weights))
-			kernel.Transpose(t, weights, ws[0], ws[1])
-			weights = t
-		}
 		in = l.plainBytes(q.x)
 		if g.residual != nil {
 			res, s.ResStride = l.plainBytes(g.residual), channels
@@ -303,6 +311,7 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 		return err.Error()
 	}
 	l.note(g)
+	mapfile.Drop(q.w.Const.Bytes())
 	l.plan.weights += len(weights) + 4*(len(q.quant.Bias)+len(q.quant.Mult))
 	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: k.Name(), macs: macs(n),
 		reads: []*ref{in}, writes: []*ref{out}, units: k.Units(), scratch: k.ScratchBytes()}

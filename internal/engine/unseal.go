@@ -73,9 +73,6 @@ func unseal(data []byte) (*Sealed, error) {
 	if s.level, err = cpu.ParseLevel(level); err != nil {
 		return nil, err
 	}
-	if !slices.Contains(cpu.Levels(), s.level) {
-		return nil, fmt.Errorf("it was made for %v, this machine runs up to %v", s.level, cpu.Best())
-	}
 	if s.level != cpu.Best() {
 		return nil, fmt.Errorf("it was made for %v, this machine runs %v", s.level, cpu.Best())
 	}
