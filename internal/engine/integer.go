@@ -260,8 +260,9 @@ func lowerCast(l *lowerer, n *graph.Node) string {
 			}
 		}
 	case from == tensor.Float16 && to == tensor.Float32:
+		level := l.level
 		f = func(s *Session, out, in *ref, a, b int) {
-			kernel.F16ToF32(s.f32(out)[a:b], sliceOf[uint16](s.bytes(in))[a:b])
+			kernel.F16ToF32(level, s.f32(out)[a:b], sliceOf[uint16](s.bytes(in))[a:b])
 		}
 	default:
 		return fmt.Sprintf("%v to %v has no kernel", from, to)

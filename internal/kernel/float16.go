@@ -1,10 +1,21 @@
 package kernel
 
-import "math"
+import (
+	"math"
 
-// F16ToF32 widens IEEE 754 half-precision values. The slices are of one length.
-func F16ToF32(dst []float32, src []uint16) {
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// F16ToF32 widens IEEE 754 half-precision values. The slices are of one length. A
+// NaN keeps its sign and payload and becomes quiet.
+func F16ToF32(l cpu.Level, dst []float32, src []uint16) {
 	dst = dst[:len(src)]
+	n := f16Arch(l, dst, src)
+	f16ToF32Go(dst[n:], src[n:])
+}
+
+// f16ToF32Go is the portable twin.
+func f16ToF32Go(dst []float32, src []uint16) {
 	for i, h := range src {
 		sign, exp, frac := uint32(h&0x8000)<<16, uint32(h>>10&0x1f), uint32(h&0x3ff)
 		switch exp {

@@ -3,6 +3,8 @@ package kernel
 import (
 	"math"
 	"testing"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
 // TestF16ToF32 looks at every half-precision number and takes it apart as IEEE 754 says.
@@ -11,8 +13,24 @@ func TestF16ToF32(t *testing.T) {
 	for i := range src {
 		src[i] = uint16(i)
 	}
-	F16ToF32(wide, src)
-	for _, h := range src {
+	for _, l := range cpu.Levels() {
+		F16ToF32(l, wide, src)
+		checkWidened(t, wide, src)
+		// The last values, which are not a whole vector.
+		for n := range 20 {
+			tail := append(make([]float32, n), 7)
+			F16ToF32(l, tail[:n], src[len(src)-n-5000:][:n])
+			checkWidened(t, tail[:n], src[len(src)-n-5000:][:n])
+			if tail[n] != 7 {
+				t.Fatalf("%v: wrote beyond %d values", l, n)
+			}
+		}
+	}
+}
+
+func checkWidened(t *testing.T, wide []float32, src []uint16) {
+	t.Helper()
+	for i, h := range src {
 		exp, frac := int(h>>10&0x1f), float64(h&0x3ff)
 		want := math.Ldexp(1024+frac, exp-25)
 		switch {
@@ -22,7 +40,7 @@ func TestF16ToF32(t *testing.T) {
 			want = math.Inf(1)
 		case exp == 0x1f:
 			// A NaN keeps its sign and payload and becomes quiet.
-			if b := math.Float32bits(wide[h]); b != uint32(h&0x8000)<<16|0x7fc00000|uint32(h&0x3ff)<<13 {
+			if b := math.Float32bits(wide[i]); b != uint32(h&0x8000)<<16|0x7fc00000|uint32(h&0x3ff)<<13 {
 				t.Fatalf("%#04x widens to %#08x", h, b)
 			}
 			continue
@@ -30,7 +48,7 @@ func TestF16ToF32(t *testing.T) {
 		if h&0x8000 != 0 {
 			want = math.Copysign(want, -1)
 		}
-		if got := wide[h]; math.Float32bits(got) != math.Float32bits(float32(want)) {
+		if got := wide[i]; math.Float32bits(got) != math.Float32bits(float32(want)) {
 			t.Fatalf("%#04x widens to %g, want %g", h, got, want)
 		}
 	}

@@ -175,7 +175,7 @@ next16:
 	RET
 ActSigmoid:
 	MOVD $mapConst<>(SB), R16
-	ADD $40, R16, R17
+	ADD $96, R16, R17
 	VLD1R (R17), [V31.S4]
 	FMOVQ 0(R16), F30
 	FMOVQ 32(R16), F29
@@ -186,163 +186,114 @@ row17:
 	MOVD R1, R10
 	MOVD R3, R12
 	MOVD R8, R9
-	SUBS $16, R9
+	SUBS $12, R9
 	BLT rest19
 loop18:
 	FMOVQ 0(R10), F0
-	FMOVQ 16(R10), F6
-	FMOVQ 32(R10), F12
-	FMOVQ 48(R10), F18
-	ADD $64, R10
+	FMOVQ 16(R10), F7
+	FMOVQ 32(R10), F14
+	ADD $48, R10
 	WORD $0x4ea0f801 // fabs v1.4s, v0.4s
-	WORD $0x4ea0f8c7 // fabs v7.4s, v6.4s
-	WORD $0x4ea0f98d // fabs v13.4s, v12.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD $0x4ea0f8e8 // fabs v8.4s, v7.4s
+	WORD $0x4ea0f9cf // fabs v15.4s, v14.4s
 	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
-	WORD $0x6ea0f8e7 // fneg v7.4s, v7.4s
-	WORD $0x6ea0f9ad // fneg v13.4s, v13.4s
-	WORD $0x6ea0fa73 // fneg v19.4s, v19.4s
-	WORD $0x4e3ff421 // fmax v1.4s, v1.4s, v31.4s
-	WORD $0x4e3ff4e7 // fmax v7.4s, v7.4s, v31.4s
-	WORD $0x4e3ff5ad // fmax v13.4s, v13.4s, v31.4s
-	WORD $0x4e3ff673 // fmax v19.4s, v19.4s, v31.4s
+	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
+	WORD $0x6ea0f9ef // fneg v15.4s, v15.4s
+	WORD $0x6ea1e7e6 // fcmgt v6.4s, v31.4s, v1.4s
+	WORD $0x6ea8e7ed // fcmgt v13.4s, v31.4s, v8.4s
+	WORD $0x6eafe7f4 // fcmgt v20.4s, v31.4s, v15.4s
 	WORD $0x4f9e9022 // fmul v2.4s, v1.4s, v30.s[0]
-	WORD $0x4f9e90e8 // fmul v8.4s, v7.4s, v30.s[0]
-	WORD $0x4f9e91ae // fmul v14.4s, v13.4s, v30.s[0]
-	WORD $0x4f9e9274 // fmul v20.4s, v19.4s, v30.s[0]
+	WORD $0x4f9e9109 // fmul v9.4s, v8.4s, v30.s[0]
+	WORD $0x4f9e91f0 // fmul v16.4s, v15.4s, v30.s[0]
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
-	WORD $0x4e218908 // frintn v8.4s, v8.4s
-	WORD $0x4e2189ce // frintn v14.4s, v14.4s
-	WORD $0x4e218a94 // frintn v20.4s, v20.4s
+	WORD $0x4e218929 // frintn v9.4s, v9.4s
+	WORD $0x4e218a10 // frintn v16.4s, v16.4s
 	WORD $0x4fbe5041 // fmls v1.4s, v2.4s, v30.s[1]
-	WORD $0x4fbe5107 // fmls v7.4s, v8.4s, v30.s[1]
-	WORD $0x4fbe51cd // fmls v13.4s, v14.4s, v30.s[1]
-	WORD $0x4fbe5293 // fmls v19.4s, v20.4s, v30.s[1]
+	WORD $0x4fbe5128 // fmls v8.4s, v9.4s, v30.s[1]
+	WORD $0x4fbe520f // fmls v15.4s, v16.4s, v30.s[1]
 	WORD $0x4f9e5841 // fmls v1.4s, v2.4s, v30.s[2]
-	WORD $0x4f9e5907 // fmls v7.4s, v8.4s, v30.s[2]
-	WORD $0x4f9e59cd // fmls v13.4s, v14.4s, v30.s[2]
-	WORD $0x4f9e5a93 // fmls v19.4s, v20.4s, v30.s[2]
+	WORD $0x4f9e5928 // fmls v8.4s, v9.4s, v30.s[2]
+	WORD $0x4f9e5a0f // fmls v15.4s, v16.4s, v30.s[2]
 	WORD $0x6e21dc25 // fmul v5.4s, v1.4s, v1.4s
-	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	WORD $0x6e2dddb1 // fmul v17.4s, v13.4s, v13.4s
-	WORD $0x6e33de77 // fmul v23.4s, v19.4s, v19.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
 	VDUP V29.S[0], V4.S4
-	VDUP V29.S[0], V10.S4
-	VDUP V29.S[0], V16.S4
-	VDUP V29.S[0], V22.S4
+	VDUP V29.S[0], V11.S4
+	VDUP V29.S[0], V18.S4
 	WORD $0x4fbd1024 // fmla v4.4s, v1.4s, v29.s[1]
-	WORD $0x4fbd10ea // fmla v10.4s, v7.4s, v29.s[1]
-	WORD $0x4fbd11b0 // fmla v16.4s, v13.4s, v29.s[1]
-	WORD $0x4fbd1276 // fmla v22.4s, v19.4s, v29.s[1]
+	WORD $0x4fbd110b // fmla v11.4s, v8.4s, v29.s[1]
+	WORD $0x4fbd11f2 // fmla v18.4s, v15.4s, v29.s[1]
 	VDUP V28.S[2], V3.S4
-	VDUP V28.S[2], V9.S4
-	VDUP V28.S[2], V15.S4
-	VDUP V28.S[2], V21.S4
+	VDUP V28.S[2], V10.S4
+	VDUP V28.S[2], V17.S4
 	WORD $0x4fbc1823 // fmla v3.4s, v1.4s, v28.s[3]
-	WORD $0x4fbc18e9 // fmla v9.4s, v7.4s, v28.s[3]
-	WORD $0x4fbc19af // fmla v15.4s, v13.4s, v28.s[3]
-	WORD $0x4fbc1a75 // fmla v21.4s, v19.4s, v28.s[3]
+	WORD $0x4fbc190a // fmla v10.4s, v8.4s, v28.s[3]
+	WORD $0x4fbc19f1 // fmla v17.4s, v15.4s, v28.s[3]
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	WORD $0x4e2bcd49 // fmla v9.4s, v10.4s, v11.4s
-	WORD $0x4e31ce0f // fmla v15.4s, v16.4s, v17.4s
-	WORD $0x4e37ced5 // fmla v21.4s, v22.4s, v23.4s
+	WORD $0x4e2ccd6a // fmla v10.4s, v11.4s, v12.4s
+	WORD $0x4e33ce51 // fmla v17.4s, v18.4s, v19.4s
 	VDUP V28.S[0], V4.S4
-	VDUP V28.S[0], V10.S4
-	VDUP V28.S[0], V16.S4
-	VDUP V28.S[0], V22.S4
+	VDUP V28.S[0], V11.S4
+	VDUP V28.S[0], V18.S4
 	WORD $0x4fbc1024 // fmla v4.4s, v1.4s, v28.s[1]
-	WORD $0x4fbc10ea // fmla v10.4s, v7.4s, v28.s[1]
-	WORD $0x4fbc11b0 // fmla v16.4s, v13.4s, v28.s[1]
-	WORD $0x4fbc1276 // fmla v22.4s, v19.4s, v28.s[1]
+	WORD $0x4fbc110b // fmla v11.4s, v8.4s, v28.s[1]
+	WORD $0x4fbc11f2 // fmla v18.4s, v15.4s, v28.s[1]
 	WORD $0x4e25cc64 // fmla v4.4s, v3.4s, v5.4s
-	WORD $0x4e2bcd2a // fmla v10.4s, v9.4s, v11.4s
-	WORD $0x4e31cdf0 // fmla v16.4s, v15.4s, v17.4s
-	WORD $0x4e37ceb6 // fmla v22.4s, v21.4s, v23.4s
+	WORD $0x4e2ccd4b // fmla v11.4s, v10.4s, v12.4s
+	WORD $0x4e33ce32 // fmla v18.4s, v17.4s, v19.4s
 	WORD $0x4e3bd423 // fadd v3.4s, v1.4s, v27.4s
-	WORD $0x4e3bd4e9 // fadd v9.4s, v7.4s, v27.4s
-	WORD $0x4e3bd5af // fadd v15.4s, v13.4s, v27.4s
-	WORD $0x4e3bd675 // fadd v21.4s, v19.4s, v27.4s
+	WORD $0x4e3bd50a // fadd v10.4s, v8.4s, v27.4s
+	WORD $0x4e3bd5f1 // fadd v17.4s, v15.4s, v27.4s
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	WORD $0x4e2bcd49 // fmla v9.4s, v10.4s, v11.4s
-	WORD $0x4e31ce0f // fmla v15.4s, v16.4s, v17.4s
-	WORD $0x4e37ced5 // fmla v21.4s, v22.4s, v23.4s
+	WORD $0x4e2ccd6a // fmla v10.4s, v11.4s, v12.4s
+	WORD $0x4e33ce51 // fmla v17.4s, v18.4s, v19.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
-	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
-	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
-	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
-	WORD $0x4f3f0444 // sshr v4.4s, v2.4s, #1
-	WORD $0x4f3f050a // sshr v10.4s, v8.4s, #1
-	WORD $0x4f3f05d0 // sshr v16.4s, v14.4s, #1
-	WORD $0x4f3f0696 // sshr v22.4s, v20.4s, #1
-	WORD $0x6ea48442 // sub v2.4s, v2.4s, v4.4s
-	WORD $0x6eaa8508 // sub v8.4s, v8.4s, v10.4s
-	WORD $0x6eb085ce // sub v14.4s, v14.4s, v16.4s
-	WORD $0x6eb68694 // sub v20.4s, v20.4s, v22.4s
-	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
-	WORD $0x4f37554a // shl v10.4s, v10.4s, #23
-	WORD $0x4f375610 // shl v16.4s, v16.4s, #23
-	WORD $0x4f3756d6 // shl v22.4s, v22.4s, #23
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4f375508 // shl v8.4s, v8.4s, #23
-	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
-	WORD $0x4f375694 // shl v20.4s, v20.4s, #23
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x4eaa8529 // add v9.4s, v9.4s, v10.4s
-	WORD $0x4eb085ef // add v15.4s, v15.4s, v16.4s
-	WORD $0x4eb686b5 // add v21.4s, v21.4s, v22.4s
-	WORD $0x4ebb8442 // add v2.4s, v2.4s, v27.4s
-	WORD $0x4ebb8508 // add v8.4s, v8.4s, v27.4s
-	WORD $0x4ebb85ce // add v14.4s, v14.4s, v27.4s
-	WORD $0x4ebb8694 // add v20.4s, v20.4s, v27.4s
-	WORD $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
-	WORD $0x6e28dd27 // fmul v7.4s, v9.4s, v8.4s
-	WORD $0x6e2edded // fmul v13.4s, v15.4s, v14.4s
-	WORD $0x6e34deb3 // fmul v19.4s, v21.4s, v20.4s
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f375610 // shl v16.4s, v16.4s, #23
+	WORD $0x4ea28463 // add v3.4s, v3.4s, v2.4s
+	WORD $0x4ea9854a // add v10.4s, v10.4s, v9.4s
+	WORD $0x4eb08631 // add v17.4s, v17.4s, v16.4s
+	WORD $0x4e661c61 // bic v1.16b, v3.16b, v6.16b
+	WORD $0x4e6d1d48 // bic v8.16b, v10.16b, v13.16b
+	WORD $0x4e741e2f // bic v15.16b, v17.16b, v20.16b
 	WORD $0x4f210402 // sshr v2.4s, v0.4s, #31
-	WORD $0x4f2104c8 // sshr v8.4s, v6.4s, #31
-	WORD $0x4f21058e // sshr v14.4s, v12.4s, #31
-	WORD $0x4f210654 // sshr v20.4s, v18.4s, #31
+	WORD $0x4f2104e9 // sshr v9.4s, v7.4s, #31
+	WORD $0x4f2105d0 // sshr v16.4s, v14.4s, #31
 	WORD $0x4e3bd423 // fadd v3.4s, v1.4s, v27.4s
-	WORD $0x4e3bd4e9 // fadd v9.4s, v7.4s, v27.4s
-	WORD $0x4e3bd5af // fadd v15.4s, v13.4s, v27.4s
-	WORD $0x4e3bd675 // fadd v21.4s, v19.4s, v27.4s
+	WORD $0x4e3bd50a // fadd v10.4s, v8.4s, v27.4s
+	WORD $0x4e3bd5f1 // fadd v17.4s, v15.4s, v27.4s
 	WORD $0x6e7b1c22 // bsl v2.16b, v1.16b, v27.16b
-	WORD $0x6e7b1ce8 // bsl v8.16b, v7.16b, v27.16b
-	WORD $0x6e7b1dae // bsl v14.16b, v13.16b, v27.16b
-	WORD $0x6e7b1e74 // bsl v20.16b, v19.16b, v27.16b
+	WORD $0x6e7b1d09 // bsl v9.16b, v8.16b, v27.16b
+	WORD $0x6e7b1df0 // bsl v16.16b, v15.16b, v27.16b
 	WORD $0x4ea1d864 // frecpe v4.4s, v3.4s
-	WORD $0x4ea1d92a // frecpe v10.4s, v9.4s
-	WORD $0x4ea1d9f0 // frecpe v16.4s, v15.4s
-	WORD $0x4ea1dab6 // frecpe v22.4s, v21.4s
+	WORD $0x4ea1d94b // frecpe v11.4s, v10.4s
+	WORD $0x4ea1da32 // frecpe v18.4s, v17.4s
 	WORD $0x4e23fc85 // frecps v5.4s, v4.4s, v3.4s
-	WORD $0x4e29fd4b // frecps v11.4s, v10.4s, v9.4s
-	WORD $0x4e2ffe11 // frecps v17.4s, v16.4s, v15.4s
-	WORD $0x4e35fed7 // frecps v23.4s, v22.4s, v21.4s
+	WORD $0x4e2afd6c // frecps v12.4s, v11.4s, v10.4s
+	WORD $0x4e31fe53 // frecps v19.4s, v18.4s, v17.4s
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	WORD $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	WORD $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
+	WORD $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	WORD $0x4e23fc85 // frecps v5.4s, v4.4s, v3.4s
-	WORD $0x4e29fd4b // frecps v11.4s, v10.4s, v9.4s
-	WORD $0x4e2ffe11 // frecps v17.4s, v16.4s, v15.4s
-	WORD $0x4e35fed7 // frecps v23.4s, v22.4s, v21.4s
+	WORD $0x4e2afd6c // frecps v12.4s, v11.4s, v10.4s
+	WORD $0x4e31fe53 // frecps v19.4s, v18.4s, v17.4s
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	WORD $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	WORD $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
+	WORD $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	WORD $0x6e22dc80 // fmul v0.4s, v4.4s, v2.4s
-	WORD $0x6e28dd46 // fmul v6.4s, v10.4s, v8.4s
-	WORD $0x6e2ede0c // fmul v12.4s, v16.4s, v14.4s
-	WORD $0x6e34ded2 // fmul v18.4s, v22.4s, v20.4s
+	WORD $0x6e29dd67 // fmul v7.4s, v11.4s, v9.4s
+	WORD $0x6e30de4e // fmul v14.4s, v18.4s, v16.4s
 	FMOVQ F0, 0(R12)
-	FMOVQ F6, 16(R12)
-	FMOVQ F12, 32(R12)
-	FMOVQ F18, 48(R12)
-	ADD $64, R12
-	SUBS $16, R9
+	FMOVQ F7, 16(R12)
+	FMOVQ F14, 32(R12)
+	ADD $48, R12
+	SUBS $12, R9
 	BGE loop18
 rest19:
-	ADDS $16, R9
+	ADDS $12, R9
 	BEQ next24
 one20:
 	CMP $4, R9
@@ -358,7 +309,7 @@ lanes21:
 ready22:
 	WORD $0x4ea0f801 // fabs v1.4s, v0.4s
 	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
-	WORD $0x4e3ff421 // fmax v1.4s, v1.4s, v31.4s
+	WORD $0x6ea1e7e6 // fcmgt v6.4s, v31.4s, v1.4s
 	WORD $0x4f9e9022 // fmul v2.4s, v1.4s, v30.s[0]
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
 	WORD $0x4fbe5041 // fmls v1.4s, v2.4s, v30.s[1]
@@ -375,13 +326,9 @@ ready22:
 	WORD $0x4e3bd423 // fadd v3.4s, v1.4s, v27.4s
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
-	WORD $0x4f3f0444 // sshr v4.4s, v2.4s, #1
-	WORD $0x6ea48442 // sub v2.4s, v2.4s, v4.4s
-	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x4ebb8442 // add v2.4s, v2.4s, v27.4s
-	WORD $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
+	WORD $0x4ea28463 // add v3.4s, v3.4s, v2.4s
+	WORD $0x4e661c61 // bic v1.16b, v3.16b, v6.16b
 	WORD $0x4f210402 // sshr v2.4s, v0.4s, #31
 	WORD $0x4e3bd423 // fadd v3.4s, v1.4s, v27.4s
 	WORD $0x6e7b1c22 // bsl v2.16b, v1.16b, v27.16b
@@ -830,7 +777,7 @@ next48:
 	RET
 ActSiLU:
 	MOVD $mapConst<>(SB), R16
-	ADD $40, R16, R17
+	ADD $96, R16, R17
 	VLD1R (R17), [V31.S4]
 	FMOVQ 0(R16), F30
 	FMOVQ 32(R16), F29
@@ -841,167 +788,117 @@ row49:
 	MOVD R1, R10
 	MOVD R3, R12
 	MOVD R8, R9
-	SUBS $16, R9
+	SUBS $12, R9
 	BLT rest51
 loop50:
 	FMOVQ 0(R10), F0
-	FMOVQ 16(R10), F6
-	FMOVQ 32(R10), F12
-	FMOVQ 48(R10), F18
-	ADD $64, R10
+	FMOVQ 16(R10), F7
+	FMOVQ 32(R10), F14
+	ADD $48, R10
 	WORD $0x4ea0f801 // fabs v1.4s, v0.4s
-	WORD $0x4ea0f8c7 // fabs v7.4s, v6.4s
-	WORD $0x4ea0f98d // fabs v13.4s, v12.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD $0x4ea0f8e8 // fabs v8.4s, v7.4s
+	WORD $0x4ea0f9cf // fabs v15.4s, v14.4s
 	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
-	WORD $0x6ea0f8e7 // fneg v7.4s, v7.4s
-	WORD $0x6ea0f9ad // fneg v13.4s, v13.4s
-	WORD $0x6ea0fa73 // fneg v19.4s, v19.4s
-	WORD $0x4e3ff421 // fmax v1.4s, v1.4s, v31.4s
-	WORD $0x4e3ff4e7 // fmax v7.4s, v7.4s, v31.4s
-	WORD $0x4e3ff5ad // fmax v13.4s, v13.4s, v31.4s
-	WORD $0x4e3ff673 // fmax v19.4s, v19.4s, v31.4s
+	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
+	WORD $0x6ea0f9ef // fneg v15.4s, v15.4s
+	WORD $0x6ea1e7e6 // fcmgt v6.4s, v31.4s, v1.4s
+	WORD $0x6ea8e7ed // fcmgt v13.4s, v31.4s, v8.4s
+	WORD $0x6eafe7f4 // fcmgt v20.4s, v31.4s, v15.4s
 	WORD $0x4f9e9022 // fmul v2.4s, v1.4s, v30.s[0]
-	WORD $0x4f9e90e8 // fmul v8.4s, v7.4s, v30.s[0]
-	WORD $0x4f9e91ae // fmul v14.4s, v13.4s, v30.s[0]
-	WORD $0x4f9e9274 // fmul v20.4s, v19.4s, v30.s[0]
+	WORD $0x4f9e9109 // fmul v9.4s, v8.4s, v30.s[0]
+	WORD $0x4f9e91f0 // fmul v16.4s, v15.4s, v30.s[0]
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
-	WORD $0x4e218908 // frintn v8.4s, v8.4s
-	WORD $0x4e2189ce // frintn v14.4s, v14.4s
-	WORD $0x4e218a94 // frintn v20.4s, v20.4s
+	WORD $0x4e218929 // frintn v9.4s, v9.4s
+	WORD $0x4e218a10 // frintn v16.4s, v16.4s
 	WORD $0x4fbe5041 // fmls v1.4s, v2.4s, v30.s[1]
-	WORD $0x4fbe5107 // fmls v7.4s, v8.4s, v30.s[1]
-	WORD $0x4fbe51cd // fmls v13.4s, v14.4s, v30.s[1]
-	WORD $0x4fbe5293 // fmls v19.4s, v20.4s, v30.s[1]
+	WORD $0x4fbe5128 // fmls v8.4s, v9.4s, v30.s[1]
+	WORD $0x4fbe520f // fmls v15.4s, v16.4s, v30.s[1]
 	WORD $0x4f9e5841 // fmls v1.4s, v2.4s, v30.s[2]
-	WORD $0x4f9e5907 // fmls v7.4s, v8.4s, v30.s[2]
-	WORD $0x4f9e59cd // fmls v13.4s, v14.4s, v30.s[2]
-	WORD $0x4f9e5a93 // fmls v19.4s, v20.4s, v30.s[2]
+	WORD $0x4f9e5928 // fmls v8.4s, v9.4s, v30.s[2]
+	WORD $0x4f9e5a0f // fmls v15.4s, v16.4s, v30.s[2]
 	WORD $0x6e21dc25 // fmul v5.4s, v1.4s, v1.4s
-	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	WORD $0x6e2dddb1 // fmul v17.4s, v13.4s, v13.4s
-	WORD $0x6e33de77 // fmul v23.4s, v19.4s, v19.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
 	VDUP V29.S[0], V4.S4
-	VDUP V29.S[0], V10.S4
-	VDUP V29.S[0], V16.S4
-	VDUP V29.S[0], V22.S4
+	VDUP V29.S[0], V11.S4
+	VDUP V29.S[0], V18.S4
 	WORD $0x4fbd1024 // fmla v4.4s, v1.4s, v29.s[1]
-	WORD $0x4fbd10ea // fmla v10.4s, v7.4s, v29.s[1]
-	WORD $0x4fbd11b0 // fmla v16.4s, v13.4s, v29.s[1]
-	WORD $0x4fbd1276 // fmla v22.4s, v19.4s, v29.s[1]
+	WORD $0x4fbd110b // fmla v11.4s, v8.4s, v29.s[1]
+	WORD $0x4fbd11f2 // fmla v18.4s, v15.4s, v29.s[1]
 	VDUP V28.S[2], V3.S4
-	VDUP V28.S[2], V9.S4
-	VDUP V28.S[2], V15.S4
-	VDUP V28.S[2], V21.S4
+	VDUP V28.S[2], V10.S4
+	VDUP V28.S[2], V17.S4
 	WORD $0x4fbc1823 // fmla v3.4s, v1.4s, v28.s[3]
-	WORD $0x4fbc18e9 // fmla v9.4s, v7.4s, v28.s[3]
-	WORD $0x4fbc19af // fmla v15.4s, v13.4s, v28.s[3]
-	WORD $0x4fbc1a75 // fmla v21.4s, v19.4s, v28.s[3]
+	WORD $0x4fbc190a // fmla v10.4s, v8.4s, v28.s[3]
+	WORD $0x4fbc19f1 // fmla v17.4s, v15.4s, v28.s[3]
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	WORD $0x4e2bcd49 // fmla v9.4s, v10.4s, v11.4s
-	WORD $0x4e31ce0f // fmla v15.4s, v16.4s, v17.4s
-	WORD $0x4e37ced5 // fmla v21.4s, v22.4s, v23.4s
+	WORD $0x4e2ccd6a // fmla v10.4s, v11.4s, v12.4s
+	WORD $0x4e33ce51 // fmla v17.4s, v18.4s, v19.4s
 	VDUP V28.S[0], V4.S4
-	VDUP V28.S[0], V10.S4
-	VDUP V28.S[0], V16.S4
-	VDUP V28.S[0], V22.S4
+	VDUP V28.S[0], V11.S4
+	VDUP V28.S[0], V18.S4
 	WORD $0x4fbc1024 // fmla v4.4s, v1.4s, v28.s[1]
-	WORD $0x4fbc10ea // fmla v10.4s, v7.4s, v28.s[1]
-	WORD $0x4fbc11b0 // fmla v16.4s, v13.4s, v28.s[1]
-	WORD $0x4fbc1276 // fmla v22.4s, v19.4s, v28.s[1]
+	WORD $0x4fbc110b // fmla v11.4s, v8.4s, v28.s[1]
+	WORD $0x4fbc11f2 // fmla v18.4s, v15.4s, v28.s[1]
 	WORD $0x4e25cc64 // fmla v4.4s, v3.4s, v5.4s
-	WORD $0x4e2bcd2a // fmla v10.4s, v9.4s, v11.4s
-	WORD $0x4e31cdf0 // fmla v16.4s, v15.4s, v17.4s
-	WORD $0x4e37ceb6 // fmla v22.4s, v21.4s, v23.4s
+	WORD $0x4e2ccd4b // fmla v11.4s, v10.4s, v12.4s
+	WORD $0x4e33ce32 // fmla v18.4s, v17.4s, v19.4s
 	WORD $0x4e3bd423 // fadd v3.4s, v1.4s, v27.4s
-	WORD $0x4e3bd4e9 // fadd v9.4s, v7.4s, v27.4s
-	WORD $0x4e3bd5af // fadd v15.4s, v13.4s, v27.4s
-	WORD $0x4e3bd675 // fadd v21.4s, v19.4s, v27.4s
+	WORD $0x4e3bd50a // fadd v10.4s, v8.4s, v27.4s
+	WORD $0x4e3bd5f1 // fadd v17.4s, v15.4s, v27.4s
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	WORD $0x4e2bcd49 // fmla v9.4s, v10.4s, v11.4s
-	WORD $0x4e31ce0f // fmla v15.4s, v16.4s, v17.4s
-	WORD $0x4e37ced5 // fmla v21.4s, v22.4s, v23.4s
+	WORD $0x4e2ccd6a // fmla v10.4s, v11.4s, v12.4s
+	WORD $0x4e33ce51 // fmla v17.4s, v18.4s, v19.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
-	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
-	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
-	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
-	WORD $0x4f3f0444 // sshr v4.4s, v2.4s, #1
-	WORD $0x4f3f050a // sshr v10.4s, v8.4s, #1
-	WORD $0x4f3f05d0 // sshr v16.4s, v14.4s, #1
-	WORD $0x4f3f0696 // sshr v22.4s, v20.4s, #1
-	WORD $0x6ea48442 // sub v2.4s, v2.4s, v4.4s
-	WORD $0x6eaa8508 // sub v8.4s, v8.4s, v10.4s
-	WORD $0x6eb085ce // sub v14.4s, v14.4s, v16.4s
-	WORD $0x6eb68694 // sub v20.4s, v20.4s, v22.4s
-	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
-	WORD $0x4f37554a // shl v10.4s, v10.4s, #23
-	WORD $0x4f375610 // shl v16.4s, v16.4s, #23
-	WORD $0x4f3756d6 // shl v22.4s, v22.4s, #23
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4f375508 // shl v8.4s, v8.4s, #23
-	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
-	WORD $0x4f375694 // shl v20.4s, v20.4s, #23
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x4eaa8529 // add v9.4s, v9.4s, v10.4s
-	WORD $0x4eb085ef // add v15.4s, v15.4s, v16.4s
-	WORD $0x4eb686b5 // add v21.4s, v21.4s, v22.4s
-	WORD $0x4ebb8442 // add v2.4s, v2.4s, v27.4s
-	WORD $0x4ebb8508 // add v8.4s, v8.4s, v27.4s
-	WORD $0x4ebb85ce // add v14.4s, v14.4s, v27.4s
-	WORD $0x4ebb8694 // add v20.4s, v20.4s, v27.4s
-	WORD $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
-	WORD $0x6e28dd27 // fmul v7.4s, v9.4s, v8.4s
-	WORD $0x6e2edded // fmul v13.4s, v15.4s, v14.4s
-	WORD $0x6e34deb3 // fmul v19.4s, v21.4s, v20.4s
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f375610 // shl v16.4s, v16.4s, #23
+	WORD $0x4ea28463 // add v3.4s, v3.4s, v2.4s
+	WORD $0x4ea9854a // add v10.4s, v10.4s, v9.4s
+	WORD $0x4eb08631 // add v17.4s, v17.4s, v16.4s
+	WORD $0x4e661c61 // bic v1.16b, v3.16b, v6.16b
+	WORD $0x4e6d1d48 // bic v8.16b, v10.16b, v13.16b
+	WORD $0x4e741e2f // bic v15.16b, v17.16b, v20.16b
 	WORD $0x4f210402 // sshr v2.4s, v0.4s, #31
-	WORD $0x4f2104c8 // sshr v8.4s, v6.4s, #31
-	WORD $0x4f21058e // sshr v14.4s, v12.4s, #31
-	WORD $0x4f210654 // sshr v20.4s, v18.4s, #31
+	WORD $0x4f2104e9 // sshr v9.4s, v7.4s, #31
+	WORD $0x4f2105d0 // sshr v16.4s, v14.4s, #31
 	WORD $0x4e3bd423 // fadd v3.4s, v1.4s, v27.4s
-	WORD $0x4e3bd4e9 // fadd v9.4s, v7.4s, v27.4s
-	WORD $0x4e3bd5af // fadd v15.4s, v13.4s, v27.4s
-	WORD $0x4e3bd675 // fadd v21.4s, v19.4s, v27.4s
+	WORD $0x4e3bd50a // fadd v10.4s, v8.4s, v27.4s
+	WORD $0x4e3bd5f1 // fadd v17.4s, v15.4s, v27.4s
 	WORD $0x6e7b1c22 // bsl v2.16b, v1.16b, v27.16b
-	WORD $0x6e7b1ce8 // bsl v8.16b, v7.16b, v27.16b
-	WORD $0x6e7b1dae // bsl v14.16b, v13.16b, v27.16b
-	WORD $0x6e7b1e74 // bsl v20.16b, v19.16b, v27.16b
+	WORD $0x6e7b1d09 // bsl v9.16b, v8.16b, v27.16b
+	WORD $0x6e7b1df0 // bsl v16.16b, v15.16b, v27.16b
 	WORD $0x4ea1d864 // frecpe v4.4s, v3.4s
-	WORD $0x4ea1d92a // frecpe v10.4s, v9.4s
-	WORD $0x4ea1d9f0 // frecpe v16.4s, v15.4s
-	WORD $0x4ea1dab6 // frecpe v22.4s, v21.4s
+	WORD $0x4ea1d94b // frecpe v11.4s, v10.4s
+	WORD $0x4ea1da32 // frecpe v18.4s, v17.4s
 	WORD $0x4e23fc85 // frecps v5.4s, v4.4s, v3.4s
-	WORD $0x4e29fd4b // frecps v11.4s, v10.4s, v9.4s
-	WORD $0x4e2ffe11 // frecps v17.4s, v16.4s, v15.4s
-	WORD $0x4e35fed7 // frecps v23.4s, v22.4s, v21.4s
+	WORD $0x4e2afd6c // frecps v12.4s, v11.4s, v10.4s
+	WORD $0x4e31fe53 // frecps v19.4s, v18.4s, v17.4s
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	WORD $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	WORD $0x4e23fc85 // frecps v5.4s, v4.4s, v3.4s
-	WORD $0x4e29fd4b // frecps v11.4s, v10.4s, v9.4s
-	WORD $0x4e2ffe11 // frecps v17.4s, v16.4s, v15.4s
-	WORD $0x4e35fed7 // frecps v23.4s, v22.4s, v21.4s
-	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	WORD $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	WORD $0x6e22dc81 // fmul v1.4s, v4.4s, v2.4s
-	WORD $0x6e28dd47 // fmul v7.4s, v10.4s, v8.4s
-	WORD $0x6e2ede0d // fmul v13.4s, v16.4s, v14.4s
-	WORD $0x6e34ded3 // fmul v19.4s, v22.4s, v20.4s
-	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
+	WORD $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
 	WORD $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	WORD $0x4e23fc85 // frecps v5.4s, v4.4s, v3.4s
+	WORD $0x4e2afd6c // frecps v12.4s, v11.4s, v10.4s
+	WORD $0x4e31fe53 // frecps v19.4s, v18.4s, v17.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
+	WORD $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	WORD $0x6e22dc81 // fmul v1.4s, v4.4s, v2.4s
+	WORD $0x6e29dd68 // fmul v8.4s, v11.4s, v9.4s
+	WORD $0x6e30de4f // fmul v15.4s, v18.4s, v16.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	FMOVQ F0, 0(R12)
-	FMOVQ F6, 16(R12)
-	FMOVQ F12, 32(R12)
-	FMOVQ F18, 48(R12)
-	ADD $64, R12
-	SUBS $16, R9
+	FMOVQ F7, 16(R12)
+	FMOVQ F14, 32(R12)
+	ADD $48, R12
+	SUBS $12, R9
 	BGE loop50
 rest51:
-	ADDS $16, R9
+	ADDS $12, R9
 	BEQ next56
 one52:
 	CMP $4, R9
@@ -1017,7 +914,7 @@ lanes53:
 ready54:
 	WORD $0x4ea0f801 // fabs v1.4s, v0.4s
 	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
-	WORD $0x4e3ff421 // fmax v1.4s, v1.4s, v31.4s
+	WORD $0x6ea1e7e6 // fcmgt v6.4s, v31.4s, v1.4s
 	WORD $0x4f9e9022 // fmul v2.4s, v1.4s, v30.s[0]
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
 	WORD $0x4fbe5041 // fmls v1.4s, v2.4s, v30.s[1]
@@ -1034,13 +931,9 @@ ready54:
 	WORD $0x4e3bd423 // fadd v3.4s, v1.4s, v27.4s
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
-	WORD $0x4f3f0444 // sshr v4.4s, v2.4s, #1
-	WORD $0x6ea48442 // sub v2.4s, v2.4s, v4.4s
-	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x4ebb8442 // add v2.4s, v2.4s, v27.4s
-	WORD $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
+	WORD $0x4ea28463 // add v3.4s, v3.4s, v2.4s
+	WORD $0x4e661c61 // bic v1.16b, v3.16b, v6.16b
 	WORD $0x4f210402 // sshr v2.4s, v0.4s, #31
 	WORD $0x4e3bd423 // fadd v3.4s, v1.4s, v27.4s
 	WORD $0x6e7b1c22 // bsl v2.16b, v1.16b, v27.16b
@@ -1070,17 +963,16 @@ next56:
 	RET
 ActGelu:
 	MOVD $mapConst<>(SB), R16
-	FMOVQ 48(R16), F31
+	FMOVQ 160(R16), F31
 	ADD $48, R16, R17
 	VLD1R (R17), [V30.S4]
 	FMOVQ 0(R16), F29
 	FMOVQ 144(R16), F28
 	FMOVQ 128(R16), F27
-	FMOVQ 112(R16), F26
-	ADD $40, R16, R17
-	VLD1R (R17), [V25.S4]
-	FMOVQ 32(R16), F24
-	FMOVQ 16(R16), F23
+	ADD $96, R16, R17
+	VLD1R (R17), [V26.S4]
+	FMOVQ 32(R16), F25
+	FMOVQ 16(R16), F24
 row57:
 	MOVD R1, R10
 	MOVD R3, R12
@@ -1089,180 +981,168 @@ row57:
 	BLT rest59
 loop58:
 	FMOVQ 0(R10), F0
-	FMOVQ 16(R10), F7
-	FMOVQ 32(R10), F14
+	FMOVQ 16(R10), F8
+	FMOVQ 32(R10), F16
 	ADD $48, R10
 	WORD $0x4ea0f801 // fabs v1.4s, v0.4s
-	WORD $0x4ea0f8e8 // fabs v8.4s, v7.4s
-	WORD $0x4ea0f9cf // fabs v15.4s, v14.4s
-	WORD $0x4fbf9821 // fmul v1.4s, v1.4s, v31.s[3]
-	WORD $0x4fbf9908 // fmul v8.4s, v8.4s, v31.s[3]
-	WORD $0x4fbf99ef // fmul v15.4s, v15.4s, v31.s[3]
+	WORD $0x4ea0f909 // fabs v9.4s, v8.4s
+	WORD $0x4ea0fa11 // fabs v17.4s, v16.4s
+	WORD $0x4f9f9821 // fmul v1.4s, v1.4s, v31.s[2]
+	WORD $0x4f9f9929 // fmul v9.4s, v9.4s, v31.s[2]
+	WORD $0x4f9f9a31 // fmul v17.4s, v17.4s, v31.s[2]
 	VORR V30.B16, V30.B16, V3.B16
-	VORR V30.B16, V30.B16, V10.B16
-	VORR V30.B16, V30.B16, V17.B16
+	VORR V30.B16, V30.B16, V11.B16
+	VORR V30.B16, V30.B16, V19.B16
 	WORD $0x4fbd1823 // fmla v3.4s, v1.4s, v29.s[3]
-	WORD $0x4fbd190a // fmla v10.4s, v8.4s, v29.s[3]
-	WORD $0x4fbd19f1 // fmla v17.4s, v15.4s, v29.s[3]
+	WORD $0x4fbd192b // fmla v11.4s, v9.4s, v29.s[3]
+	WORD $0x4fbd1a33 // fmla v19.4s, v17.4s, v29.s[3]
 	WORD $0x4ea1d866 // frecpe v6.4s, v3.4s
-	WORD $0x4ea1d94d // frecpe v13.4s, v10.4s
-	WORD $0x4ea1da34 // frecpe v20.4s, v17.4s
+	WORD $0x4ea1d96e // frecpe v14.4s, v11.4s
+	WORD $0x4ea1da76 // frecpe v22.4s, v19.4s
 	WORD $0x4e23fcc5 // frecps v5.4s, v6.4s, v3.4s
-	WORD $0x4e2afdac // frecps v12.4s, v13.4s, v10.4s
-	WORD $0x4e31fe93 // frecps v19.4s, v20.4s, v17.4s
+	WORD $0x4e2bfdcd // frecps v13.4s, v14.4s, v11.4s
+	WORD $0x4e33fed5 // frecps v21.4s, v22.4s, v19.4s
 	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
-	WORD $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD $0x6e33de94 // fmul v20.4s, v20.4s, v19.4s
+	WORD $0x6e2dddce // fmul v14.4s, v14.4s, v13.4s
+	WORD $0x6e35ded6 // fmul v22.4s, v22.4s, v21.4s
 	WORD $0x4e23fcc5 // frecps v5.4s, v6.4s, v3.4s
-	WORD $0x4e2afdac // frecps v12.4s, v13.4s, v10.4s
-	WORD $0x4e31fe93 // frecps v19.4s, v20.4s, v17.4s
+	WORD $0x4e2bfdcd // frecps v13.4s, v14.4s, v11.4s
+	WORD $0x4e33fed5 // frecps v21.4s, v22.4s, v19.4s
 	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
-	WORD $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD $0x6e33de94 // fmul v20.4s, v20.4s, v19.4s
+	WORD $0x6e2dddce // fmul v14.4s, v14.4s, v13.4s
+	WORD $0x6e35ded6 // fmul v22.4s, v22.4s, v21.4s
 	WORD $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
-	WORD $0x6e2dddac // fmul v12.4s, v13.4s, v13.4s
-	WORD $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
+	WORD $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
+	VDUP V31.S[0], V2.S4
+	VDUP V31.S[0], V10.S4
+	VDUP V31.S[0], V18.S4
+	WORD $0x4fbf10c2 // fmla v2.4s, v6.4s, v31.s[1]
+	WORD $0x4fbf11ca // fmla v10.4s, v14.4s, v31.s[1]
+	WORD $0x4fbf12d2 // fmla v18.4s, v22.4s, v31.s[1]
+	VDUP V28.S[2], V3.S4
+	VDUP V28.S[2], V11.S4
+	VDUP V28.S[2], V19.S4
+	WORD $0x4fbc18c3 // fmla v3.4s, v6.4s, v28.s[3]
+	WORD $0x4fbc19cb // fmla v11.4s, v14.4s, v28.s[3]
+	WORD $0x4fbc1ad3 // fmla v19.4s, v22.4s, v28.s[3]
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2dcd4b // fmla v11.4s, v10.4s, v13.4s
+	WORD $0x4e35ce53 // fmla v19.4s, v18.4s, v21.4s
 	VDUP V28.S[0], V2.S4
-	VDUP V28.S[0], V9.S4
-	VDUP V28.S[0], V16.S4
+	VDUP V28.S[0], V10.S4
+	VDUP V28.S[0], V18.S4
 	WORD $0x4fbc10c2 // fmla v2.4s, v6.4s, v28.s[1]
-	WORD $0x4fbc11a9 // fmla v9.4s, v13.4s, v28.s[1]
-	WORD $0x4fbc1290 // fmla v16.4s, v20.4s, v28.s[1]
+	WORD $0x4fbc11ca // fmla v10.4s, v14.4s, v28.s[1]
+	WORD $0x4fbc12d2 // fmla v18.4s, v22.4s, v28.s[1]
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	WORD $0x4e2dcd6a // fmla v10.4s, v11.4s, v13.4s
+	WORD $0x4e35ce72 // fmla v18.4s, v19.4s, v21.4s
 	VDUP V27.S[2], V3.S4
-	VDUP V27.S[2], V10.S4
-	VDUP V27.S[2], V17.S4
+	VDUP V27.S[2], V11.S4
+	VDUP V27.S[2], V19.S4
 	WORD $0x4fbb18c3 // fmla v3.4s, v6.4s, v27.s[3]
-	WORD $0x4fbb19aa // fmla v10.4s, v13.4s, v27.s[3]
-	WORD $0x4fbb1a91 // fmla v17.4s, v20.4s, v27.s[3]
+	WORD $0x4fbb19cb // fmla v11.4s, v14.4s, v27.s[3]
+	WORD $0x4fbb1ad3 // fmla v19.4s, v22.4s, v27.s[3]
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	WORD $0x4e2ccd2a // fmla v10.4s, v9.4s, v12.4s
-	WORD $0x4e33ce11 // fmla v17.4s, v16.4s, v19.4s
+	WORD $0x4e2dcd4b // fmla v11.4s, v10.4s, v13.4s
+	WORD $0x4e35ce53 // fmla v19.4s, v18.4s, v21.4s
 	VDUP V27.S[0], V2.S4
-	VDUP V27.S[0], V9.S4
-	VDUP V27.S[0], V16.S4
+	VDUP V27.S[0], V10.S4
+	VDUP V27.S[0], V18.S4
 	WORD $0x4fbb10c2 // fmla v2.4s, v6.4s, v27.s[1]
-	WORD $0x4fbb11a9 // fmla v9.4s, v13.4s, v27.s[1]
-	WORD $0x4fbb1290 // fmla v16.4s, v20.4s, v27.s[1]
+	WORD $0x4fbb11ca // fmla v10.4s, v14.4s, v27.s[1]
+	WORD $0x4fbb12d2 // fmla v18.4s, v22.4s, v27.s[1]
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	WORD $0x4e2ccd49 // fmla v9.4s, v10.4s, v12.4s
-	WORD $0x4e33ce30 // fmla v16.4s, v17.4s, v19.4s
-	VDUP V26.S[2], V3.S4
-	VDUP V26.S[2], V10.S4
-	VDUP V26.S[2], V17.S4
-	WORD $0x4fba18c3 // fmla v3.4s, v6.4s, v26.s[3]
-	WORD $0x4fba19aa // fmla v10.4s, v13.4s, v26.s[3]
-	WORD $0x4fba1a91 // fmla v17.4s, v20.4s, v26.s[3]
-	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	WORD $0x4e2ccd2a // fmla v10.4s, v9.4s, v12.4s
-	WORD $0x4e33ce11 // fmla v17.4s, v16.4s, v19.4s
-	VDUP V26.S[0], V2.S4
-	VDUP V26.S[0], V9.S4
-	VDUP V26.S[0], V16.S4
-	WORD $0x4fba10c2 // fmla v2.4s, v6.4s, v26.s[1]
-	WORD $0x4fba11a9 // fmla v9.4s, v13.4s, v26.s[1]
-	WORD $0x4fba1290 // fmla v16.4s, v20.4s, v26.s[1]
-	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	WORD $0x4e2ccd49 // fmla v9.4s, v10.4s, v12.4s
-	WORD $0x4e33ce30 // fmla v16.4s, v17.4s, v19.4s
+	WORD $0x4e2dcd6a // fmla v10.4s, v11.4s, v13.4s
+	WORD $0x4e35ce72 // fmla v18.4s, v19.4s, v21.4s
 	WORD $0x4ea1cc22 // fmls v2.4s, v1.4s, v1.4s
-	WORD $0x4ea8cd09 // fmls v9.4s, v8.4s, v8.4s
-	WORD $0x4eafcdf0 // fmls v16.4s, v15.4s, v15.4s
+	WORD $0x4ea9cd2a // fmls v10.4s, v9.4s, v9.4s
+	WORD $0x4eb1ce32 // fmls v18.4s, v17.4s, v17.4s
 	VORR V2.B16, V2.B16, V1.B16
-	VORR V9.B16, V9.B16, V8.B16
-	VORR V16.B16, V16.B16, V15.B16
-	WORD $0x4e39f421 // fmax v1.4s, v1.4s, v25.4s
-	WORD $0x4e39f508 // fmax v8.4s, v8.4s, v25.4s
-	WORD $0x4e39f5ef // fmax v15.4s, v15.4s, v25.4s
+	VORR V10.B16, V10.B16, V9.B16
+	VORR V18.B16, V18.B16, V17.B16
+	WORD $0x6ea1e747 // fcmgt v7.4s, v26.4s, v1.4s
+	WORD $0x6ea9e74f // fcmgt v15.4s, v26.4s, v9.4s
+	WORD $0x6eb1e757 // fcmgt v23.4s, v26.4s, v17.4s
 	WORD $0x4f9d9022 // fmul v2.4s, v1.4s, v29.s[0]
-	WORD $0x4f9d9109 // fmul v9.4s, v8.4s, v29.s[0]
-	WORD $0x4f9d91f0 // fmul v16.4s, v15.4s, v29.s[0]
+	WORD $0x4f9d912a // fmul v10.4s, v9.4s, v29.s[0]
+	WORD $0x4f9d9232 // fmul v18.4s, v17.4s, v29.s[0]
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
-	WORD $0x4e218929 // frintn v9.4s, v9.4s
-	WORD $0x4e218a10 // frintn v16.4s, v16.4s
+	WORD $0x4e21894a // frintn v10.4s, v10.4s
+	WORD $0x4e218a52 // frintn v18.4s, v18.4s
 	WORD $0x4fbd5041 // fmls v1.4s, v2.4s, v29.s[1]
-	WORD $0x4fbd5128 // fmls v8.4s, v9.4s, v29.s[1]
-	WORD $0x4fbd520f // fmls v15.4s, v16.4s, v29.s[1]
+	WORD $0x4fbd5149 // fmls v9.4s, v10.4s, v29.s[1]
+	WORD $0x4fbd5251 // fmls v17.4s, v18.4s, v29.s[1]
 	WORD $0x4f9d5841 // fmls v1.4s, v2.4s, v29.s[2]
-	WORD $0x4f9d5928 // fmls v8.4s, v9.4s, v29.s[2]
-	WORD $0x4f9d5a0f // fmls v15.4s, v16.4s, v29.s[2]
+	WORD $0x4f9d5949 // fmls v9.4s, v10.4s, v29.s[2]
+	WORD $0x4f9d5a51 // fmls v17.4s, v18.4s, v29.s[2]
 	WORD $0x6e21dc25 // fmul v5.4s, v1.4s, v1.4s
-	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
-	WORD $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
+	WORD $0x6e29dd2d // fmul v13.4s, v9.4s, v9.4s
+	WORD $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
+	VDUP V25.S[0], V4.S4
+	VDUP V25.S[0], V12.S4
+	VDUP V25.S[0], V20.S4
+	WORD $0x4fb91024 // fmla v4.4s, v1.4s, v25.s[1]
+	WORD $0x4fb9112c // fmla v12.4s, v9.4s, v25.s[1]
+	WORD $0x4fb91234 // fmla v20.4s, v17.4s, v25.s[1]
+	VDUP V24.S[2], V3.S4
+	VDUP V24.S[2], V11.S4
+	VDUP V24.S[2], V19.S4
+	WORD $0x4fb81823 // fmla v3.4s, v1.4s, v24.s[3]
+	WORD $0x4fb8192b // fmla v11.4s, v9.4s, v24.s[3]
+	WORD $0x4fb81a33 // fmla v19.4s, v17.4s, v24.s[3]
+	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
+	WORD $0x4e2dcd8b // fmla v11.4s, v12.4s, v13.4s
+	WORD $0x4e35ce93 // fmla v19.4s, v20.4s, v21.4s
 	VDUP V24.S[0], V4.S4
-	VDUP V24.S[0], V11.S4
-	VDUP V24.S[0], V18.S4
+	VDUP V24.S[0], V12.S4
+	VDUP V24.S[0], V20.S4
 	WORD $0x4fb81024 // fmla v4.4s, v1.4s, v24.s[1]
-	WORD $0x4fb8110b // fmla v11.4s, v8.4s, v24.s[1]
-	WORD $0x4fb811f2 // fmla v18.4s, v15.4s, v24.s[1]
-	VDUP V23.S[2], V3.S4
-	VDUP V23.S[2], V10.S4
-	VDUP V23.S[2], V17.S4
-	WORD $0x4fb71823 // fmla v3.4s, v1.4s, v23.s[3]
-	WORD $0x4fb7190a // fmla v10.4s, v8.4s, v23.s[3]
-	WORD $0x4fb719f1 // fmla v17.4s, v15.4s, v23.s[3]
-	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	WORD $0x4e2ccd6a // fmla v10.4s, v11.4s, v12.4s
-	WORD $0x4e33ce51 // fmla v17.4s, v18.4s, v19.4s
-	VDUP V23.S[0], V4.S4
-	VDUP V23.S[0], V11.S4
-	VDUP V23.S[0], V18.S4
-	WORD $0x4fb71024 // fmla v4.4s, v1.4s, v23.s[1]
-	WORD $0x4fb7110b // fmla v11.4s, v8.4s, v23.s[1]
-	WORD $0x4fb711f2 // fmla v18.4s, v15.4s, v23.s[1]
+	WORD $0x4fb8112c // fmla v12.4s, v9.4s, v24.s[1]
+	WORD $0x4fb81234 // fmla v20.4s, v17.4s, v24.s[1]
 	WORD $0x4e25cc64 // fmla v4.4s, v3.4s, v5.4s
-	WORD $0x4e2ccd4b // fmla v11.4s, v10.4s, v12.4s
-	WORD $0x4e33ce32 // fmla v18.4s, v17.4s, v19.4s
+	WORD $0x4e2dcd6c // fmla v12.4s, v11.4s, v13.4s
+	WORD $0x4e35ce74 // fmla v20.4s, v19.4s, v21.4s
 	WORD $0x4e3ed423 // fadd v3.4s, v1.4s, v30.4s
-	WORD $0x4e3ed50a // fadd v10.4s, v8.4s, v30.4s
-	WORD $0x4e3ed5f1 // fadd v17.4s, v15.4s, v30.4s
+	WORD $0x4e3ed52b // fadd v11.4s, v9.4s, v30.4s
+	WORD $0x4e3ed633 // fadd v19.4s, v17.4s, v30.4s
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	WORD $0x4e2ccd6a // fmla v10.4s, v11.4s, v12.4s
-	WORD $0x4e33ce51 // fmla v17.4s, v18.4s, v19.4s
+	WORD $0x4e2dcd8b // fmla v11.4s, v12.4s, v13.4s
+	WORD $0x4e35ce93 // fmla v19.4s, v20.4s, v21.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
-	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
-	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	WORD $0x4f3f0444 // sshr v4.4s, v2.4s, #1
-	WORD $0x4f3f052b // sshr v11.4s, v9.4s, #1
-	WORD $0x4f3f0612 // sshr v18.4s, v16.4s, #1
-	WORD $0x6ea48442 // sub v2.4s, v2.4s, v4.4s
-	WORD $0x6eab8529 // sub v9.4s, v9.4s, v11.4s
-	WORD $0x6eb28610 // sub v16.4s, v16.4s, v18.4s
-	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
-	WORD $0x4f37556b // shl v11.4s, v11.4s, #23
-	WORD $0x4f375652 // shl v18.4s, v18.4s, #23
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
-	WORD $0x4f375610 // shl v16.4s, v16.4s, #23
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x4eab854a // add v10.4s, v10.4s, v11.4s
-	WORD $0x4eb28631 // add v17.4s, v17.4s, v18.4s
-	WORD $0x4ebe8442 // add v2.4s, v2.4s, v30.4s
-	WORD $0x4ebe8529 // add v9.4s, v9.4s, v30.4s
-	WORD $0x4ebe8610 // add v16.4s, v16.4s, v30.4s
-	WORD $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
-	WORD $0x6e29dd48 // fmul v8.4s, v10.4s, v9.4s
-	WORD $0x6e30de2f // fmul v15.4s, v17.4s, v16.4s
+	WORD $0x4f37554a // shl v10.4s, v10.4s, #23
+	WORD $0x4f375652 // shl v18.4s, v18.4s, #23
+	WORD $0x4ea28463 // add v3.4s, v3.4s, v2.4s
+	WORD $0x4eaa856b // add v11.4s, v11.4s, v10.4s
+	WORD $0x4eb28673 // add v19.4s, v19.4s, v18.4s
+	WORD $0x4e671c61 // bic v1.16b, v3.16b, v7.16b
+	WORD $0x4e6f1d69 // bic v9.16b, v11.16b, v15.16b
+	WORD $0x4e771e71 // bic v17.16b, v19.16b, v23.16b
 	WORD $0x6e26dc21 // fmul v1.4s, v1.4s, v6.4s
-	WORD $0x6e2ddd08 // fmul v8.4s, v8.4s, v13.4s
-	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
+	WORD $0x6e2edd29 // fmul v9.4s, v9.4s, v14.4s
+	WORD $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	WORD $0x4fbd9821 // fmul v1.4s, v1.4s, v29.s[3]
-	WORD $0x4fbd9908 // fmul v8.4s, v8.4s, v29.s[3]
-	WORD $0x4fbd99ef // fmul v15.4s, v15.4s, v29.s[3]
+	WORD $0x4fbd9929 // fmul v9.4s, v9.4s, v29.s[3]
+	WORD $0x4fbd9a31 // fmul v17.4s, v17.4s, v29.s[3]
 	WORD $0x4ea1d7c2 // fsub v2.4s, v30.4s, v1.4s
-	WORD $0x4ea8d7c9 // fsub v9.4s, v30.4s, v8.4s
-	WORD $0x4eafd7d0 // fsub v16.4s, v30.4s, v15.4s
+	WORD $0x4ea9d7ca // fsub v10.4s, v30.4s, v9.4s
+	WORD $0x4eb1d7d2 // fsub v18.4s, v30.4s, v17.4s
 	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
-	WORD $0x4f2104ea // sshr v10.4s, v7.4s, #31
-	WORD $0x4f2105d1 // sshr v17.4s, v14.4s, #31
+	WORD $0x4f21050b // sshr v11.4s, v8.4s, #31
+	WORD $0x4f210613 // sshr v19.4s, v16.4s, #31
 	WORD $0x6ea31c22 // bit v2.16b, v1.16b, v3.16b
-	WORD $0x6eaa1d09 // bit v9.16b, v8.16b, v10.16b
-	WORD $0x6eb11df0 // bit v16.16b, v15.16b, v17.16b
+	WORD $0x6eab1d2a // bit v10.16b, v9.16b, v11.16b
+	WORD $0x6eb31e32 // bit v18.16b, v17.16b, v19.16b
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
-	WORD $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
-	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	WORD $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	WORD $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	FMOVQ F0, 0(R12)
-	FMOVQ F7, 16(R12)
-	FMOVQ F14, 32(R12)
+	FMOVQ F8, 16(R12)
+	FMOVQ F16, 32(R12)
 	ADD $48, R12
 	SUBS $12, R9
 	BGE loop58
@@ -1282,7 +1162,7 @@ lanes61:
 	VLD1 (R17), V0.S[2]
 ready62:
 	WORD $0x4ea0f801 // fabs v1.4s, v0.4s
-	WORD $0x4fbf9821 // fmul v1.4s, v1.4s, v31.s[3]
+	WORD $0x4f9f9821 // fmul v1.4s, v1.4s, v31.s[2]
 	VORR V30.B16, V30.B16, V3.B16
 	WORD $0x4fbd1823 // fmla v3.4s, v1.4s, v29.s[3]
 	WORD $0x4ea1d866 // frecpe v6.4s, v3.4s
@@ -1291,46 +1171,42 @@ ready62:
 	WORD $0x4e23fcc5 // frecps v5.4s, v6.4s, v3.4s
 	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
 	WORD $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
+	VDUP V31.S[0], V2.S4
+	WORD $0x4fbf10c2 // fmla v2.4s, v6.4s, v31.s[1]
+	VDUP V28.S[2], V3.S4
+	WORD $0x4fbc18c3 // fmla v3.4s, v6.4s, v28.s[3]
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	VDUP V28.S[0], V2.S4
 	WORD $0x4fbc10c2 // fmla v2.4s, v6.4s, v28.s[1]
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
 	VDUP V27.S[2], V3.S4
 	WORD $0x4fbb18c3 // fmla v3.4s, v6.4s, v27.s[3]
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	VDUP V27.S[0], V2.S4
 	WORD $0x4fbb10c2 // fmla v2.4s, v6.4s, v27.s[1]
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	VDUP V26.S[2], V3.S4
-	WORD $0x4fba18c3 // fmla v3.4s, v6.4s, v26.s[3]
-	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	VDUP V26.S[0], V2.S4
-	WORD $0x4fba10c2 // fmla v2.4s, v6.4s, v26.s[1]
-	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
 	WORD $0x4ea1cc22 // fmls v2.4s, v1.4s, v1.4s
 	VORR V2.B16, V2.B16, V1.B16
-	WORD $0x4e39f421 // fmax v1.4s, v1.4s, v25.4s
+	WORD $0x6ea1e747 // fcmgt v7.4s, v26.4s, v1.4s
 	WORD $0x4f9d9022 // fmul v2.4s, v1.4s, v29.s[0]
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
 	WORD $0x4fbd5041 // fmls v1.4s, v2.4s, v29.s[1]
 	WORD $0x4f9d5841 // fmls v1.4s, v2.4s, v29.s[2]
 	WORD $0x6e21dc25 // fmul v5.4s, v1.4s, v1.4s
+	VDUP V25.S[0], V4.S4
+	WORD $0x4fb91024 // fmla v4.4s, v1.4s, v25.s[1]
+	VDUP V24.S[2], V3.S4
+	WORD $0x4fb81823 // fmla v3.4s, v1.4s, v24.s[3]
+	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
 	VDUP V24.S[0], V4.S4
 	WORD $0x4fb81024 // fmla v4.4s, v1.4s, v24.s[1]
-	VDUP V23.S[2], V3.S4
-	WORD $0x4fb71823 // fmla v3.4s, v1.4s, v23.s[3]
-	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	VDUP V23.S[0], V4.S4
-	WORD $0x4fb71024 // fmla v4.4s, v1.4s, v23.s[1]
 	WORD $0x4e25cc64 // fmla v4.4s, v3.4s, v5.4s
 	WORD $0x4e3ed423 // fadd v3.4s, v1.4s, v30.4s
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
-	WORD $0x4f3f0444 // sshr v4.4s, v2.4s, #1
-	WORD $0x6ea48442 // sub v2.4s, v2.4s, v4.4s
-	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x4ebe8442 // add v2.4s, v2.4s, v30.4s
-	WORD $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
+	WORD $0x4ea28463 // add v3.4s, v3.4s, v2.4s
+	WORD $0x4e671c61 // bic v1.16b, v3.16b, v7.16b
 	WORD $0x6e26dc21 // fmul v1.4s, v1.4s, v6.4s
 	WORD $0x4fbd9821 // fmul v1.4s, v1.4s, v29.s[3]
 	WORD $0x4ea1d7c2 // fsub v2.4s, v30.4s, v1.4s
@@ -1356,8 +1232,8 @@ next64:
 	RET
 ActGeluTanh:
 	MOVD $mapConst<>(SB), R16
-	FMOVQ 96(R16), F31
-	ADD $40, R16, R17
+	FMOVQ 112(R16), F31
+	ADD $96, R16, R17
 	VLD1R (R17), [V30.S4]
 	FMOVQ 0(R16), F29
 	FMOVQ 32(R16), F28
@@ -1372,132 +1248,120 @@ row65:
 	BLT rest67
 loop66:
 	FMOVQ 0(R10), F0
-	FMOVQ 16(R10), F7
-	FMOVQ 32(R10), F14
+	FMOVQ 16(R10), F8
+	FMOVQ 32(R10), F16
 	ADD $48, R10
 	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
-	WORD $0x6e27dce8 // fmul v8.4s, v7.4s, v7.4s
-	WORD $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD $0x6e28dd09 // fmul v9.4s, v8.4s, v8.4s
+	WORD $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	VDUP V31.S[0], V6.S4
-	VDUP V31.S[0], V13.S4
-	VDUP V31.S[0], V20.S4
+	VDUP V31.S[0], V14.S4
+	VDUP V31.S[0], V22.S4
 	WORD $0x4fbf1026 // fmla v6.4s, v1.4s, v31.s[1]
-	WORD $0x4fbf110d // fmla v13.4s, v8.4s, v31.s[1]
-	WORD $0x4fbf11f4 // fmla v20.4s, v15.4s, v31.s[1]
+	WORD $0x4fbf112e // fmla v14.4s, v9.4s, v31.s[1]
+	WORD $0x4fbf1236 // fmla v22.4s, v17.4s, v31.s[1]
 	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
-	WORD $0x6e27ddad // fmul v13.4s, v13.4s, v7.4s
-	WORD $0x6e2ede94 // fmul v20.4s, v20.4s, v14.4s
+	WORD $0x6e28ddce // fmul v14.4s, v14.4s, v8.4s
+	WORD $0x6e30ded6 // fmul v22.4s, v22.4s, v16.4s
 	WORD $0x4ea0f8c1 // fabs v1.4s, v6.4s
-	WORD $0x4ea0f9a8 // fabs v8.4s, v13.4s
-	WORD $0x4ea0fa8f // fabs v15.4s, v20.4s
+	WORD $0x4ea0f9c9 // fabs v9.4s, v14.4s
+	WORD $0x4ea0fad1 // fabs v17.4s, v22.4s
 	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
-	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
-	WORD $0x6ea0f9ef // fneg v15.4s, v15.4s
-	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
-	WORD $0x4e3ef508 // fmax v8.4s, v8.4s, v30.4s
-	WORD $0x4e3ef5ef // fmax v15.4s, v15.4s, v30.4s
+	WORD $0x6ea0f929 // fneg v9.4s, v9.4s
+	WORD $0x6ea0fa31 // fneg v17.4s, v17.4s
+	WORD $0x6ea1e7c7 // fcmgt v7.4s, v30.4s, v1.4s
+	WORD $0x6ea9e7cf // fcmgt v15.4s, v30.4s, v9.4s
+	WORD $0x6eb1e7d7 // fcmgt v23.4s, v30.4s, v17.4s
 	WORD $0x4f9d9022 // fmul v2.4s, v1.4s, v29.s[0]
-	WORD $0x4f9d9109 // fmul v9.4s, v8.4s, v29.s[0]
-	WORD $0x4f9d91f0 // fmul v16.4s, v15.4s, v29.s[0]
+	WORD $0x4f9d912a // fmul v10.4s, v9.4s, v29.s[0]
+	WORD $0x4f9d9232 // fmul v18.4s, v17.4s, v29.s[0]
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
-	WORD $0x4e218929 // frintn v9.4s, v9.4s
-	WORD $0x4e218a10 // frintn v16.4s, v16.4s
+	WORD $0x4e21894a // frintn v10.4s, v10.4s
+	WORD $0x4e218a52 // frintn v18.4s, v18.4s
 	WORD $0x4fbd5041 // fmls v1.4s, v2.4s, v29.s[1]
-	WORD $0x4fbd5128 // fmls v8.4s, v9.4s, v29.s[1]
-	WORD $0x4fbd520f // fmls v15.4s, v16.4s, v29.s[1]
+	WORD $0x4fbd5149 // fmls v9.4s, v10.4s, v29.s[1]
+	WORD $0x4fbd5251 // fmls v17.4s, v18.4s, v29.s[1]
 	WORD $0x4f9d5841 // fmls v1.4s, v2.4s, v29.s[2]
-	WORD $0x4f9d5928 // fmls v8.4s, v9.4s, v29.s[2]
-	WORD $0x4f9d5a0f // fmls v15.4s, v16.4s, v29.s[2]
+	WORD $0x4f9d5949 // fmls v9.4s, v10.4s, v29.s[2]
+	WORD $0x4f9d5a51 // fmls v17.4s, v18.4s, v29.s[2]
 	WORD $0x6e21dc25 // fmul v5.4s, v1.4s, v1.4s
-	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
-	WORD $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
+	WORD $0x6e29dd2d // fmul v13.4s, v9.4s, v9.4s
+	WORD $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
 	VDUP V28.S[0], V4.S4
-	VDUP V28.S[0], V11.S4
-	VDUP V28.S[0], V18.S4
+	VDUP V28.S[0], V12.S4
+	VDUP V28.S[0], V20.S4
 	WORD $0x4fbc1024 // fmla v4.4s, v1.4s, v28.s[1]
-	WORD $0x4fbc110b // fmla v11.4s, v8.4s, v28.s[1]
-	WORD $0x4fbc11f2 // fmla v18.4s, v15.4s, v28.s[1]
+	WORD $0x4fbc112c // fmla v12.4s, v9.4s, v28.s[1]
+	WORD $0x4fbc1234 // fmla v20.4s, v17.4s, v28.s[1]
 	VDUP V27.S[2], V3.S4
-	VDUP V27.S[2], V10.S4
-	VDUP V27.S[2], V17.S4
+	VDUP V27.S[2], V11.S4
+	VDUP V27.S[2], V19.S4
 	WORD $0x4fbb1823 // fmla v3.4s, v1.4s, v27.s[3]
-	WORD $0x4fbb190a // fmla v10.4s, v8.4s, v27.s[3]
-	WORD $0x4fbb19f1 // fmla v17.4s, v15.4s, v27.s[3]
+	WORD $0x4fbb192b // fmla v11.4s, v9.4s, v27.s[3]
+	WORD $0x4fbb1a33 // fmla v19.4s, v17.4s, v27.s[3]
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	WORD $0x4e2ccd6a // fmla v10.4s, v11.4s, v12.4s
-	WORD $0x4e33ce51 // fmla v17.4s, v18.4s, v19.4s
+	WORD $0x4e2dcd8b // fmla v11.4s, v12.4s, v13.4s
+	WORD $0x4e35ce93 // fmla v19.4s, v20.4s, v21.4s
 	VDUP V27.S[0], V4.S4
-	VDUP V27.S[0], V11.S4
-	VDUP V27.S[0], V18.S4
+	VDUP V27.S[0], V12.S4
+	VDUP V27.S[0], V20.S4
 	WORD $0x4fbb1024 // fmla v4.4s, v1.4s, v27.s[1]
-	WORD $0x4fbb110b // fmla v11.4s, v8.4s, v27.s[1]
-	WORD $0x4fbb11f2 // fmla v18.4s, v15.4s, v27.s[1]
+	WORD $0x4fbb112c // fmla v12.4s, v9.4s, v27.s[1]
+	WORD $0x4fbb1234 // fmla v20.4s, v17.4s, v27.s[1]
 	WORD $0x4e25cc64 // fmla v4.4s, v3.4s, v5.4s
-	WORD $0x4e2ccd4b // fmla v11.4s, v10.4s, v12.4s
-	WORD $0x4e33ce32 // fmla v18.4s, v17.4s, v19.4s
+	WORD $0x4e2dcd6c // fmla v12.4s, v11.4s, v13.4s
+	WORD $0x4e35ce74 // fmla v20.4s, v19.4s, v21.4s
 	WORD $0x4e3ad423 // fadd v3.4s, v1.4s, v26.4s
-	WORD $0x4e3ad50a // fadd v10.4s, v8.4s, v26.4s
-	WORD $0x4e3ad5f1 // fadd v17.4s, v15.4s, v26.4s
+	WORD $0x4e3ad52b // fadd v11.4s, v9.4s, v26.4s
+	WORD $0x4e3ad633 // fadd v19.4s, v17.4s, v26.4s
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
-	WORD $0x4e2ccd6a // fmla v10.4s, v11.4s, v12.4s
-	WORD $0x4e33ce51 // fmla v17.4s, v18.4s, v19.4s
+	WORD $0x4e2dcd8b // fmla v11.4s, v12.4s, v13.4s
+	WORD $0x4e35ce93 // fmla v19.4s, v20.4s, v21.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
-	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
-	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	WORD $0x4f3f0444 // sshr v4.4s, v2.4s, #1
-	WORD $0x4f3f052b // sshr v11.4s, v9.4s, #1
-	WORD $0x4f3f0612 // sshr v18.4s, v16.4s, #1
-	WORD $0x6ea48442 // sub v2.4s, v2.4s, v4.4s
-	WORD $0x6eab8529 // sub v9.4s, v9.4s, v11.4s
-	WORD $0x6eb28610 // sub v16.4s, v16.4s, v18.4s
-	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
-	WORD $0x4f37556b // shl v11.4s, v11.4s, #23
-	WORD $0x4f375652 // shl v18.4s, v18.4s, #23
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
-	WORD $0x4f375610 // shl v16.4s, v16.4s, #23
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x4eab854a // add v10.4s, v10.4s, v11.4s
-	WORD $0x4eb28631 // add v17.4s, v17.4s, v18.4s
-	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
-	WORD $0x4eba8529 // add v9.4s, v9.4s, v26.4s
-	WORD $0x4eba8610 // add v16.4s, v16.4s, v26.4s
-	WORD $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
-	WORD $0x6e29dd48 // fmul v8.4s, v10.4s, v9.4s
-	WORD $0x6e30de2f // fmul v15.4s, v17.4s, v16.4s
+	WORD $0x4f37554a // shl v10.4s, v10.4s, #23
+	WORD $0x4f375652 // shl v18.4s, v18.4s, #23
+	WORD $0x4ea28463 // add v3.4s, v3.4s, v2.4s
+	WORD $0x4eaa856b // add v11.4s, v11.4s, v10.4s
+	WORD $0x4eb28673 // add v19.4s, v19.4s, v18.4s
+	WORD $0x4e671c61 // bic v1.16b, v3.16b, v7.16b
+	WORD $0x4e6f1d69 // bic v9.16b, v11.16b, v15.16b
+	WORD $0x4e771e71 // bic v17.16b, v19.16b, v23.16b
 	WORD $0x4f2104c2 // sshr v2.4s, v6.4s, #31
-	WORD $0x4f2105a9 // sshr v9.4s, v13.4s, #31
-	WORD $0x4f210690 // sshr v16.4s, v20.4s, #31
+	WORD $0x4f2105ca // sshr v10.4s, v14.4s, #31
+	WORD $0x4f2106d2 // sshr v18.4s, v22.4s, #31
 	WORD $0x4e3ad423 // fadd v3.4s, v1.4s, v26.4s
-	WORD $0x4e3ad50a // fadd v10.4s, v8.4s, v26.4s
-	WORD $0x4e3ad5f1 // fadd v17.4s, v15.4s, v26.4s
+	WORD $0x4e3ad52b // fadd v11.4s, v9.4s, v26.4s
+	WORD $0x4e3ad633 // fadd v19.4s, v17.4s, v26.4s
 	WORD $0x6e7a1c22 // bsl v2.16b, v1.16b, v26.16b
-	WORD $0x6e7a1d09 // bsl v9.16b, v8.16b, v26.16b
-	WORD $0x6e7a1df0 // bsl v16.16b, v15.16b, v26.16b
+	WORD $0x6e7a1d2a // bsl v10.16b, v9.16b, v26.16b
+	WORD $0x6e7a1e32 // bsl v18.16b, v17.16b, v26.16b
 	WORD $0x4ea1d864 // frecpe v4.4s, v3.4s
-	WORD $0x4ea1d94b // frecpe v11.4s, v10.4s
-	WORD $0x4ea1da32 // frecpe v18.4s, v17.4s
+	WORD $0x4ea1d96c // frecpe v12.4s, v11.4s
+	WORD $0x4ea1da74 // frecpe v20.4s, v19.4s
 	WORD $0x4e23fc85 // frecps v5.4s, v4.4s, v3.4s
-	WORD $0x4e2afd6c // frecps v12.4s, v11.4s, v10.4s
-	WORD $0x4e31fe53 // frecps v19.4s, v18.4s, v17.4s
+	WORD $0x4e2bfd8d // frecps v13.4s, v12.4s, v11.4s
+	WORD $0x4e33fe95 // frecps v21.4s, v20.4s, v19.4s
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
-	WORD $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
+	WORD $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	WORD $0x4e23fc85 // frecps v5.4s, v4.4s, v3.4s
-	WORD $0x4e2afd6c // frecps v12.4s, v11.4s, v10.4s
-	WORD $0x4e31fe53 // frecps v19.4s, v18.4s, v17.4s
+	WORD $0x4e2bfd8d // frecps v13.4s, v12.4s, v11.4s
+	WORD $0x4e33fe95 // frecps v21.4s, v20.4s, v19.4s
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
-	WORD $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
+	WORD $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	WORD $0x6e22dc81 // fmul v1.4s, v4.4s, v2.4s
-	WORD $0x6e29dd68 // fmul v8.4s, v11.4s, v9.4s
-	WORD $0x6e30de4f // fmul v15.4s, v18.4s, v16.4s
+	WORD $0x6e2add89 // fmul v9.4s, v12.4s, v10.4s
+	WORD $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
 	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
-	WORD $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
 	FMOVQ F0, 0(R12)
-	FMOVQ F7, 16(R12)
-	FMOVQ F14, 32(R12)
+	FMOVQ F8, 16(R12)
+	FMOVQ F16, 32(R12)
 	ADD $48, R12
 	SUBS $12, R9
 	BGE loop66
@@ -1522,7 +1386,7 @@ ready70:
 	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
 	WORD $0x4ea0f8c1 // fabs v1.4s, v6.4s
 	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
-	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x6ea1e7c7 // fcmgt v7.4s, v30.4s, v1.4s
 	WORD $0x4f9d9022 // fmul v2.4s, v1.4s, v29.s[0]
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
 	WORD $0x4fbd5041 // fmls v1.4s, v2.4s, v29.s[1]
@@ -1539,13 +1403,9 @@ ready70:
 	WORD $0x4e3ad423 // fadd v3.4s, v1.4s, v26.4s
 	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
-	WORD $0x4f3f0444 // sshr v4.4s, v2.4s, #1
-	WORD $0x6ea48442 // sub v2.4s, v2.4s, v4.4s
-	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
-	WORD $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
+	WORD $0x4ea28463 // add v3.4s, v3.4s, v2.4s
+	WORD $0x4e671c61 // bic v1.16b, v3.16b, v7.16b
 	WORD $0x4f2104c2 // sshr v2.4s, v6.4s, #31
 	WORD $0x4e3ad423 // fadd v3.4s, v1.4s, v26.4s
 	WORD $0x6e7a1c22 // bsl v2.16b, v1.16b, v26.16b
@@ -3122,7 +2982,6 @@ DATA mapConst<>+44(SB)/4, $0x42b20000 // expMax
 DATA mapConst<>+48(SB)/4, $0x3f800000 // one
 DATA mapConst<>+52(SB)/4, $0x40000000 // two
 DATA mapConst<>+56(SB)/4, $0x3e2aaaab // sixth
-DATA mapConst<>+60(SB)/4, $0x3f3504f3 // rsqrt2
 DATA mapConst<>+64(SB)/4, $0xbeaaaa99 // tanh0
 DATA mapConst<>+68(SB)/4, $0x3e088393 // tanh1
 DATA mapConst<>+72(SB)/4, $0xbd5c1e2d // tanh2
@@ -3131,16 +2990,18 @@ DATA mapConst<>+80(SB)/4, $0xbbbaf0ea // tanh4
 DATA mapConst<>+84(SB)/4, $0x3f200000 // tanhSmall
 DATA mapConst<>+88(SB)/4, $0x41a00000 // tanhOne
 DATA mapConst<>+92(SB)/4, $0x80000000 // sign
-DATA mapConst<>+96(SB)/4, $0x3fcc422a // geluTanh0
-DATA mapConst<>+100(SB)/4, $0x3d922279 // geluTanh2
-DATA mapConst<>+112(SB)/4, $0xbfa1fc4e // erfc0
-DATA mapConst<>+116(SB)/4, $0x3f8000c7 // erfc1
-DATA mapConst<>+120(SB)/4, $0x3ebf88fb // erfc2
-DATA mapConst<>+124(SB)/4, $0x3dc636c9 // erfc3
-DATA mapConst<>+128(SB)/4, $0xbe3ec24c // erfc4
-DATA mapConst<>+132(SB)/4, $0x3e8ec7cc // erfc5
-DATA mapConst<>+136(SB)/4, $0xbf914e5d // erfc6
-DATA mapConst<>+140(SB)/4, $0x3fbe87b0 // erfc7
-DATA mapConst<>+144(SB)/4, $0xbf527892 // erfc8
-DATA mapConst<>+148(SB)/4, $0x3e2ef945 // erfc9
-GLOBL mapConst<>(SB), RODATA, $160
+DATA mapConst<>+96(SB)/4, $0xc2aeac4f // expNormal
+DATA mapConst<>+112(SB)/4, $0x3fcc422a // geluTanh0
+DATA mapConst<>+116(SB)/4, $0x3d922279 // geluTanh2
+DATA mapConst<>+128(SB)/4, $0xbfa1fc4e // erfc0
+DATA mapConst<>+132(SB)/4, $0x3f8000c7 // erfc1
+DATA mapConst<>+136(SB)/4, $0x3ebf88fb // erfc2
+DATA mapConst<>+140(SB)/4, $0x3dc636c9 // erfc3
+DATA mapConst<>+144(SB)/4, $0xbe3ec24c // erfc4
+DATA mapConst<>+148(SB)/4, $0x3e8ec7cc // erfc5
+DATA mapConst<>+152(SB)/4, $0xbf914e5d // erfc6
+DATA mapConst<>+156(SB)/4, $0x3fbe87b0 // erfc7
+DATA mapConst<>+160(SB)/4, $0xbf527892 // erfc8
+DATA mapConst<>+164(SB)/4, $0x3e2ef945 // erfc9
+DATA mapConst<>+168(SB)/4, $0x3f3504f3 // rsqrt2
+GLOBL mapConst<>(SB), RODATA, $176

@@ -170,7 +170,7 @@ func ushr(t lanes, d, n vreg, shift int) inst {
 	return shiftImm("ushr", t, t, t.q, 1, 0x00, 16<<t.size-uint32(shift), shift, d, n)
 }
 
-// Bitwise instructions. bsl sets d to n where the bits of d are 1 and to m
+// Bitwise instructions. bic is n without the bits of m. bsl sets d to n where the bits of d are 1 and to m
 // elsewhere; bit sets d to n where those of m are 1.
 
 func bitwise(name string, u, size uint32, d, n, m vreg) inst {
@@ -178,5 +178,6 @@ func bitwise(name string, u, size uint32, d, n, m vreg) inst {
 }
 func and(d, n, m vreg) inst { return bitwise("and", 0, 0, d, n, m) }
 func orr(d, n, m vreg) inst { return bitwise("orr", 0, 2, d, n, m) }
+func bic(d, n, m vreg) inst { return bitwise("bic", 0, 1, d, n, m) }
 func bsl(d, n, m vreg) inst { return bitwise("bsl", 1, 1, d, n, m) }
 func bit(d, n, m vreg) inst { return bitwise("bit", 1, 2, d, n, m) }

@@ -36,20 +36,26 @@ func hardSwishNEON(b *mapBody) {
 	b.op(fmul, 0, 0, 1)
 }
 
-// exp emits x = e^x; registers 2 to 5 are lost. What x cannot exceed is not cut
-// off. The power of two is two factors, as one may be no normal number: the first
-// is added to the exponent of the polynomial, which stays normal.
-func (b *mapBody) exp(x int, positive bool) {
-	b.do(fmax(b.v(x), b.v(x), b.all("expMin")))
-	if positive {
-		b.do(fmin(b.v(x), b.v(x), b.all("expMax")))
-	}
+// exp emits x = e^x; registers 2 to 5 are lost. The power of two is two factors, as
+// one may be no normal number: the first is added to the exponent of the
+// polynomial, which stays normal.
+func (b *mapBody) exp(x int) {
+	b.do(fmax(b.v(x), b.v(x), b.all("expMin")), fmin(b.v(x), b.v(x), b.all("expMax")))
 	b.expPolynomial(x)
 	b.op2(fcvtns, 2, 2)
 	b.do(sshr(s4, b.v(4), b.v(2), 1), sub(s4, b.v(2), b.v(2), b.v(4)))
 	b.do(shl(s4, b.v(4), b.v(4), 23), shl(s4, b.v(2), b.v(2), 23))
 	b.do(add(s4, b.v(3), b.v(3), b.v(4)), add(s4, b.v(2), b.v(2), b.all("one")))
 	b.op(fmul, x, 3, 2)
+}
+
+// smallExp emits x = e^x for x ≤ 0, but 0 where that is no normal number;
+// registers 2 to 5 and cut are lost.
+func (b *mapBody) smallExp(x, cut int) {
+	b.do(fcmgt(b.v(cut), b.all("expNormal"), b.v(x))) // not of a NaN, which stays
+	b.expPolynomial(x)
+	b.op2(fcvtns, 2, 2)
+	b.do(shl(s4, b.v(2), b.v(2), 23), add(s4, b.v(3), b.v(3), b.v(2)), bic(b.v(x), b.v(3), b.v(cut)))
 }
 
 // expPolynomial emits n, the integer nearest to x/ln 2, in register 2 and
@@ -82,12 +88,12 @@ func (b *mapBody) reciprocal(r, den, tmp int) {
 	}
 }
 
-// sigmoid emits to = (x < 0 ? e : 1)/(1+e) with e = e^-|x|. Registers 1 to 5 are
-// lost; x is not, unless it is to.
-func (b *mapBody) sigmoid(x, to int) {
+// sigmoid emits to = (x < 0 ? e : 1)/(1+e) with e = e^-|x|. Registers 1 to 5 and cut
+// are lost; x is not, unless it is to.
+func (b *mapBody) sigmoid(x, to, cut int) {
 	b.op2(fabs, 1, x)
 	b.op2(fneg, 1, 1)
-	b.exp(1, false)
+	b.smallExp(1, cut)
 	b.do(sshr(s4, b.v(2), b.v(x), 31))
 	b.do(fadd(b.v(3), b.v(1), b.all("one")))
 	// Where x is positive the numerator is 1.
@@ -96,10 +102,10 @@ func (b *mapBody) sigmoid(x, to int) {
 	b.op(fmul, to, 4, 2)
 }
 
-func sigmoidNEON(b *mapBody) { b.sigmoid(0, 0) }
+func sigmoidNEON(b *mapBody) { b.sigmoid(0, 0, 6) }
 
 func siluNEON(b *mapBody) {
-	b.sigmoid(0, 1)
+	b.sigmoid(0, 1, 6)
 	b.op(fmul, 0, 0, 1)
 }
 
@@ -108,7 +114,7 @@ func geluTanhNEON(b *mapBody) {
 	b.set(6, "geluTanh0")
 	b.fma(6, 1, "geluTanh2")
 	b.op(fmul, 6, 6, 0)
-	b.sigmoid(6, 1)
+	b.sigmoid(6, 1, 7)
 	b.op(fmul, 0, 0, 1)
 }
 
@@ -158,7 +164,7 @@ func geluNEON(b *mapBody) {
 	}
 	b.op(fmls, p, 1, 1)
 	b.do(move(b.v(p), b.v(1)))
-	b.exp(1, false)
+	b.smallExp(1, 7)
 	b.op(fmul, 1, 1, 6)
 	b.times(1, 1, "half")
 	b.do(fsub(b.v(2), b.all("one"), b.v(1)), sshr(s4, b.v(3), b.v(0), 31), bit(b.v(2), b.v(1), b.v(3)))

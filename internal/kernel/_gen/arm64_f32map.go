@@ -9,9 +9,9 @@ func init() {
 	outputs["map_f32_gen_arm64.s"] = func(a *asm) {
 		a.text("actF32NEON", 8)
 		mapNEON{asm: a, args: "actF32", sources: 1}.emit([]mapFunction{
-			{"ActClamp", 4, clampNEON}, {"ActLeakyRelu", 4, leakyReluNEON}, {"ActSigmoid", 4, sigmoidNEON}, {"ActTanh", 3, tanhNEON},
-			{"ActHardSigmoid", 4, hardSigmoidNEON}, {"ActHardSwish", 4, hardSwishNEON}, {"ActSiLU", 4, siluNEON},
-			{"ActGelu", 3, geluNEON}, {"ActGeluTanh", 3, geluTanhNEON}, {"ActExp", 4, func(b *mapBody) { b.exp(0, true) }},
+			{"ActClamp", 4, clampNEON}, {"ActLeakyRelu", 4, leakyReluNEON}, {"ActSigmoid", 3, sigmoidNEON}, {"ActTanh", 3, tanhNEON},
+			{"ActHardSigmoid", 4, hardSigmoidNEON}, {"ActHardSwish", 4, hardSwishNEON}, {"ActSiLU", 3, siluNEON},
+			{"ActGelu", 3, geluNEON}, {"ActGeluTanh", 3, geluTanhNEON}, {"ActExp", 4, func(b *mapBody) { b.exp(0) }},
 		})
 		binary := func(op func(d, n, m vreg) inst, x, y int) func(*mapBody) {
 			return func(b *mapBody) { b.do(op(b.v(0), b.v(x), b.v(y))) }
@@ -348,8 +348,8 @@ func reduceNEON(a *asm) {
 // constantsNEON lists the constants of mapTable in groups of one register.
 var constantsNEON = [][]string{
 	{"log2e", "ln2hi", "ln2lo", "half"}, {"exp0", "exp1", "exp2", "exp3"}, {"exp4", "exp5", "expMin", "expMax"},
-	{"one", "two", "sixth", "rsqrt2"}, {"tanh0", "tanh1", "tanh2", "tanh3"}, {"tanh4", "tanhSmall", "tanhOne", "sign"},
-	{"geluTanh0", "geluTanh2"}, {"erfc0", "erfc1", "erfc2", "erfc3"}, {"erfc4", "erfc5", "erfc6", "erfc7"}, {"erfc8", "erfc9"},
+	{"one", "two", "sixth"}, {"tanh0", "tanh1", "tanh2", "tanh3"}, {"tanh4", "tanhSmall", "tanhOne", "sign"}, {"expNormal"},
+	{"geluTanh0", "geluTanh2"}, {"erfc0", "erfc1", "erfc2", "erfc3"}, {"erfc4", "erfc5", "erfc6", "erfc7"}, {"erfc8", "erfc9", "rsqrt2"},
 }
 
 func constantNEON(name string) (group, lane int) {

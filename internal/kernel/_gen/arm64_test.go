@@ -33,6 +33,7 @@ var encodings = []encoding{
 	{ushr(b8, 3, 17, 7), "ushr v3.8b, v17.8b, #7", 0x2f090623},
 	{and(3, 17, 30), "and v3.16b, v17.16b, v30.16b", 0x4e3e1e23},
 	{orr(3, 17, 30), "orr v3.16b, v17.16b, v30.16b", 0x4ebe1e23},
+	{bic(3, 17, 30), "bic v3.16b, v17.16b, v30.16b", 0x4e7e1e23},
 	{bsl(3, 17, 30), "bsl v3.16b, v17.16b, v30.16b", 0x6e7e1e23},
 	{bit(3, 17, 30), "bit v3.16b, v17.16b, v30.16b", 0x6ebe1e23},
 	{fadd(3, 17, 30), "fadd v3.4s, v17.4s, v30.4s", 0x4e3ed623},
