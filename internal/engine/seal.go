@@ -22,7 +22,7 @@ import (
 //
 //	bytes 0–7    "EDGEPLAN"
 //	      8–11   form of the file, sealForm
-//	      12–15  CRC-32C of bytes 16 … start of the model
+//	      12–15  CRC-32 of bytes 16 … start of the model
 //	      16–47  start and length of the description, start and length of the model
 //	      64 …   contents of tensors and packed weights, each at a multiple of 64
 //	             the description, the model
@@ -33,8 +33,6 @@ const (
 	sealForm   = 1
 	sealHeader = 64
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // errUnsealable is why a plan has no sealed form.
 var errUnsealable = errors.New("this plan cannot be sealed")
@@ -84,7 +82,7 @@ func (p *Plan) Seal(model []byte) ([]byte, error) {
 	for i, n := range []int{at, length, len(s.buf), len(model)} {
 		binary.LittleEndian.PutUint64(s.buf[16+8*i:], uint64(n))
 	}
-	binary.LittleEndian.PutUint32(s.buf[12:], crc32.Checksum(s.buf[16:], castagnoli))
+	binary.LittleEndian.PutUint32(s.buf[12:], crc32.ChecksumIEEE(s.buf[16:]))
 	return append(s.buf, model...), nil
 }
 

@@ -84,7 +84,7 @@ func TestPackedWeightsAreNotStoredTwice(t *testing.T) {
 // resealed gives changed data the right checksum, as who wishes harm would.
 func resealed(data []byte) []byte {
 	if _, model, err := sealParts(data); err == nil {
-		binary.LittleEndian.PutUint32(data[12:], crc32.Checksum(data[16:model.at], castagnoli))
+		binary.LittleEndian.PutUint32(data[12:], crc32.ChecksumIEEE(data[16:model.at]))
 	}
 	return data
 }

@@ -51,7 +51,7 @@ func unseal(data []byte) (*Sealed, error) {
 	if form := binary.LittleEndian.Uint32(data[8:]); form != sealForm {
 		return nil, fmt.Errorf("it has form %d, this program reads %d", form, sealForm)
 	}
-	if crc32.Checksum(data[16:model.at], castagnoli) != binary.LittleEndian.Uint32(data[12:]) {
+	if crc32.ChecksumIEEE(data[16:model.at]) != binary.LittleEndian.Uint32(data[12:]) {
 		return nil, errors.New("the checksum is wrong: the file is damaged")
 	}
 	r := &sealReader{file: data[:model.at], data: data[meta.at : meta.at+meta.length]}

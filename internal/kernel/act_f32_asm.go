@@ -67,7 +67,9 @@ type mapLevel struct {
 // tag is the end of a kernel's name.
 func (m mapLevel) tag() string { return fmt.Sprintf("_%d_%v", m.lanes, m.level) }
 
-func init() {
+func init() { later(registerAct) }
+
+func registerAct() {
 	for _, m := range mapLevels {
 		for k := range actKinds {
 			a := Act{Kind: k, Lo: 0, Hi: float32(math.Inf(1)), Alpha: 0.2, Beta: 0.5}

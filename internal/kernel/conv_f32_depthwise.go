@@ -283,7 +283,9 @@ func goDepthwiseF32(d *depthwiseF32, lanes int) {
 	}
 }
 
-func init() {
+func init() { later(registerDepthwise) }
+
+func registerDepthwise() {
 	for i := range depthwiseKernelsF32 {
 		k := &depthwiseKernelsF32[i]
 		op := "dw"

@@ -216,7 +216,9 @@ func clampF32(v, lo, hi float32) float32 {
 	return v
 }
 
-func init() {
+func init() { later(registerGemm) }
+
+func registerGemm() {
 	for i := range gemmTilesF32 {
 		t := &gemmTilesF32[i]
 		register(Entry{Name: t.name, Level: t.level, DType: "f32", Op: "gemm", MR: t.mr, NR: t.nr, Trial: t.trial})

@@ -70,7 +70,9 @@ func (a *packF32) call(tile gemmCall, columns bool) {
 	}
 }
 
-func init() {
+func init() { later(registerMatMul) }
+
+func registerMatMul() {
 	for i := range gemmTilesF32 {
 		t := &gemmTilesF32[i]
 		if t.call != gemmAVX2 && t.call != gemmAVX512 {

@@ -92,7 +92,9 @@ func layerNormArch(l cpu.Level, dst, src, scale, shift []float32, eps float32, c
 	return a.each(l, callLayerNorm)
 }
 
-func init() {
+func init() { later(registerNormalize) }
+
+func registerNormalize() {
 	for _, level := range []struct {
 		l     cpu.Level
 		lanes int

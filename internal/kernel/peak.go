@@ -13,7 +13,9 @@ const (
 	copyPiece = 64 << 10
 )
 
-func init() {
+func init() { later(registerCopy) }
+
+func registerCopy() {
 	register(Entry{Name: "u8_copy_memory_go", Level: cpu.Generic, DType: "u8", Op: "copy", Bytes: true,
 		Trial: func() (func(), float64) {
 			a, b := make([]byte, copySize), make([]byte, copySize)

@@ -167,7 +167,9 @@ func goMaximumF32(d *depthwiseF32) {
 	}
 }
 
-func init() {
+func init() { later(registerPool) }
+
+func registerPool() {
 	for i := range maxKernelsF32 {
 		k := &maxKernelsF32[i]
 		register(Entry{Name: k.name, Level: k.level, DType: "f32", Op: "max", NR: k.lanes, Trial: k.trial})

@@ -46,7 +46,9 @@ func (k reduceKind) reduceArch(l cpu.Level, parts *[16]float32, x []float32) int
 	return n
 }
 
-func init() {
+func init() { later(registerReduce) }
+
+func registerReduce() {
 	for k, op := range []string{"sum", "sumsquares", "largest"} {
 		for _, m := range mapLevels {
 			register(Entry{Name: "f32_" + op + m.tag(), Level: m.level, DType: "f32", Op: op, NR: m.lanes, Bytes: true,

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"sort"
+	"sync"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
@@ -26,24 +27,27 @@ type Entry struct {
 	Bytes bool
 }
 
-var registry = make([]Entry, 0, 256)
+var (
+	registry     []Entry
+	registrars   []func()
+	registryOnce sync.Once
+)
 
-// register adds micro-kernels to the table; files do so when the package is
-// initialised. Two of one name are a broken build.
-func register(entries ...Entry) {
-	for _, e := range entries {
-		for _, r := range registry {
-			if r.Name == e.Name {
-				panic("kernel: " + e.Name + " is registered twice")
-			}
-		}
-		registry = append(registry, e)
-	}
-}
+// later notes a function that registers micro-kernels; files do so when the package is
+// initialised. Only who asks for the registry pays for it.
+func later(f func()) { registrars = append(registrars, f) }
+
+// register adds micro-kernels to the table.
+func register(entries ...Entry) { registry = append(registry, entries...) }
 
 // Registry returns every micro-kernel of this architecture by dtype, op and
 // level, including those above what this machine runs.
 func Registry() []Entry {
+	registryOnce.Do(func() {
+		for _, f := range registrars {
+			f()
+		}
+	})
 	all := append([]Entry(nil), registry...)
 	sort.SliceStable(all, func(i, j int) bool {
 		a, b := &all[i], &all[j]

@@ -16,7 +16,12 @@ func TestRegistryNames(t *testing.T) {
 	if len(all) == 0 {
 		t.Fatal("no micro-kernels")
 	}
+	seen := map[string]bool{}
 	for _, e := range all {
+		if seen[e.Name] {
+			t.Errorf("%s is registered twice", e.Name)
+		}
+		seen[e.Name] = true
 		level := e.Level.String()
 		if e.Level == cpu.Generic {
 			level = "go"

@@ -170,7 +170,9 @@ func peakU8VNNI(n int)
 //go:noescape
 func peakU8AVXVNNI(n int)
 
-func init() {
+func init() { later(registerPeakU8) }
+
+func registerPeakU8() {
 	const n = 1000
 	register(
 		Entry{Name: "u8s8_peak_64_avx512vnni", Level: cpu.AVX512VNNI, DType: "u8s8", Op: "peak", NR: 64,

@@ -7,7 +7,9 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
-func init() {
+func init() { later(registerU8) }
+
+func registerU8() {
 	for _, k := range append([]*u8Gemm{u8GemmPortable}, u8GemmKernels...) {
 		register(Entry{Name: k.name, Level: k.level, DType: "u8s8", Op: "gemm", MR: k.mr, NR: k.nr, Trial: k.trial})
 	}
