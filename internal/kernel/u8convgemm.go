@@ -50,6 +50,7 @@ type u8Panel struct {
 
 const (
 	u8BlockBytes = 16 << 10  // rows of a unit: they stay in the nearest cache beside a panel
+	u8SharedWork = 1 << 20   // products below which a convolution is done before another core has begun
 	u8CallK      = 16 << 10  // tiles times k of a call of assembly, which bounds its time
 	u8PanelBytes = 768 << 10 // panels of a unit: they stay in the second cache while the rows pass
 )
@@ -86,8 +87,8 @@ func (c *u8ConvGemm) block() {
 	elem := c.full.elem()
 	k := c.segPad * len(c.segs)
 	c.rowBlk = min(max(u8BlockBytes/(k*elem)/mr, 1), 8) * mr
-	// Enough units to share, but tiles stay whole.
-	for c.rowBlk > mr && (m+c.rowBlk-1)/c.rowBlk < 8 {
+	// Enough units to share where that can pay, but tiles stay whole.
+	for m*k*s.OutC > u8SharedWork && c.rowBlk > mr && (m+c.rowBlk-1)/c.rowBlk < 8 {
 		c.rowBlk -= mr
 	}
 	if c.source == u8Lines {
@@ -102,7 +103,7 @@ func (c *u8ConvGemm) block() {
 	c.nBlocks = min(c.nBlocks, c.perGroup)
 	bytes := c.maxRows * k
 	if c.source == u8Lines {
-		bytes = s.KernelH * c.line
+		bytes = c.lineCount(min(c.rowBlk/s.OutW, s.OutH)) * c.line
 	}
 	c.atRows = c.scratch.take(bytes + 64)
 	if c.full.wide {

@@ -45,7 +45,7 @@ func (c *u8ConvGemm) chooseSource() {
 	}
 	c.segPad = (c.segLen + g - 1) / g * g
 	for i := range segs {
-		c.segs = append(c.segs, u8Segment{i * c.line * c.full.elem(), c.segPad / g})
+		c.segs = append(c.segs, u8Segment{i * s.DilationH * c.line * c.full.elem(), c.segPad / g})
 	}
 }
 
@@ -56,6 +56,8 @@ func (c *u8ConvGemm) runBlock(out *u8Output, src []uint8, scratch []byte, m0, m1
 	}
 	s := c.shape
 	group := panels[0].group
+	var lines unsafe.Pointer // with u8Lines: those of output row top on
+	var top int
 	for m := m0; m < m1; {
 		b, y, x := c.pixel(m)
 		n := min(m1-m, c.maxRows)
@@ -72,8 +74,12 @@ func (c *u8ConvGemm) runBlock(out *u8Output, src []uint8, scratch []byte, m0, m1
 				continue
 			}
 		case u8Lines:
-			a, elem := c.lines(out.inZero, src, scratch, b, y, x == 0 || m == m0)
-			c.rows(out, scratch, m, n, unsafe.Add(a, x*s.StrideW*s.InC*elem), s.StrideW*s.InC*elem, panels)
+			if lines == nil || x == 0 && y == 0 {
+				lines, top = c.lines(out.inZero, src, scratch, b, y, min((m1-m)/s.OutW, s.OutH-y)), y
+			}
+			elem := c.full.elem()
+			at := unsafe.Add(lines, ((y-top)*s.StrideH*c.line+x*s.StrideW*s.InC)*elem)
+			c.rows(out, scratch, m, n, at, s.StrideW*s.InC*elem, panels)
 			m += n
 			continue
 		}
@@ -104,20 +110,18 @@ func (c *u8ConvGemm) widen(rows []uint8, scratch []byte) (a unsafe.Pointer, elem
 	return unsafe.Pointer(unsafe.SliceData(wide)), 2
 }
 
-// lines copies the image rows under output row y of image b into scratch, unless
-// they are there already.
-func (c *u8ConvGemm) lines(zero uint8, src, scratch []byte, b, y int, fresh bool) (a unsafe.Pointer, elem int) {
+// lineCount returns the image rows under n output rows.
+func (c *u8ConvGemm) lineCount(n int) int {
+	return (n-1)*c.shape.StrideH + (c.shape.KernelH-1)*c.shape.DilationH + 1
+}
+
+// lines copies the image rows under n output rows from y of image b on into scratch.
+func (c *u8ConvGemm) lines(zero uint8, src, scratch []byte, b, y, n int) unsafe.Pointer {
 	s := c.shape
-	all := scratch[c.atRows : c.atRows+s.KernelH*c.line]
-	if !fresh {
-		if c.full.wide {
-			return unsafe.Pointer(&scratch[c.atWide]), 2
-		}
-		return unsafe.Pointer(unsafe.SliceData(all)), 1
-	}
-	for kh := range s.KernelH {
-		line := all[kh*c.line : (kh+1)*c.line]
-		iy := y*s.StrideH - s.PadTop + kh*s.DilationH
+	all := scratch[c.atRows : c.atRows+c.lineCount(n)*c.line]
+	for i := range c.lineCount(n) {
+		line := all[i*c.line : (i+1)*c.line]
+		iy := y*s.StrideH - s.PadTop + i
 		if iy < 0 || iy >= s.InH {
 			fill(line, zero)
 			continue
@@ -135,7 +139,8 @@ func (c *u8ConvGemm) lines(zero uint8, src, scratch []byte, b, y int, fresh bool
 			from += s.InStride
 		}
 	}
-	return c.widen(all, scratch)
+	a, _ := c.widen(all, scratch)
+	return a
 }
 
 // gather copies the windows of n pixels from m on into dst, the border filled

@@ -154,7 +154,7 @@ func (p *PoolU8) maximum(dst, src []uint8, scratch []byte, u int) {
 				maxU8(p.level, out, line[at+kw*s.DilationW*c:])
 			}
 		}
-		if rows == 0 || !p.columns(x) { // a window wholly in the border
+		if rows == 0 || s.PadLeft > 0 && !p.columns(x) || x*s.StrideW-s.PadLeft >= s.InW { // a window wholly in the border
 			fill(out, p.pool.InZero)
 		}
 		if p.table != nil {
