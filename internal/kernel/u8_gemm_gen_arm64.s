@@ -4436,73 +4436,83 @@ segment1:
 	LDP.P 16(R10), (R14, R9)
 	ADD R14, R2, R2
 	ADD R1, R2, R3
-	VMOVI $128, V31.B16
 	SUBS $2, R9, R9
 	BLT tail4
 	PCALIGN $16
 loop3:
-	FLDPD.P 16(R2), (F16, F17)
-	FLDPD.P 16(R3), (F18, F19)
-	FLDPD 0(R8), (F20, F21)
-	FLDPD 64(R8), (F22, F23)
-	WORD $0x6e3f1e10 // eor v16.16b, v16.16b, v31.16b
-	WORD $0x6e3f1e52 // eor v18.16b, v18.16b, v31.16b
-	WORD $0x6e3f1e31 // eor v17.16b, v17.16b, v31.16b
-	WORD $0x6e3f1e73 // eor v19.16b, v19.16b, v31.16b
+	FMOVD.P 8(R2), F16
+	FMOVD.P 8(R3), F18
+	FMOVD.P 8(R2), F17
+	FMOVD.P 8(R3), F19
+	VMOVI $128, V24.B16
+	FMOVD 0(R8), F20
+	FMOVD 8(R8), F21
+	FMOVD 16(R8), F22
+	FMOVD 24(R8), F23
+	WORD $0x6e381e10 // eor v16.16b, v16.16b, v24.16b
+	WORD $0x6e381e52 // eor v18.16b, v18.16b, v24.16b
+	WORD $0x6e381e31 // eor v17.16b, v17.16b, v24.16b
+	WORD $0x6e381e73 // eor v19.16b, v19.16b, v24.16b
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
+	WORD $0x0e32c299 // smull v25.8h, v20.8b, v18.8b
+	FMOVD 64(R8), F20
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
 	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 16(R8), (F20, F21)
-	WORD $0x0e3182d8 // smlal v24.8h, v22.8b, v17.8b
-	WORD $0x0e3182f9 // smlal v25.8h, v23.8b, v17.8b
-	WORD $0x0e3382da // smlal v26.8h, v22.8b, v19.8b
-	WORD $0x0e3382fb // smlal v27.8h, v23.8b, v19.8b
-	FLDPD 80(R8), (F22, F23)
+	FMOVD 72(R8), F21
+	WORD $0x0e30c2dc // smull v28.8h, v22.8b, v16.8b
+	WORD $0x0e32c2dd // smull v29.8h, v22.8b, v18.8b
+	FMOVD 80(R8), F22
+	WORD $0x0e30c2fe // smull v30.8h, v23.8b, v16.8b
+	WORD $0x0e32c2ff // smull v31.8h, v23.8b, v18.8b
+	FMOVD 88(R8), F23
+	WORD $0x0e318298 // smlal v24.8h, v20.8b, v17.8b
+	WORD $0x0e338299 // smlal v25.8h, v20.8b, v19.8b
+	FMOVD 32(R8), F20
+	WORD $0x0e3182ba // smlal v26.8h, v21.8b, v17.8b
+	WORD $0x0e3382bb // smlal v27.8h, v21.8b, v19.8b
+	FMOVD 40(R8), F21
+	WORD $0x0e3182dc // smlal v28.8h, v22.8b, v17.8b
+	WORD $0x0e3382dd // smlal v29.8h, v22.8b, v19.8b
+	FMOVD 48(R8), F22
+	WORD $0x0e3182fe // smlal v30.8h, v23.8b, v17.8b
+	WORD $0x0e3382ff // smlal v31.8h, v23.8b, v19.8b
+	FMOVD 56(R8), F23
 	WORD $0x4e606b00 // sadalp v0.4s, v24.8h
-	WORD $0x4e606b21 // sadalp v1.4s, v25.8h
-	WORD $0x4e606b48 // sadalp v8.4s, v26.8h
+	WORD $0x4e606b28 // sadalp v8.4s, v25.8h
+	WORD $0x4e606b41 // sadalp v1.4s, v26.8h
 	WORD $0x4e606b69 // sadalp v9.4s, v27.8h
+	WORD $0x4e606b82 // sadalp v2.4s, v28.8h
+	WORD $0x4e606baa // sadalp v10.4s, v29.8h
+	WORD $0x4e606bc3 // sadalp v3.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
+	WORD $0x0e32c299 // smull v25.8h, v20.8b, v18.8b
+	FMOVD 96(R8), F20
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
 	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 32(R8), (F20, F21)
-	WORD $0x0e3182d8 // smlal v24.8h, v22.8b, v17.8b
-	WORD $0x0e3182f9 // smlal v25.8h, v23.8b, v17.8b
-	WORD $0x0e3382da // smlal v26.8h, v22.8b, v19.8b
-	WORD $0x0e3382fb // smlal v27.8h, v23.8b, v19.8b
-	FLDPD 96(R8), (F22, F23)
-	WORD $0x4e606b02 // sadalp v2.4s, v24.8h
-	WORD $0x4e606b23 // sadalp v3.4s, v25.8h
-	WORD $0x4e606b4a // sadalp v10.4s, v26.8h
-	WORD $0x4e606b6b // sadalp v11.4s, v27.8h
-	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
-	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 48(R8), (F20, F21)
-	WORD $0x0e3182d8 // smlal v24.8h, v22.8b, v17.8b
-	WORD $0x0e3182f9 // smlal v25.8h, v23.8b, v17.8b
-	WORD $0x0e3382da // smlal v26.8h, v22.8b, v19.8b
-	WORD $0x0e3382fb // smlal v27.8h, v23.8b, v19.8b
-	FLDPD 112(R8), (F22, F23)
+	FMOVD 104(R8), F21
+	WORD $0x0e30c2dc // smull v28.8h, v22.8b, v16.8b
+	WORD $0x0e32c2dd // smull v29.8h, v22.8b, v18.8b
+	FMOVD 112(R8), F22
+	WORD $0x0e30c2fe // smull v30.8h, v23.8b, v16.8b
+	WORD $0x0e32c2ff // smull v31.8h, v23.8b, v18.8b
+	FMOVD 120(R8), F23
+	WORD $0x0e318298 // smlal v24.8h, v20.8b, v17.8b
+	WORD $0x0e338299 // smlal v25.8h, v20.8b, v19.8b
+	WORD $0x0e3182ba // smlal v26.8h, v21.8b, v17.8b
+	WORD $0x0e3382bb // smlal v27.8h, v21.8b, v19.8b
+	WORD $0x0e3182dc // smlal v28.8h, v22.8b, v17.8b
+	WORD $0x0e3382dd // smlal v29.8h, v22.8b, v19.8b
+	WORD $0x0e3182fe // smlal v30.8h, v23.8b, v17.8b
+	WORD $0x0e3382ff // smlal v31.8h, v23.8b, v19.8b
 	WORD $0x4e606b04 // sadalp v4.4s, v24.8h
-	WORD $0x4e606b25 // sadalp v5.4s, v25.8h
-	WORD $0x4e606b4c // sadalp v12.4s, v26.8h
+	WORD $0x4e606b2c // sadalp v12.4s, v25.8h
+	WORD $0x4e606b45 // sadalp v5.4s, v26.8h
 	WORD $0x4e606b6d // sadalp v13.4s, v27.8h
-	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
-	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	WORD $0x0e3182d8 // smlal v24.8h, v22.8b, v17.8b
-	WORD $0x0e3182f9 // smlal v25.8h, v23.8b, v17.8b
-	WORD $0x0e3382da // smlal v26.8h, v22.8b, v19.8b
-	WORD $0x0e3382fb // smlal v27.8h, v23.8b, v19.8b
-	WORD $0x4e606b06 // sadalp v6.4s, v24.8h
-	WORD $0x4e606b27 // sadalp v7.4s, v25.8h
-	WORD $0x4e606b4e // sadalp v14.4s, v26.8h
-	WORD $0x4e606b6f // sadalp v15.4s, v27.8h
+	WORD $0x4e606b86 // sadalp v6.4s, v28.8h
+	WORD $0x4e606bae // sadalp v14.4s, v29.8h
+	WORD $0x4e606bc7 // sadalp v7.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
 	ADD $128, R8, R8
 	SUBS $2, R9, R9
 	BGE loop3
@@ -4512,44 +4522,49 @@ tail4:
 last5:
 	FMOVD.P 8(R2), F16
 	FMOVD.P 8(R3), F18
-	FLDPD 0(R8), (F20, F21)
-	WORD $0x6e3f1e10 // eor v16.16b, v16.16b, v31.16b
-	WORD $0x6e3f1e52 // eor v18.16b, v18.16b, v31.16b
+	VMOVI $128, V24.B16
+	FMOVD 0(R8), F20
+	FMOVD 8(R8), F21
+	FMOVD 16(R8), F22
+	FMOVD 24(R8), F23
+	WORD $0x6e381e10 // eor v16.16b, v16.16b, v24.16b
+	WORD $0x6e381e52 // eor v18.16b, v18.16b, v24.16b
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
+	WORD $0x0e32c299 // smull v25.8h, v20.8b, v18.8b
+	FMOVD 32(R8), F20
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
 	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 16(R8), (F20, F21)
+	FMOVD 40(R8), F21
+	WORD $0x0e30c2dc // smull v28.8h, v22.8b, v16.8b
+	WORD $0x0e32c2dd // smull v29.8h, v22.8b, v18.8b
+	FMOVD 48(R8), F22
+	WORD $0x0e30c2fe // smull v30.8h, v23.8b, v16.8b
+	WORD $0x0e32c2ff // smull v31.8h, v23.8b, v18.8b
+	FMOVD 56(R8), F23
 	WORD $0x4e606b00 // sadalp v0.4s, v24.8h
-	WORD $0x4e606b21 // sadalp v1.4s, v25.8h
-	WORD $0x4e606b48 // sadalp v8.4s, v26.8h
+	WORD $0x4e606b28 // sadalp v8.4s, v25.8h
+	WORD $0x4e606b41 // sadalp v1.4s, v26.8h
 	WORD $0x4e606b69 // sadalp v9.4s, v27.8h
+	WORD $0x4e606b82 // sadalp v2.4s, v28.8h
+	WORD $0x4e606baa // sadalp v10.4s, v29.8h
+	WORD $0x4e606bc3 // sadalp v3.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
+	WORD $0x0e32c299 // smull v25.8h, v20.8b, v18.8b
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
 	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 32(R8), (F20, F21)
-	WORD $0x4e606b02 // sadalp v2.4s, v24.8h
-	WORD $0x4e606b23 // sadalp v3.4s, v25.8h
-	WORD $0x4e606b4a // sadalp v10.4s, v26.8h
-	WORD $0x4e606b6b // sadalp v11.4s, v27.8h
-	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
-	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 48(R8), (F20, F21)
+	WORD $0x0e30c2dc // smull v28.8h, v22.8b, v16.8b
+	WORD $0x0e32c2dd // smull v29.8h, v22.8b, v18.8b
+	WORD $0x0e30c2fe // smull v30.8h, v23.8b, v16.8b
+	WORD $0x0e32c2ff // smull v31.8h, v23.8b, v18.8b
 	WORD $0x4e606b04 // sadalp v4.4s, v24.8h
-	WORD $0x4e606b25 // sadalp v5.4s, v25.8h
-	WORD $0x4e606b4c // sadalp v12.4s, v26.8h
+	WORD $0x4e606b2c // sadalp v12.4s, v25.8h
+	WORD $0x4e606b45 // sadalp v5.4s, v26.8h
 	WORD $0x4e606b6d // sadalp v13.4s, v27.8h
-	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
-	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	WORD $0x4e606b06 // sadalp v6.4s, v24.8h
-	WORD $0x4e606b27 // sadalp v7.4s, v25.8h
-	WORD $0x4e606b4e // sadalp v14.4s, v26.8h
-	WORD $0x4e606b6f // sadalp v15.4s, v27.8h
+	WORD $0x4e606b86 // sadalp v6.4s, v28.8h
+	WORD $0x4e606bae // sadalp v14.4s, v29.8h
+	WORD $0x4e606bc7 // sadalp v7.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
 	ADD $64, R8, R8
 	SUBS $1, R9, R9
 	BNE last5
@@ -4684,46 +4699,55 @@ segment11:
 	MOVD u8GemmArgs_a(R0), R2
 	LDP.P 16(R10), (R14, R9)
 	ADD R14, R2, R2
-	VMOVI $128, V31.B16
 	SUBS $2, R9, R9
 	BLT tail14
 	PCALIGN $16
 loop13:
-	FLDPD.P 16(R2), (F8, F9)
-	FLDPD 0(R8), (F10, F11)
-	FLDPD 64(R8), (F12, F13)
-	WORD $0x6e3f1d08 // eor v8.16b, v8.16b, v31.16b
-	WORD $0x6e3f1d29 // eor v9.16b, v9.16b, v31.16b
+	FMOVD.P 8(R2), F8
+	FMOVD.P 8(R2), F9
+	VMOVI $128, V14.B16
+	FMOVD 0(R8), F10
+	FMOVD 8(R8), F11
+	FMOVD 16(R8), F12
+	FMOVD 24(R8), F13
+	WORD $0x6e2e1d08 // eor v8.16b, v8.16b, v14.16b
+	WORD $0x6e2e1d29 // eor v9.16b, v9.16b, v14.16b
 	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
+	FMOVD 64(R8), F10
 	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 16(R8), (F10, F11)
-	WORD $0x0e29818e // smlal v14.8h, v12.8b, v9.8b
-	WORD $0x0e2981af // smlal v15.8h, v13.8b, v9.8b
-	FLDPD 80(R8), (F12, F13)
+	FMOVD 72(R8), F11
+	WORD $0x0e28c190 // smull v16.8h, v12.8b, v8.8b
+	FMOVD 80(R8), F12
+	WORD $0x0e28c1b1 // smull v17.8h, v13.8b, v8.8b
+	FMOVD 88(R8), F13
+	WORD $0x0e29814e // smlal v14.8h, v10.8b, v9.8b
+	FMOVD 32(R8), F10
+	WORD $0x0e29816f // smlal v15.8h, v11.8b, v9.8b
+	FMOVD 40(R8), F11
+	WORD $0x0e298190 // smlal v16.8h, v12.8b, v9.8b
+	FMOVD 48(R8), F12
+	WORD $0x0e2981b1 // smlal v17.8h, v13.8b, v9.8b
+	FMOVD 56(R8), F13
 	WORD $0x4e6069c0 // sadalp v0.4s, v14.8h
 	WORD $0x4e6069e1 // sadalp v1.4s, v15.8h
+	WORD $0x4e606a02 // sadalp v2.4s, v16.8h
+	WORD $0x4e606a23 // sadalp v3.4s, v17.8h
 	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
+	FMOVD 96(R8), F10
 	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 32(R8), (F10, F11)
-	WORD $0x0e29818e // smlal v14.8h, v12.8b, v9.8b
-	WORD $0x0e2981af // smlal v15.8h, v13.8b, v9.8b
-	FLDPD 96(R8), (F12, F13)
-	WORD $0x4e6069c2 // sadalp v2.4s, v14.8h
-	WORD $0x4e6069e3 // sadalp v3.4s, v15.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 48(R8), (F10, F11)
-	WORD $0x0e29818e // smlal v14.8h, v12.8b, v9.8b
-	WORD $0x0e2981af // smlal v15.8h, v13.8b, v9.8b
-	FLDPD 112(R8), (F12, F13)
+	FMOVD 104(R8), F11
+	WORD $0x0e28c190 // smull v16.8h, v12.8b, v8.8b
+	FMOVD 112(R8), F12
+	WORD $0x0e28c1b1 // smull v17.8h, v13.8b, v8.8b
+	FMOVD 120(R8), F13
+	WORD $0x0e29814e // smlal v14.8h, v10.8b, v9.8b
+	WORD $0x0e29816f // smlal v15.8h, v11.8b, v9.8b
+	WORD $0x0e298190 // smlal v16.8h, v12.8b, v9.8b
+	WORD $0x0e2981b1 // smlal v17.8h, v13.8b, v9.8b
 	WORD $0x4e6069c4 // sadalp v4.4s, v14.8h
 	WORD $0x4e6069e5 // sadalp v5.4s, v15.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	WORD $0x0e29818e // smlal v14.8h, v12.8b, v9.8b
-	WORD $0x0e2981af // smlal v15.8h, v13.8b, v9.8b
-	WORD $0x4e6069c6 // sadalp v6.4s, v14.8h
-	WORD $0x4e6069e7 // sadalp v7.4s, v15.8h
+	WORD $0x4e606a06 // sadalp v6.4s, v16.8h
+	WORD $0x4e606a27 // sadalp v7.4s, v17.8h
 	ADD $128, R8, R8
 	SUBS $2, R9, R9
 	BGE loop13
@@ -4732,27 +4756,32 @@ tail14:
 	BEQ next12
 last15:
 	FMOVD.P 8(R2), F8
-	FLDPD 0(R8), (F10, F11)
-	WORD $0x6e3f1d08 // eor v8.16b, v8.16b, v31.16b
+	VMOVI $128, V14.B16
+	FMOVD 0(R8), F10
+	FMOVD 8(R8), F11
+	FMOVD 16(R8), F12
+	FMOVD 24(R8), F13
+	WORD $0x6e2e1d08 // eor v8.16b, v8.16b, v14.16b
 	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
+	FMOVD 32(R8), F10
 	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 16(R8), (F10, F11)
+	FMOVD 40(R8), F11
+	WORD $0x0e28c190 // smull v16.8h, v12.8b, v8.8b
+	FMOVD 48(R8), F12
+	WORD $0x0e28c1b1 // smull v17.8h, v13.8b, v8.8b
+	FMOVD 56(R8), F13
 	WORD $0x4e6069c0 // sadalp v0.4s, v14.8h
 	WORD $0x4e6069e1 // sadalp v1.4s, v15.8h
+	WORD $0x4e606a02 // sadalp v2.4s, v16.8h
+	WORD $0x4e606a23 // sadalp v3.4s, v17.8h
 	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
 	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 32(R8), (F10, F11)
-	WORD $0x4e6069c2 // sadalp v2.4s, v14.8h
-	WORD $0x4e6069e3 // sadalp v3.4s, v15.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 48(R8), (F10, F11)
+	WORD $0x0e28c190 // smull v16.8h, v12.8b, v8.8b
+	WORD $0x0e28c1b1 // smull v17.8h, v13.8b, v8.8b
 	WORD $0x4e6069c4 // sadalp v4.4s, v14.8h
 	WORD $0x4e6069e5 // sadalp v5.4s, v15.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	WORD $0x4e6069c6 // sadalp v6.4s, v14.8h
-	WORD $0x4e6069e7 // sadalp v7.4s, v15.8h
+	WORD $0x4e606a06 // sadalp v6.4s, v16.8h
+	WORD $0x4e606a27 // sadalp v7.4s, v17.8h
 	ADD $64, R8, R8
 	SUBS $1, R9, R9
 	BNE last15
@@ -4868,89 +4897,99 @@ segment1:
 	LDP.P 16(R10), (R14, R9)
 	ADD R14, R2, R2
 	ADD R1, R2, R3
-	VMOVI $128, V31.B16
 	SUBS $2, R9, R9
 	BLT tail4
 	PCALIGN $16
 loop3:
-	FLDPD.P 16(R2), (F16, F17)
-	FLDPD.P 16(R3), (F18, F19)
-	FLDPD 0(R8), (F20, F21)
-	FLDPD 64(R8), (F22, F23)
-	WORD $0x6e3f1e10 // eor v16.16b, v16.16b, v31.16b
-	WORD $0x6e3f1e52 // eor v18.16b, v18.16b, v31.16b
-	WORD $0x6e3f1e31 // eor v17.16b, v17.16b, v31.16b
-	WORD $0x6e3f1e73 // eor v19.16b, v19.16b, v31.16b
+	FMOVD.P 8(R2), F16
+	FMOVD.P 8(R3), F18
+	FMOVD.P 8(R2), F17
+	FMOVD.P 8(R3), F19
+	VMOVI $128, V24.B16
+	FMOVD 0(R8), F20
+	FMOVD 8(R8), F21
+	FMOVD 16(R8), F22
+	FMOVD 24(R8), F23
+	WORD $0x6e381e10 // eor v16.16b, v16.16b, v24.16b
+	WORD $0x6e381e52 // eor v18.16b, v18.16b, v24.16b
+	WORD $0x6e381e31 // eor v17.16b, v17.16b, v24.16b
+	WORD $0x6e381e73 // eor v19.16b, v19.16b, v24.16b
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
+	WORD $0x0e32c299 // smull v25.8h, v20.8b, v18.8b
+	FMOVD 64(R8), F20
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
 	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 16(R8), (F20, F21)
+	FMOVD 72(R8), F21
+	WORD $0x0e30c2dc // smull v28.8h, v22.8b, v16.8b
+	WORD $0x0e32c2dd // smull v29.8h, v22.8b, v18.8b
+	FMOVD 80(R8), F22
+	WORD $0x0e30c2fe // smull v30.8h, v23.8b, v16.8b
+	WORD $0x0e32c2ff // smull v31.8h, v23.8b, v18.8b
+	FMOVD 88(R8), F23
 	WORD $0x4e606b00 // sadalp v0.4s, v24.8h
-	WORD $0x4e606b21 // sadalp v1.4s, v25.8h
-	WORD $0x4e606b48 // sadalp v8.4s, v26.8h
+	WORD $0x4e606b28 // sadalp v8.4s, v25.8h
+	WORD $0x4e606b41 // sadalp v1.4s, v26.8h
 	WORD $0x4e606b69 // sadalp v9.4s, v27.8h
-	WORD $0x0e31c2d8 // smull v24.8h, v22.8b, v17.8b
-	WORD $0x0e31c2f9 // smull v25.8h, v23.8b, v17.8b
-	WORD $0x0e33c2da // smull v26.8h, v22.8b, v19.8b
-	WORD $0x0e33c2fb // smull v27.8h, v23.8b, v19.8b
-	FLDPD 80(R8), (F22, F23)
+	WORD $0x4e606b82 // sadalp v2.4s, v28.8h
+	WORD $0x4e606baa // sadalp v10.4s, v29.8h
+	WORD $0x4e606bc3 // sadalp v3.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	WORD $0x0e31c298 // smull v24.8h, v20.8b, v17.8b
+	WORD $0x0e33c299 // smull v25.8h, v20.8b, v19.8b
+	FMOVD 32(R8), F20
+	WORD $0x0e31c2ba // smull v26.8h, v21.8b, v17.8b
+	WORD $0x0e33c2bb // smull v27.8h, v21.8b, v19.8b
+	FMOVD 40(R8), F21
+	WORD $0x0e31c2dc // smull v28.8h, v22.8b, v17.8b
+	WORD $0x0e33c2dd // smull v29.8h, v22.8b, v19.8b
+	FMOVD 48(R8), F22
+	WORD $0x0e31c2fe // smull v30.8h, v23.8b, v17.8b
+	WORD $0x0e33c2ff // smull v31.8h, v23.8b, v19.8b
+	FMOVD 56(R8), F23
 	WORD $0x4e606b00 // sadalp v0.4s, v24.8h
-	WORD $0x4e606b21 // sadalp v1.4s, v25.8h
-	WORD $0x4e606b48 // sadalp v8.4s, v26.8h
+	WORD $0x4e606b28 // sadalp v8.4s, v25.8h
+	WORD $0x4e606b41 // sadalp v1.4s, v26.8h
 	WORD $0x4e606b69 // sadalp v9.4s, v27.8h
+	WORD $0x4e606b82 // sadalp v2.4s, v28.8h
+	WORD $0x4e606baa // sadalp v10.4s, v29.8h
+	WORD $0x4e606bc3 // sadalp v3.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
+	WORD $0x0e32c299 // smull v25.8h, v20.8b, v18.8b
+	FMOVD 96(R8), F20
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
 	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 32(R8), (F20, F21)
-	WORD $0x4e606b02 // sadalp v2.4s, v24.8h
-	WORD $0x4e606b23 // sadalp v3.4s, v25.8h
-	WORD $0x4e606b4a // sadalp v10.4s, v26.8h
-	WORD $0x4e606b6b // sadalp v11.4s, v27.8h
-	WORD $0x0e31c2d8 // smull v24.8h, v22.8b, v17.8b
-	WORD $0x0e31c2f9 // smull v25.8h, v23.8b, v17.8b
-	WORD $0x0e33c2da // smull v26.8h, v22.8b, v19.8b
-	WORD $0x0e33c2fb // smull v27.8h, v23.8b, v19.8b
-	FLDPD 96(R8), (F22, F23)
-	WORD $0x4e606b02 // sadalp v2.4s, v24.8h
-	WORD $0x4e606b23 // sadalp v3.4s, v25.8h
-	WORD $0x4e606b4a // sadalp v10.4s, v26.8h
-	WORD $0x4e606b6b // sadalp v11.4s, v27.8h
-	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
-	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 48(R8), (F20, F21)
+	FMOVD 104(R8), F21
+	WORD $0x0e30c2dc // smull v28.8h, v22.8b, v16.8b
+	WORD $0x0e32c2dd // smull v29.8h, v22.8b, v18.8b
+	FMOVD 112(R8), F22
+	WORD $0x0e30c2fe // smull v30.8h, v23.8b, v16.8b
+	WORD $0x0e32c2ff // smull v31.8h, v23.8b, v18.8b
+	FMOVD 120(R8), F23
 	WORD $0x4e606b04 // sadalp v4.4s, v24.8h
-	WORD $0x4e606b25 // sadalp v5.4s, v25.8h
-	WORD $0x4e606b4c // sadalp v12.4s, v26.8h
+	WORD $0x4e606b2c // sadalp v12.4s, v25.8h
+	WORD $0x4e606b45 // sadalp v5.4s, v26.8h
 	WORD $0x4e606b6d // sadalp v13.4s, v27.8h
-	WORD $0x0e31c2d8 // smull v24.8h, v22.8b, v17.8b
-	WORD $0x0e31c2f9 // smull v25.8h, v23.8b, v17.8b
-	WORD $0x0e33c2da // smull v26.8h, v22.8b, v19.8b
-	WORD $0x0e33c2fb // smull v27.8h, v23.8b, v19.8b
-	FLDPD 112(R8), (F22, F23)
+	WORD $0x4e606b86 // sadalp v6.4s, v28.8h
+	WORD $0x4e606bae // sadalp v14.4s, v29.8h
+	WORD $0x4e606bc7 // sadalp v7.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
+	WORD $0x0e31c298 // smull v24.8h, v20.8b, v17.8b
+	WORD $0x0e33c299 // smull v25.8h, v20.8b, v19.8b
+	WORD $0x0e31c2ba // smull v26.8h, v21.8b, v17.8b
+	WORD $0x0e33c2bb // smull v27.8h, v21.8b, v19.8b
+	WORD $0x0e31c2dc // smull v28.8h, v22.8b, v17.8b
+	WORD $0x0e33c2dd // smull v29.8h, v22.8b, v19.8b
+	WORD $0x0e31c2fe // smull v30.8h, v23.8b, v17.8b
+	WORD $0x0e33c2ff // smull v31.8h, v23.8b, v19.8b
 	WORD $0x4e606b04 // sadalp v4.4s, v24.8h
-	WORD $0x4e606b25 // sadalp v5.4s, v25.8h
-	WORD $0x4e606b4c // sadalp v12.4s, v26.8h
+	WORD $0x4e606b2c // sadalp v12.4s, v25.8h
+	WORD $0x4e606b45 // sadalp v5.4s, v26.8h
 	WORD $0x4e606b6d // sadalp v13.4s, v27.8h
-	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
-	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	WORD $0x4e606b06 // sadalp v6.4s, v24.8h
-	WORD $0x4e606b27 // sadalp v7.4s, v25.8h
-	WORD $0x4e606b4e // sadalp v14.4s, v26.8h
-	WORD $0x4e606b6f // sadalp v15.4s, v27.8h
-	WORD $0x0e31c2d8 // smull v24.8h, v22.8b, v17.8b
-	WORD $0x0e31c2f9 // smull v25.8h, v23.8b, v17.8b
-	WORD $0x0e33c2da // smull v26.8h, v22.8b, v19.8b
-	WORD $0x0e33c2fb // smull v27.8h, v23.8b, v19.8b
-	WORD $0x4e606b06 // sadalp v6.4s, v24.8h
-	WORD $0x4e606b27 // sadalp v7.4s, v25.8h
-	WORD $0x4e606b4e // sadalp v14.4s, v26.8h
-	WORD $0x4e606b6f // sadalp v15.4s, v27.8h
+	WORD $0x4e606b86 // sadalp v6.4s, v28.8h
+	WORD $0x4e606bae // sadalp v14.4s, v29.8h
+	WORD $0x4e606bc7 // sadalp v7.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
 	ADD $128, R8, R8
 	SUBS $2, R9, R9
 	BGE loop3
@@ -4960,44 +4999,49 @@ tail4:
 last5:
 	FMOVD.P 8(R2), F16
 	FMOVD.P 8(R3), F18
-	FLDPD 0(R8), (F20, F21)
-	WORD $0x6e3f1e10 // eor v16.16b, v16.16b, v31.16b
-	WORD $0x6e3f1e52 // eor v18.16b, v18.16b, v31.16b
+	VMOVI $128, V24.B16
+	FMOVD 0(R8), F20
+	FMOVD 8(R8), F21
+	FMOVD 16(R8), F22
+	FMOVD 24(R8), F23
+	WORD $0x6e381e10 // eor v16.16b, v16.16b, v24.16b
+	WORD $0x6e381e52 // eor v18.16b, v18.16b, v24.16b
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
+	WORD $0x0e32c299 // smull v25.8h, v20.8b, v18.8b
+	FMOVD 32(R8), F20
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
 	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 16(R8), (F20, F21)
+	FMOVD 40(R8), F21
+	WORD $0x0e30c2dc // smull v28.8h, v22.8b, v16.8b
+	WORD $0x0e32c2dd // smull v29.8h, v22.8b, v18.8b
+	FMOVD 48(R8), F22
+	WORD $0x0e30c2fe // smull v30.8h, v23.8b, v16.8b
+	WORD $0x0e32c2ff // smull v31.8h, v23.8b, v18.8b
+	FMOVD 56(R8), F23
 	WORD $0x4e606b00 // sadalp v0.4s, v24.8h
-	WORD $0x4e606b21 // sadalp v1.4s, v25.8h
-	WORD $0x4e606b48 // sadalp v8.4s, v26.8h
+	WORD $0x4e606b28 // sadalp v8.4s, v25.8h
+	WORD $0x4e606b41 // sadalp v1.4s, v26.8h
 	WORD $0x4e606b69 // sadalp v9.4s, v27.8h
+	WORD $0x4e606b82 // sadalp v2.4s, v28.8h
+	WORD $0x4e606baa // sadalp v10.4s, v29.8h
+	WORD $0x4e606bc3 // sadalp v3.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
+	WORD $0x0e32c299 // smull v25.8h, v20.8b, v18.8b
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
 	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 32(R8), (F20, F21)
-	WORD $0x4e606b02 // sadalp v2.4s, v24.8h
-	WORD $0x4e606b23 // sadalp v3.4s, v25.8h
-	WORD $0x4e606b4a // sadalp v10.4s, v26.8h
-	WORD $0x4e606b6b // sadalp v11.4s, v27.8h
-	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
-	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	FLDPD 48(R8), (F20, F21)
+	WORD $0x0e30c2dc // smull v28.8h, v22.8b, v16.8b
+	WORD $0x0e32c2dd // smull v29.8h, v22.8b, v18.8b
+	WORD $0x0e30c2fe // smull v30.8h, v23.8b, v16.8b
+	WORD $0x0e32c2ff // smull v31.8h, v23.8b, v18.8b
 	WORD $0x4e606b04 // sadalp v4.4s, v24.8h
-	WORD $0x4e606b25 // sadalp v5.4s, v25.8h
-	WORD $0x4e606b4c // sadalp v12.4s, v26.8h
+	WORD $0x4e606b2c // sadalp v12.4s, v25.8h
+	WORD $0x4e606b45 // sadalp v5.4s, v26.8h
 	WORD $0x4e606b6d // sadalp v13.4s, v27.8h
-	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
-	WORD $0x0e30c2b9 // smull v25.8h, v21.8b, v16.8b
-	WORD $0x0e32c29a // smull v26.8h, v20.8b, v18.8b
-	WORD $0x0e32c2bb // smull v27.8h, v21.8b, v18.8b
-	WORD $0x4e606b06 // sadalp v6.4s, v24.8h
-	WORD $0x4e606b27 // sadalp v7.4s, v25.8h
-	WORD $0x4e606b4e // sadalp v14.4s, v26.8h
-	WORD $0x4e606b6f // sadalp v15.4s, v27.8h
+	WORD $0x4e606b86 // sadalp v6.4s, v28.8h
+	WORD $0x4e606bae // sadalp v14.4s, v29.8h
+	WORD $0x4e606bc7 // sadalp v7.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
 	ADD $64, R8, R8
 	SUBS $1, R9, R9
 	BNE last5
@@ -5132,54 +5176,63 @@ segment11:
 	MOVD u8GemmArgs_a(R0), R2
 	LDP.P 16(R10), (R14, R9)
 	ADD R14, R2, R2
-	VMOVI $128, V31.B16
 	SUBS $2, R9, R9
 	BLT tail14
 	PCALIGN $16
 loop13:
-	FLDPD.P 16(R2), (F8, F9)
-	FLDPD 0(R8), (F10, F11)
-	FLDPD 64(R8), (F12, F13)
-	WORD $0x6e3f1d08 // eor v8.16b, v8.16b, v31.16b
-	WORD $0x6e3f1d29 // eor v9.16b, v9.16b, v31.16b
+	FMOVD.P 8(R2), F8
+	FMOVD.P 8(R2), F9
+	VMOVI $128, V14.B16
+	FMOVD 0(R8), F10
+	FMOVD 8(R8), F11
+	FMOVD 16(R8), F12
+	FMOVD 24(R8), F13
+	WORD $0x6e2e1d08 // eor v8.16b, v8.16b, v14.16b
+	WORD $0x6e2e1d29 // eor v9.16b, v9.16b, v14.16b
 	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
+	FMOVD 64(R8), F10
 	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 16(R8), (F10, F11)
+	FMOVD 72(R8), F11
+	WORD $0x0e28c190 // smull v16.8h, v12.8b, v8.8b
+	FMOVD 80(R8), F12
+	WORD $0x0e28c1b1 // smull v17.8h, v13.8b, v8.8b
+	FMOVD 88(R8), F13
 	WORD $0x4e6069c0 // sadalp v0.4s, v14.8h
 	WORD $0x4e6069e1 // sadalp v1.4s, v15.8h
-	WORD $0x0e29c18e // smull v14.8h, v12.8b, v9.8b
-	WORD $0x0e29c1af // smull v15.8h, v13.8b, v9.8b
-	FLDPD 80(R8), (F12, F13)
+	WORD $0x4e606a02 // sadalp v2.4s, v16.8h
+	WORD $0x4e606a23 // sadalp v3.4s, v17.8h
+	WORD $0x0e29c14e // smull v14.8h, v10.8b, v9.8b
+	FMOVD 32(R8), F10
+	WORD $0x0e29c16f // smull v15.8h, v11.8b, v9.8b
+	FMOVD 40(R8), F11
+	WORD $0x0e29c190 // smull v16.8h, v12.8b, v9.8b
+	FMOVD 48(R8), F12
+	WORD $0x0e29c1b1 // smull v17.8h, v13.8b, v9.8b
+	FMOVD 56(R8), F13
 	WORD $0x4e6069c0 // sadalp v0.4s, v14.8h
 	WORD $0x4e6069e1 // sadalp v1.4s, v15.8h
+	WORD $0x4e606a02 // sadalp v2.4s, v16.8h
+	WORD $0x4e606a23 // sadalp v3.4s, v17.8h
 	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
+	FMOVD 96(R8), F10
 	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 32(R8), (F10, F11)
-	WORD $0x4e6069c2 // sadalp v2.4s, v14.8h
-	WORD $0x4e6069e3 // sadalp v3.4s, v15.8h
-	WORD $0x0e29c18e // smull v14.8h, v12.8b, v9.8b
-	WORD $0x0e29c1af // smull v15.8h, v13.8b, v9.8b
-	FLDPD 96(R8), (F12, F13)
-	WORD $0x4e6069c2 // sadalp v2.4s, v14.8h
-	WORD $0x4e6069e3 // sadalp v3.4s, v15.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 48(R8), (F10, F11)
+	FMOVD 104(R8), F11
+	WORD $0x0e28c190 // smull v16.8h, v12.8b, v8.8b
+	FMOVD 112(R8), F12
+	WORD $0x0e28c1b1 // smull v17.8h, v13.8b, v8.8b
+	FMOVD 120(R8), F13
 	WORD $0x4e6069c4 // sadalp v4.4s, v14.8h
 	WORD $0x4e6069e5 // sadalp v5.4s, v15.8h
-	WORD $0x0e29c18e // smull v14.8h, v12.8b, v9.8b
-	WORD $0x0e29c1af // smull v15.8h, v13.8b, v9.8b
-	FLDPD 112(R8), (F12, F13)
+	WORD $0x4e606a06 // sadalp v6.4s, v16.8h
+	WORD $0x4e606a27 // sadalp v7.4s, v17.8h
+	WORD $0x0e29c14e // smull v14.8h, v10.8b, v9.8b
+	WORD $0x0e29c16f // smull v15.8h, v11.8b, v9.8b
+	WORD $0x0e29c190 // smull v16.8h, v12.8b, v9.8b
+	WORD $0x0e29c1b1 // smull v17.8h, v13.8b, v9.8b
 	WORD $0x4e6069c4 // sadalp v4.4s, v14.8h
 	WORD $0x4e6069e5 // sadalp v5.4s, v15.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	WORD $0x4e6069c6 // sadalp v6.4s, v14.8h
-	WORD $0x4e6069e7 // sadalp v7.4s, v15.8h
-	WORD $0x0e29c18e // smull v14.8h, v12.8b, v9.8b
-	WORD $0x0e29c1af // smull v15.8h, v13.8b, v9.8b
-	WORD $0x4e6069c6 // sadalp v6.4s, v14.8h
-	WORD $0x4e6069e7 // sadalp v7.4s, v15.8h
+	WORD $0x4e606a06 // sadalp v6.4s, v16.8h
+	WORD $0x4e606a27 // sadalp v7.4s, v17.8h
 	ADD $128, R8, R8
 	SUBS $2, R9, R9
 	BGE loop13
@@ -5188,27 +5241,32 @@ tail14:
 	BEQ next12
 last15:
 	FMOVD.P 8(R2), F8
-	FLDPD 0(R8), (F10, F11)
-	WORD $0x6e3f1d08 // eor v8.16b, v8.16b, v31.16b
+	VMOVI $128, V14.B16
+	FMOVD 0(R8), F10
+	FMOVD 8(R8), F11
+	FMOVD 16(R8), F12
+	FMOVD 24(R8), F13
+	WORD $0x6e2e1d08 // eor v8.16b, v8.16b, v14.16b
 	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
+	FMOVD 32(R8), F10
 	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 16(R8), (F10, F11)
+	FMOVD 40(R8), F11
+	WORD $0x0e28c190 // smull v16.8h, v12.8b, v8.8b
+	FMOVD 48(R8), F12
+	WORD $0x0e28c1b1 // smull v17.8h, v13.8b, v8.8b
+	FMOVD 56(R8), F13
 	WORD $0x4e6069c0 // sadalp v0.4s, v14.8h
 	WORD $0x4e6069e1 // sadalp v1.4s, v15.8h
+	WORD $0x4e606a02 // sadalp v2.4s, v16.8h
+	WORD $0x4e606a23 // sadalp v3.4s, v17.8h
 	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
 	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 32(R8), (F10, F11)
-	WORD $0x4e6069c2 // sadalp v2.4s, v14.8h
-	WORD $0x4e6069e3 // sadalp v3.4s, v15.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	FLDPD 48(R8), (F10, F11)
+	WORD $0x0e28c190 // smull v16.8h, v12.8b, v8.8b
+	WORD $0x0e28c1b1 // smull v17.8h, v13.8b, v8.8b
 	WORD $0x4e6069c4 // sadalp v4.4s, v14.8h
 	WORD $0x4e6069e5 // sadalp v5.4s, v15.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x0e28c16f // smull v15.8h, v11.8b, v8.8b
-	WORD $0x4e6069c6 // sadalp v6.4s, v14.8h
-	WORD $0x4e6069e7 // sadalp v7.4s, v15.8h
+	WORD $0x4e606a06 // sadalp v6.4s, v16.8h
+	WORD $0x4e606a27 // sadalp v7.4s, v17.8h
 	ADD $64, R8, R8
 	SUBS $1, R9, R9
 	BNE last15

@@ -39,7 +39,7 @@ const (
 //	V0 …        sums: of dotLane four columns of a row, row by row; of mmla two
 //	            rows by two columns; of the others the parts of one element
 //	            that its four lanes add up to
-//	above them  activations, then weights in turn; 0x80 where there is room
+//	above them  activations, then weights in turn and 0x80; products
 type gemmU8NEON struct {
 	name     string
 	mr, vecs int
@@ -98,7 +98,6 @@ func (g gemmU8NEON) tile(a *asm, rows int) {
 	case dotLane:
 		g.loop(a, 4, next, func(n int) { g.stepDot(a, n, rows, free) })
 	default:
-		a.do(native("VMOVI $128, %s", vreg(31).in(b16)))
 		g.loop(a, 2, next, func(n int) { g.stepLong(a, n, rows, free) })
 	}
 	a.at(next)
@@ -257,54 +256,54 @@ func (g gemmU8NEON) stepMMLA(a *asm, n, rows int, free []vreg) {
 	a.ins("ADD $%d, R8, R8", 16*total)
 }
 
-// stepLong takes n groups of eight k. Four products run at a time, to hide the
-// latency of each; the next weights are loaded where the last ones are done.
+// stepLong takes n groups of eight k, four columns at a time: the products of
+// all rows hide each other's latency, and a column's next weights are loaded
+// where the ones before are done. Loads of 64 bits start beside an instruction on
+// vectors where cores issue in order.
 func (g gemmU8NEON) stepLong(a *asm, n, rows int, free []vreg) {
+	const wide = 4
 	cols := 4 * g.vecs
-	act, free := free[:rows*2], free[rows*2:]
-	b, prod := free[:4], free[4:8]
+	act, w, prod := free[:rows*2], free[rows*2:rows*2+wide], free[rows*2+wide:]
 	x := func(row, k int) vreg { return act[2*row+k] }
-	w := func(k, j int) vreg { return b[2*k+j] }
-	load := func(k, col int) inst {
-		return native("FLDPD %d(R8), (%s, %s)", 8*(k*cols+col), w(k, 0), w(k, 1))
-	}
-	for row := range rows {
-		if n == 2 {
-			a.ins("FLDPD.P 16(R%d), (%s, %s)", 2+row, x(row, 0), x(row, 1))
-		} else {
-			a.ins("FMOVD.P 8(R%d), %s", 2+row, x(row, 0))
+	load := func(k, col int) inst { return loadD(fmt.Sprintf("%d(R8)", 8*(k*cols+col)), w[col%wide]) }
+	for k := range n {
+		for row := range rows {
+			a.ins("FMOVD.P 8(R%d), %s", 2+row, x(row, k))
 		}
 	}
-	for k := range n {
-		a.do(load(k, 0))
+	flip := prod[0]
+	a.do(native("VMOVI $128, %s", flip.in(b16)))
+	for col := range wide {
+		a.do(load(0, col))
 	}
 	for k := range n {
 		for row := range rows {
-			a.do(eor(x(row, k), x(row, k), 31))
+			a.do(eor(x(row, k), x(row, k), flip))
 		}
 	}
-	// each runs f for two columns of all rows.
-	each := func(f func(row, j int, p vreg) inst) (list []inst) {
-		for row := range rows {
-			for j := range 2 {
-				list = append(list, f(row, j, prod[2*row+j]))
-			}
-		}
-		return list
-	}
-	for col := 0; col < cols; col += 2 {
-		gather := each(func(row, j int, p vreg) inst { return sadalp(h8, vreg(row*cols+col+j), p) })
+	for first := 0; first < cols; first += wide {
 		for k := range n {
-			if k == 0 || g.kind == long8 {
-				a.do(each(func(row, j int, p vreg) inst { return smull(b8, p, w(k, j), x(row, k)) })...)
-			} else {
-				a.do(each(func(row, j int, p vreg) inst { return smlal(b8, p, w(k, j), x(row, k)) })...)
+			product := smull
+			if k > 0 && g.kind == longPairs {
+				product = smlal
 			}
-			if col+2 < cols {
-				a.do(load(k, col+2))
+			for j := range wide {
+				for row := range rows {
+					a.do(product(b8, prod[j*rows+row], w[j], x(row, k)))
+				}
+				if k+1 < n {
+					a.do(load(k+1, first+j))
+				} else if first+wide < cols {
+					a.do(load(0, first+wide+j))
+				}
 			}
-			if g.kind == long8 || k == n-1 {
-				a.do(gather...)
+			if k+1 < n && g.kind == longPairs {
+				continue
+			}
+			for j := range wide {
+				for row := range rows {
+					a.do(sadalp(h8, vreg(row*cols+first+j), prod[j*rows+row]))
+				}
 			}
 		}
 	}
