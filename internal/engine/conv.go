@@ -56,9 +56,16 @@ func lowerConvGroup(l *lowerer, g *group) string {
 	l.note(g)
 	out, pixel := l.makeChannelsLast(g.out())
 	s.OutStride = pixel
-	conv, err := kernel.NewConvF32(l.level, s, w.Const.F32(), bias, g.act, res != nil, l.packed(w), kernel.ChannelsFirst())
+	opts := []kernel.Option{l.packed(w), kernel.ChannelsFirst()}
+	if l.on(ruleWinograd) {
+		opts = append(opts, kernel.Winograd())
+	}
+	conv, err := kernel.NewConvF32(l.level, s, w.Const.F32(), bias, g.act, res != nil, opts...)
 	if err != nil {
 		return err.Error()
+	}
+	if conv.UsesWinograd() {
+		l.applied(ruleWinograd)
 	}
 	l.plan.weights += 4 * (w.Const.Len() + len(bias))
 	l.addConvF32(g, conv, macs(n), out, in, res)

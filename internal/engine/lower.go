@@ -73,11 +73,12 @@ const (
 	ruleConcat    = "concat-in-place" // parts written where the whole lies
 	ruleDynamic   = "dynamic-int8"    // dynamic quantize, integer product, scale
 	ruleInPlace   = "in-place"        // elementwise over a dying input
+	ruleWinograd  = "winograd"        // 3×3 conv by fewer products, rounded otherwise
 )
 
 // Rules returns the names of the lowering rules.
 func Rules() []string {
-	return []string{ruleBias, ruleResidual, ruleAct, ruleScale, ruleQuantAdd, ruleQuantClip, ruleTable, ruleView, ruleConcat, ruleDynamic, ruleInPlace}
+	return []string{ruleBias, ruleResidual, ruleAct, ruleScale, ruleQuantAdd, ruleQuantClip, ruleTable, ruleView, ruleConcat, ruleDynamic, ruleInPlace, ruleWinograd}
 }
 
 // on reports whether a rule may be used.

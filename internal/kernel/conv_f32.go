@@ -20,8 +20,9 @@ type ConvF32 struct {
 	residual bool
 	name     string
 
-	gemm convGemm // used where dw.kernel is nil
-	dw   convDepthwise
+	gemm     convGemm // used where the kernels of the other two are nil
+	dw       convDepthwise
+	winograd convWinograd
 }
 
 // maxScratch bounds what a worker may need besides the tensors.
@@ -52,6 +53,8 @@ func NewConvF32(l cpu.Level, s ConvShape, w, bias []float32, act Act, residual b
 	var err error
 	if s.depthwise() {
 		err = c.prepareDepthwise(l, w, bias, &o)
+	} else if m := s.winogradTile(); m > 0 && o.winograd && winogradKernel(l, m).level == gemmTile(l).level {
+		err = c.prepareWinograd(l, m, w, bias, &o)
 	} else {
 		err = c.prepareGemm(l, w, bias, &o)
 	}
@@ -69,11 +72,19 @@ func (c *ConvF32) Units() int {
 	if c.dw.kernel != nil {
 		return c.shape.Batch * c.shape.OutH
 	}
+	if c.winograd.kernel != nil {
+		return c.winograd.groups * c.winograd.blocks
+	}
 	return c.gemm.tiles * c.gemm.blocks
 }
 
 // ScratchBytes returns the scratch that each worker needs.
-func (c *ConvF32) ScratchBytes() int { return c.gemm.stripLen * 4 }
+func (c *ConvF32) ScratchBytes() int {
+	if c.winograd.kernel != nil {
+		return c.winograd.scratchLen(&c.shape) * 4
+	}
+	return c.gemm.stripLen * 4
+}
 
 // Run computes units lo ≤ u < hi. dst, src and residual (nil unless prepared
 // with one) are laid out as the shape says; residual may be dst itself, src may
@@ -92,6 +103,10 @@ func (c *ConvF32) Run(dst, src, residual []float32, scratch []byte, lo, hi int) 
 	d, x := unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0])
 	if c.dw.kernel != nil {
 		c.runDepthwise(d, x, res, lo, hi)
+		return
+	}
+	if c.winograd.kernel != nil {
+		c.runWinograd(d, x, res, floatScratch(scratch, c.winograd.scratchLen(s)), lo, hi)
 		return
 	}
 	c.runGemm(d, x, res, floatScratch(scratch, c.gemm.stripLen), lo, hi)

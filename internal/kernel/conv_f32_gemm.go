@@ -168,7 +168,7 @@ func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi 
 		channel := group*g.n + j0
 		args.cols = min(g.block, g.n-j0)
 		args.b = unsafe.Pointer(&g.packed[(group*g.tile.panels(g.n)+j0/g.tile.nr)*panelLen])
-		quarter := g.block / g.tile.nr * panelLen // bytes of a quarter of a block
+		blockLen := g.block / g.tile.nr * panelLen * 4
 		for end := min(hi, (block+1)*g.tiles); u < end; {
 			run := u % g.tiles / g.perRow
 			line := imageLine{}
@@ -196,10 +196,9 @@ func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi 
 				} else {
 					c.window(&args, src, strip, line, x0, x1, group*groupC)
 				}
-				// A call fetches a quarter of a block: first those of the next block,
-				// then rows of the next tile.
-				if i := u % g.tiles; i < 4 {
-					args.ahead = uintptr(args.b) + uintptr((4+i)*quarter)
+				// First the calls fetch the next block, then rows of the next tile.
+				if i, of := u%g.tiles, args.fetches(); i < of {
+					args.ahead = uintptr(args.b) + uintptr(blockLen+i*blockLen/of)
 				} else {
 					args.ahead = uintptr(args.a) + uintptr(args.rows*args.lda)
 				}

@@ -61,7 +61,7 @@ func naiveConv(s ConvShape, w, bias, src, res []float32, act Act) (want, scale [
 // checkConv runs a convolution at every level, whole and in shuffled units, and
 // compares it with the definition. Values between the channels of adjacent
 // pixels of dst must stay as they were.
-func checkConv(t *testing.T, r *rand.Rand, s ConvShape, act Act, withBias, withRes bool) {
+func checkConv(t *testing.T, r *rand.Rand, s ConvShape, act Act, withBias, withRes bool, opts ...Option) {
 	t.Helper()
 	w := normals(r, s.weightLen())
 	var bias, res []float32
@@ -74,7 +74,7 @@ func checkConv(t *testing.T, r *rand.Rand, s ConvShape, act Act, withBias, withR
 	}
 	want, scale := naiveConv(s, w, bias, src, res, act)
 	for _, l := range cpu.Levels() {
-		c, err := NewConvF32(l, s, w, bias, act, withRes)
+		c, err := NewConvF32(l, s, w, bias, act, withRes, opts...)
 		if err != nil {
 			t.Fatalf("%v %+v: %v", l, s, err)
 		}

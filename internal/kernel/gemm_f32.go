@@ -34,7 +34,19 @@ type gemmF32 struct {
 	cols  int
 	lo    float32
 	hi    float32
-	ahead uintptr // 128 bytes from here per four k are fetched into the second cache; a mere hint
+	ahead uintptr // from here a share of a panel is fetched for each panel; a mere hint
+}
+
+// fetches returns in how many calls as high as this one a block of panels as
+// large as its own is fetched ahead.
+func (g *gemmF32) fetches() int {
+	switch {
+	case g.rows <= 3:
+		return 1
+	case g.rows <= 8:
+		return 2
+	}
+	return 4
 }
 
 // gemmTileF32 is a micro-kernel for gemmF32, of any number of rows up to mr.

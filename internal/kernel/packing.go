@@ -150,6 +150,7 @@ type preparation struct {
 	read          func()
 	channelsFirst bool
 	columns       bool
+	winograd      bool
 }
 
 // PackInto makes an operator put its packed weights into p. Weights may be nil where p

@@ -143,6 +143,7 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 	}
 	a.ins("MOVQ gemmF32_segK(DI), CX")
 	const unroll = 4
+	lines := fetched(rows)
 	step := func(k int) {
 		for i := range vecs {
 			a.ins("VMOVUPS %d(SI), %s", (2*k+i)*v.bytes(), b(i))
@@ -166,12 +167,12 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 	a.ins("PCALIGN $32")
 	a.at(loop)
 	for k := range unroll {
-		if k%2 == 0 {
-			a.ins("PREFETCHT1 %d(AX)", 32*k)
+		for i := k * lines / unroll; i < (k+1)*lines/unroll; i++ {
+			a.ins("PREFETCHT1 %d(AX)", 64*i)
 		}
 		step(k)
 	}
-	a.ins("ADDQ $%d, AX", 32*unroll)
+	a.ins("ADDQ $%d, AX", 64*lines)
 	advance(unroll)
 	a.ins("SUBQ $%d, CX", unroll)
 	a.ins("JGE %s", loop)
@@ -204,6 +205,19 @@ func (g gemmF32) body(a *asm, rows, vecs int) {
 		}
 	}
 	g.store(a, rows, vecs, func(row, i int) string { return sum(0, row, i) })
+}
+
+// fetched returns how many lines of what comes next a tile of some rows fetches
+// in four k. Low tiles pass sooner and are fewer. The drivers count on the same
+// figures.
+func fetched(rows int) int {
+	switch {
+	case rows <= 3:
+		return 8
+	case rows <= 8:
+		return 4
+	}
+	return 2
 }
 
 // store emits the end of a tile: residual, bounds and the write of the columns

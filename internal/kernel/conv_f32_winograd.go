@@ -1,0 +1,251 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// convWinograd is a 3×3 convolution of stride 1 by F(m×m, 3×3). Tiles of the
+// output are taken some at a time: their input is transformed into n² matrices of
+// a row per tile, which are multiplied by n² matrices of transformed weights, and
+// the n² products are transformed into pixels.
+//
+// A unit is a group of tiles by a block of columns, blocks being the fast index:
+// units that follow each other in a run share the transformed input.
+type convWinograd struct {
+	kernel *winogradKernelF32 // nil: another form is used
+	tile   *gemmTileF32
+	packed []float32 // bias, then [n²][panel]
+
+	across, tiles         int // tiles in a row of the output and in all
+	groups, least, longer int // groups of least tiles, the first longer ones of one more
+	blocks, block         int // blocks of columns, columns in one
+	inPitch, outPitch     int // values of a row of the matrices
+}
+
+// Winograd lets a convolution compute 3×3 windows by Winograd's minimal
+// filtering where that is faster. Its results differ from the sum of products by
+// at most 1e-5 of the sum of the magnitudes of its terms, as do those of the
+// other form.
+func Winograd() Option { return func(o *preparation) { o.winograd = true } }
+
+// UsesWinograd reports whether the convolution is computed so.
+func (c *ConvF32) UsesWinograd() bool { return c.winograd.kernel != nil }
+
+// winogradBytes is how much transformed input and output a group of tiles may
+// hold, so that most of it stays in a second cache.
+const winogradBytes = 2 << 20
+
+// winogradTile returns the m to use, or 0 where the sum of products is not
+// expected to take longer. Winograd's form has fewer products, but more bytes of
+// weights, which are read once for each group of tiles, and its transforms.
+func (s *ConvShape) winogradTile() int {
+	if s.KernelH != 3 || s.KernelW != 3 || s.StrideH != 1 || s.StrideW != 1 || s.DilationH != 1 || s.DilationW != 1 || s.Groups != 1 ||
+		s.InC < winogradLanes || s.OutC < winogradLanes || s.PadTop > 2 || s.PadLeft > 2 {
+		return 0
+	}
+	// In nanoseconds, with the rates of one core of a server of 2023; what counts is
+	// how they relate.
+	const macs, bytes, transform = 80, 10, 36
+	columns := (s.OutC + 31) / 32 * 32
+	weights := s.InC * columns
+	best, least := 0, max(9*s.Batch*s.OutH*s.OutW*weights/macs, 9*4*weights/bytes)*4/5
+	for _, m := range []int{2, 4} {
+		n2 := (m + 2) * (m + 2)
+		tiles := s.Batch * ((s.OutH + m - 1) / m) * ((s.OutW + m - 1) / m)
+		cost := max(n2*tiles*weights/macs, n2*4*weights/bytes*s.winogradGroups(m)) +
+			tiles*((s.InC+15)/16+(s.OutC+15)/16)*transform*n2/36
+		if cost < least {
+			best, least = m, cost
+		}
+	}
+	return best
+}
+
+// winogradGroups returns how many groups the tiles of F(m×m, 3×3) are taken in.
+func (s *ConvShape) winogradGroups(m int) int {
+	tiles := s.Batch * ((s.OutH + m - 1) / m) * ((s.OutW + m - 1) / m)
+	perTile := 4 * (m + 2) * (m + 2) * (roundUp(s.InC, winogradLanes) + roundUp(s.OutC, winogradLanes))
+	most := max(14, winogradBytes/perTile)
+	return (tiles + most - 1) / most
+}
+
+func (c *ConvF32) prepareWinograd(l cpu.Level, m int, w, bias []float32, o *preparation) error {
+	s, g := &c.shape, &c.winograd
+	g.kernel, g.tile = winogradKernel(l, m), gemmTile(l)
+	n := m + 2
+	g.across = (s.OutW + m - 1) / m
+	g.tiles = s.Batch * ((s.OutH + m - 1) / m) * g.across
+	g.inPitch, g.outPitch = roundUp(s.InC, winogradLanes), roundUp(s.OutC, winogradLanes)
+	g.groups = s.winogradGroups(m)
+	g.least, g.longer = g.tiles/g.groups, g.tiles%g.groups
+	panels := g.tile.panels(s.OutC)
+	g.blocks = 1
+	if g.groups == 1 {
+		g.blocks = min(2, panels) // something to share
+	}
+	g.block = (panels + g.blocks - 1) / g.blocks * g.tile.nr
+	g.blocks = (s.OutC + g.block - 1) / g.block
+
+	size := panels * g.tile.panelLen(s.InC)
+	if !productWithin(maxElements, n*n, size) || !productWithin(maxScratch/4, n*n, g.inPitch+g.outPitch, g.least+1) {
+		return errors.New("conv f32: the transformed weights have too many elements")
+	}
+	o.placeF32(&g.packed, g.outPitch+n*n*size, func() {
+		clear(g.packed[:g.outPitch])
+		copy(g.packed, bias)
+		transformed := make([]float32, s.OutC*s.InC)
+		for i := range n * n {
+			c.transformWeights(transformed, w, i, o.channelsFirst)
+			g.tile.pack(g.packed[g.outPitch+i*size:][:size], transformed, nil, s.OutC, s.InC, s.InC, 1)
+		}
+	})
+	c.name = fmt.Sprintf("conv3x3 %s %s", g.kernel.name, g.tile.name)
+	return nil
+}
+
+// transformWeights writes matrix i of the transformed weights to dst, [OutC][InC].
+func (c *ConvF32) transformWeights(dst, w []float32, i int, channelsFirst bool) {
+	s, n := &c.shape, c.winograd.kernel.m+2
+	mat := winogradTransforms(c.winograd.kernel.m).weights
+	var f [9]float64
+	for t := range f {
+		f[t] = mat[i/n][t/3] * mat[i%n][t%3]
+	}
+	tap, channel := s.InC, 1
+	if channelsFirst {
+		tap, channel = 1, 9
+	}
+	for o := range s.OutC {
+		for ch := range s.InC {
+			from := w[o*9*s.InC+ch*channel:]
+			sum := 0.0
+			for t, f := range f {
+				sum += f * float64(from[t*tap])
+			}
+			dst[o*s.InC+ch] = float32(sum)
+		}
+	}
+}
+
+// scratchLen returns the values of scratch: a tile with its border, the buffer of
+// the transforms, and the matrices before and after the products.
+func (g *convWinograd) scratchLen(s *ConvShape) int {
+	n := g.kernel.m + 2
+	return n*n*(s.InC+winogradLanes+(g.least+1)*(g.inPitch+g.outPitch)) + winogradLanes
+}
+
+func (c *ConvF32) runWinograd(dst, src, res unsafe.Pointer, scratch []float32, lo, hi int) {
+	s, g := &c.shape, &c.winograd
+	n := g.kernel.m + 2
+	// The matrices and the buffer start on cache lines where the scratch does.
+	rows := g.least + 1
+	before, scratch := scratch[:n*n*rows*g.inPitch], scratch[n*n*rows*g.inPitch:]
+	after, scratch := scratch[:n*n*rows*g.outPitch], scratch[n*n*rows*g.outPitch:]
+	buffer, patch := scratch[:n*n*winogradLanes], scratch[n*n*winogradLanes:]
+	for u, have := lo, -1; u < hi; u++ {
+		group, j0 := u/g.blocks, u%g.blocks*g.block
+		first := group*g.least + min(group, g.longer)
+		tiles := g.least
+		if group < g.longer {
+			tiles++
+		}
+		if group != have {
+			for i := range tiles {
+				c.transformInput(unsafe.Pointer(&before[i*g.inPitch]), src, buffer, patch, first+i)
+			}
+			have = group
+		}
+		cols := min(g.block, s.OutC-j0)
+		c.multiply(after, before, tiles, j0, cols)
+		for i := range tiles {
+			c.transformOutput(dst, res, unsafe.Pointer(&after[i*g.outPitch+j0]), buffer, first+i, j0, cols)
+		}
+	}
+}
+
+// origin returns the image and the first pixel of output of a tile.
+func (g *convWinograd) origin(s *ConvShape, tile int) (image, y, x int) {
+	m := g.kernel.m
+	down := (s.OutH + m - 1) / m
+	return tile / g.across / down, tile / g.across % down * m, tile % g.across * m
+}
+
+// transformInput transforms the input of a tile, by way of the patch where it
+// reaches beyond the image.
+func (c *ConvF32) transformInput(dst, src unsafe.Pointer, buffer, patch []float32, tile int) {
+	s, g := &c.shape, &c.winograd
+	n := g.kernel.m + 2
+	image, y, x := g.origin(s, tile)
+	y, x = y-s.PadTop, x-s.PadLeft
+	pixel := func(y, x int) unsafe.Pointer { return unsafe.Add(src, ((image*s.InH+y)*s.InW+x)*s.InStride*4) }
+	args := winogradTileF32{srcRow: s.InW * s.InStride * 4, srcCol: s.InStride * 4, dst: dst,
+		dstRow: (g.least + 1) * g.inPitch * 4, buffer: unsafe.Pointer(&buffer[0]), channels: s.InC}
+	if y >= 0 && x >= 0 && y+n <= s.InH && x+n <= s.InW {
+		args.src = pixel(y, x)
+	} else {
+		args.src, args.srcRow, args.srcCol = unsafe.Pointer(&patch[0]), n*s.InC*4, s.InC*4
+		for r := range n {
+			for k := range n {
+				to := patch[(r*n+k)*s.InC:][:s.InC]
+				if y+r < 0 || y+r >= s.InH || x+k < 0 || x+k >= s.InW {
+					clear(to)
+					continue
+				}
+				copy(to, unsafe.Slice((*float32)(pixel(y+r, x+k)), s.InC))
+			}
+		}
+	}
+	args.run(g.kernel, true)
+}
+
+// multiply computes columns j0 … of the n² products.
+func (c *ConvF32) multiply(after, before []float32, tiles, j0, cols int) {
+	s, g := &c.shape, &c.winograd
+	n, rows := g.kernel.m+2, g.least+1
+	panelLen := g.tile.panelLen(s.InC)
+	size := g.tile.panels(s.OutC) * panelLen
+	off := 0
+	lo, hi, _ := Act{}.clamp()
+	args := gemmF32{lda: g.inPitch * 4, off: &off, segs: 1, segK: s.InC, panel: panelLen * 4, ldc: g.outPitch * 4, cols: cols, lo: lo, hi: hi}
+	parts := (tiles + g.tile.mr - 1) / g.tile.mr
+	for i := range n * n {
+		args.b = unsafe.Pointer(&g.packed[g.outPitch+i*size+j0/g.tile.nr*panelLen])
+		blockLen := g.tile.panels(cols) * panelLen * 4
+		for p := range parts {
+			r0, r1 := p*tiles/parts, (p+1)*tiles/parts
+			args.rows = r1 - r0
+			args.a = unsafe.Pointer(&before[(i*rows+r0)*g.inPitch])
+			args.c = unsafe.Pointer(&after[(i*rows+r0)*g.outPitch+j0])
+			of := args.fetches()
+			args.ahead = uintptr(args.b) + uintptr(4*size+p%of*blockLen/of)
+			args.run(g.tile)
+		}
+	}
+}
+
+// transformOutput makes the pixels of a tile.
+func (c *ConvF32) transformOutput(dst, res, src unsafe.Pointer, buffer []float32, tile, j0, cols int) {
+	s, g := &c.shape, &c.winograd
+	m := g.kernel.m
+	image, y, x := g.origin(s, tile)
+	pixel := (image*s.OutH+y)*s.OutW + x
+	matrix := (g.least + 1) * g.outPitch * 4
+	args := winogradTileF32{src: src, srcRow: (m + 2) * matrix, srcCol: matrix,
+		dst: unsafe.Add(dst, (pixel*s.OutStride+j0)*4), dstRow: s.OutW * s.OutStride * 4, dstCol: s.OutStride * 4,
+		resRow: s.OutW * s.ResStride * 4, resCol: s.ResStride * 4,
+		bias: unsafe.Pointer(&g.packed[j0]), buffer: unsafe.Pointer(&buffer[0]),
+		rows: min(m, s.OutH-y), cols: min(m, s.OutW-x), channels: cols, lo: c.lo, hi: c.hi}
+	if res != nil {
+		args.res = unsafe.Add(res, (pixel*s.ResStride+j0)*4)
+	}
+	args.run(g.kernel, false)
+	if c.more {
+		for r := range args.rows {
+			c.activate(unsafe.Add(args.dst, r*args.dstRow), args.cols, cols, s.OutStride, j0)
+		}
+	}
+}
