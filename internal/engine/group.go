@@ -105,7 +105,7 @@ func (l *lowerer) floatChain(n *graph.Node) *group {
 		if m == nil {
 			return g
 		}
-		if m.Is("Add") && g.residual == nil {
+		if m.Is("Add") && (g.residual == nil || g.bias == nil) {
 			other := m.Inputs[0]
 			if other == g.out() {
 				other = m.Inputs[1]
@@ -116,7 +116,7 @@ func (l *lowerer) floatChain(n *graph.Node) *group {
 				continue
 			}
 			s, ok := other.Type.Static()
-			if ok && slices.Equal(s, shape) && other.Const == nil && l.on(ruleResidual) {
+			if ok && slices.Equal(s, shape) && other.Const == nil && g.residual == nil && l.on(ruleResidual) {
 				g.residual = other
 				g.take(m, ruleResidual)
 				continue

@@ -178,8 +178,8 @@ func sameShape(a, b *graph.Value) bool {
 	return true
 }
 
-// fuseLayerNorm recognizes (x-mean)/√(variance+ε)·γ+β over the last dimension, as
-// exporters wrote it before the operator existed.
+// fuseLayerNorm recognizes (x-mean)/√(variance+ε)·γ+β over the last dimension of more
+// than one element, as exporters wrote it before the operator existed.
 func fuseLayerNorm(c *Context, n *graph.Node) (*Patch, error) {
 	if !n.Is("Add") || n.Outputs[0].Type.DType != tensor.Float32 {
 		return nil, nil
@@ -188,12 +188,16 @@ func fuseLayerNorm(c *Context, n *graph.Node) (*Patch, error) {
 	if !ok || len(shape) == 0 {
 		return nil, nil
 	}
-	size := shape[len(shape)-1]
-	mul, beta := c.withVector(n, "Mul", size)
+	axis := len(shape) - 1
+	for axis > 0 && shape[axis] == 1 {
+		axis--
+	}
+	rows := shape[axis:]
+	mul, beta := c.withVector(n, "Mul", rows)
 	if mul == nil {
 		return nil, nil
 	}
-	div, gamma := c.withVector(mul, "Div", size)
+	div, gamma := c.withVector(mul, "Div", rows)
 	if div == nil {
 		return nil, nil
 	}
@@ -203,7 +207,7 @@ func fuseLayerNorm(c *Context, n *graph.Node) (*Patch, error) {
 	}
 	x := centred.Def.Inputs[0]
 	sum := deviation.Inputs[0].Def
-	if sum == nil || !sum.Is("Add") || !c.meanOf(centred.Def.Inputs[1], x) {
+	if sum == nil || !sum.Is("Add") || !c.meanOf(centred.Def.Inputs[1], x, axis) {
 		return nil, nil
 	}
 	for i, variance := range sum.Inputs {
@@ -212,10 +216,10 @@ func fuseLayerNorm(c *Context, n *graph.Node) (*Patch, error) {
 			continue
 		}
 		square := variance.Def.Inputs[0]
-		if p, ok := c.cubicIn(square, centred, 1); !ok || p != (cubic{2: 1}) || !c.meanOf(variance, square) || !sameShape(x, n.Outputs[0]) {
+		if p, ok := c.cubicIn(square, centred, 1); !ok || p != (cubic{2: 1}) || !c.meanOf(variance, square, axis) || !sameShape(x, n.Outputs[0]) {
 			continue
 		}
-		m := c.Graph.NewNode("LayerNormalization", "", n.Name, graph.Attrs{"axis": int64(-1), "epsilon": float32(eps)},
+		m := c.Graph.NewNode("LayerNormalization", "", n.Name, graph.Attrs{"axis": int64(axis - len(shape)), "epsilon": float32(eps)},
 			[]*graph.Value{x, gamma, beta}, "")
 		return &Patch{Nodes: []*graph.Node{m}, Replace: []Subst{{n.Outputs[0], m.Outputs[0]}}}, nil
 	}
@@ -223,29 +227,30 @@ func fuseLayerNorm(c *Context, n *graph.Node) (*Patch, error) {
 }
 
 // withVector splits a sum or product of an operator's result, used nowhere else, and a
-// constant vector along the last dimension. It returns the node that made the result,
-// nil where n is not of that form.
-func (c *Context) withVector(n *graph.Node, made string, size int) (*graph.Node, *graph.Value) {
+// constant that varies along the first of the last dimensions rows; the others are 1. It
+// returns the node that made the result, nil where n is not of that form.
+func (c *Context) withVector(n *graph.Node, made string, rows []int) (*graph.Node, *graph.Value) {
 	for i, v := range n.Inputs {
 		t := c.Known(n.Inputs[1-i])
-		if v.Def == nil || !v.Def.Is(made) || !c.Sole(v) || t == nil || t.DType() != tensor.Float32 || t.Len() != size || t.Rank() == 0 || t.Dim(t.Rank()-1) != size {
+		if v.Def == nil || !v.Def.Is(made) || !c.Sole(v) || t == nil || t.DType() != tensor.Float32 || t.Len() != rows[0] ||
+			t.Rank() < len(rows) || t.Dim(t.Rank()-len(rows)) != rows[0] {
 			continue
 		}
 		vector := n.Inputs[1-i]
-		if t.Rank() != 1 || vector.Const == nil {
-			flat, err := t.Reshape(size)
+		if t.Rank() != len(rows) || vector.Const == nil {
+			shaped, err := t.Reshape(rows...)
 			if err != nil {
 				continue
 			}
-			vector = c.Graph.Constant(vector.Name, flat)
+			vector = c.Graph.Constant(vector.Name, shaped)
 		}
 		return v.Def, vector
 	}
 	return nil, nil
 }
 
-// meanOf reports whether v is the mean of x along its last dimension, kept as size 1.
-func (c *Context) meanOf(v, x *graph.Value) bool {
+// meanOf reports whether v is the mean of x along one dimension, kept as size 1.
+func (c *Context) meanOf(v, x *graph.Value, dimension int) bool {
 	n := v.Def
 	if n == nil || !n.Is("ReduceMean") || n.Inputs[0] != x || n.Attrs.Int("keepdims", 1) != 1 || n.In(1) == nil {
 		return false
@@ -255,7 +260,7 @@ func (c *Context) meanOf(v, x *graph.Value) bool {
 		return false
 	}
 	axis, err := op.ResolveAxis(axes.Int(0), len(shape))
-	return err == nil && axis == len(shape)-1
+	return err == nil && axis == dimension
 }
 
 // fusePRelu recognizes relu(x) + k·relu(-x) with a constant k, which is PRelu with the

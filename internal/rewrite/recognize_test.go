@@ -71,23 +71,24 @@ func TestGeluInItsForms(t *testing.T) {
 
 func TestLayerNormWrittenOut(t *testing.T) {
 	for name, c := range map[string]struct {
-		axis, fused int
-		gamma       []int
+		axis, fused  int
+		shape, gamma []int
 	}{
-		"last dimension":  {-1, 1, []int{6}},
-		"scale of rank 3": {2, 1, []int{1, 1, 6}},
-		"another axis":    {1, 0, []int{6}},
-		"scale per row":   {-1, 0, []int{6, 1}},
+		"last dimension":  {-1, 1, []int{2, 6, 6}, []int{6}},
+		"scale of rank 3": {2, 1, []int{2, 6, 6}, []int{1, 1, 6}},
+		"another axis":    {1, 0, []int{2, 6, 6}, []int{6}},
+		"scale per row":   {-1, 0, []int{2, 6, 6}, []int{6, 1}},
+		"before ones":     {1, 1, []int{2, 6, 1}, []int{6, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNet()
-			x := n.Input("x", graph.TensorType(tensor.Float32, 2, 6, 6))
+			x := n.Input("x", graph.TensorType(tensor.Float32, c.shape...))
 			mean := func(v *graph.Value) *graph.Value { return n.Add("ReduceMean", "", nil, v, n.Ints("", int64(c.axis))) }
 			d := n.Add("Sub", "", nil, x, mean(x))
 			variance := mean(n.Add("Mul", "", nil, d, d))
 			s := n.Add("Sqrt", "", nil, n.Add("Add", "", nil, variance, n.scalar(1e-3)))
 			y := n.Add("Mul", "", nil, n.Add("Div", "", nil, d, s), n.weights(c.gamma...))
-			n.Output(n.Add("Add", "", nil, n.weights(6), y))
+			n.Output(n.Add("Add", "", nil, n.weights(c.gamma...), y))
 			same(t, n.Graph, 1e-5, legalized)
 			if got := n.ops("LayerNormalization"); got != c.fused {
 				t.Errorf("%d LayerNormalization, want %d\n%s", got, c.fused, n)
