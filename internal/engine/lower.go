@@ -342,7 +342,7 @@ func (l *lowerer) convert(v *graph.Value, shape, strides []int, biased bool) *re
 	dst.buf.size = dst.span()
 	if v.Const != nil {
 		dst.buf.place, dst.buf.data = inConst, tensor.AlignedBytes(dst.span())
-		m := newMove(dst, src)
+		m := newMove(l.level, dst, src)
 		m.Run(dst.buf.data, src.buf.data[src.off:], 0, m.Units())
 	} else {
 		l.move(v.Name, dst, src)
@@ -353,15 +353,15 @@ func (l *lowerer) convert(v *graph.Value, shape, strides []int, biased bool) *re
 
 // move adds a step that copies src to dst.
 func (l *lowerer) move(name string, dst, src *ref) {
-	m := newMove(dst, src)
+	m := newMove(l.level, dst, src)
 	l.add(&step{name: name, op: "layout", kernel: m.Name(), reads: []*ref{src}, writes: []*ref{dst}, units: m.Units(),
 		run: func(s *Session, _, lo, hi int) { m.Run(s.bytes(dst), s.bytes(src), lo, hi) }})
 }
 
 // newMove prepares a copy of src to dst; int8 elements change between biased and plain on
 // the way.
-func newMove(dst, src *ref) *kernel.Move {
-	return kernel.NewMove(dst.elem(), dst.biased != src.biased, dst.shape, dst.strides, src.strides)
+func newMove(level cpu.Level, dst, src *ref) *kernel.Move {
+	return kernel.NewMove(level, dst.elem(), dst.biased != src.biased, dst.shape, dst.strides, src.strides)
 }
 
 // make returns a place for output v with the given dense strides: where a

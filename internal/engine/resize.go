@@ -67,7 +67,7 @@ func lowerResize(l *lowerer, n *graph.Node) string {
 		panic("engine: a resize accepts one stride and not another: " + err.Error())
 	}
 	l.add(&step{name: n.Label(), op: n.Op, kernel: k.Name(), reads: []*ref{in}, writes: []*ref{out}, units: k.Units(), scratch: k.ScratchBytes(),
-		run: func(ses *Session, _, lo, hi int) { k.Run(ses.f32(out), ses.f32(in), lo, hi) }})
+		run: func(ses *Session, worker, lo, hi int) { k.Run(ses.f32(out), ses.f32(in), ses.scratch[worker], lo, hi) }})
 	return ""
 }
 
@@ -112,7 +112,7 @@ func nearestIndices(in, out int, s kernel.ResizeShape) ([]int, error) {
 	for i := range x {
 		x[i] = float32(i)
 	}
-	k.Run(y, x, 0, k.Units())
+	k.Run(y, x, nil, 0, k.Units())
 	idx := make([]int, out)
 	for i, v := range y {
 		idx[i] = int(v)
@@ -173,7 +173,7 @@ func lowerPad(l *lowerer, n *graph.Node) string {
 		off += p * out.strides[i]
 	}
 	inside := out.view(xs, out.strides, off)
-	m := newMove(inside, in)
+	m := newMove(l.level, inside, in)
 	// One unit writes the border and one thread the inside: pads are small.
 	l.add(&step{name: n.Label(), op: n.Op, kernel: "pad", reads: []*ref{in}, writes: []*ref{out}, units: 1,
 		run: func(s *Session, _, _, _ int) {

@@ -132,7 +132,7 @@ func BenchmarkMobileNetV2(b *testing.B) {
 // BenchmarkMove times the change of layout of an image and of features.
 func BenchmarkMove(b *testing.B) {
 	for _, dims := range [][]int{{3, 224 * 224}, {224 * 224, 3}, {64, 56 * 56}, {56 * 56, 64}} {
-		op := NewMove(4, false, dims, []int{1, dims[0]}, []int{dims[1], 1})
+		op := NewMove(cpu.Best(), 4, false, dims, []int{1, dims[0]}, []int{dims[1], 1})
 		b.Run(fmt.Sprintf("%dx%d", dims[0], dims[1]), func(b *testing.B) {
 			n := dims[0] * dims[1] * 4
 			src, dst := make([]byte, n), make([]byte, n)

@@ -127,3 +127,39 @@ func TestGemmF32StaysInsideSlices(t *testing.T) {
 		}
 	}
 }
+
+func TestResizeAndMeansF32StayInsideSlices(t *testing.T) {
+	r := rand.New(rand.NewPCG(101, 102))
+	for range 60 {
+		s := ResizeShape{Batch: 1, InH: 1 + r.IntN(6), InW: 1 + r.IntN(6), OutH: 1 + r.IntN(9), OutW: 1 + r.IntN(9), C: 1 + r.IntN(50), Linear: r.IntN(2) == 0}
+		s.InStride, s.OutStride = s.C+r.IntN(2), s.C+r.IntN(2)
+		src := guardedF32(t, normals(r, (s.InH*s.InW-1)*s.InStride+s.C))
+		dst := guardedF32(t, make([]float32, (s.OutH*s.OutW-1)*s.OutStride+s.C))
+		c := ConvShape{Batch: 1, InH: s.InH, InW: s.InW, InC: s.C, OutH: 1, OutW: 1, OutC: s.C, KernelH: s.InH, KernelW: s.InW,
+			StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, InStride: s.InStride, OutStride: s.C}
+		mean := guardedF32(t, make([]float32, s.C))
+		for _, l := range cpu.Levels() {
+			op, err := NewResizeF32(l, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			op.Run(dst, src, guarded(t, op.ScratchBytes()+4)[4:], 0, op.Units())
+			p, err := NewPoolF32(l, c, Pooling{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Run(mean, src, 0, p.Units())
+		}
+	}
+}
+
+func TestMoveStaysInsideSlices(t *testing.T) {
+	for _, dims := range [][]int{{3, 50}, {50, 3}, {8, 8}, {21, 35}, {64, 9}} {
+		n := dims[0] * dims[1] * 4
+		src, dst := guarded(t, n), guarded(t, n)
+		for _, l := range cpu.Levels() {
+			m := NewMove(l, 4, false, dims, []int{1, dims[0]}, []int{dims[1], 1})
+			m.Run(dst, src, 0, m.Units())
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
 // A Move copies elements between two tensors of one shape whose memory is ordered
@@ -14,6 +16,7 @@ import (
 // the two form a plane that is transposed in tiles; where the innermost dimension is short,
 // the one around it is run along instead. A unit is a piece of the outermost dimension.
 type Move struct {
+	level    cpu.Level
 	elem     int
 	flip     bool
 	dims     []int
@@ -26,11 +29,12 @@ type Move struct {
 
 var _ Op = (*Move)(nil)
 
-// NewMove prepares a copy of elements of elem bytes: 1, 2, 4, 8 or 16. dst and src are the
+// NewMove prepares a copy of elements of elem bytes, 1, 2, 4, 8 or 16, for the kernels of a
+// level. dst and src are the
 // steps along each dimension of shape, in elements; those of dst reach no element twice,
 // those of src may be 0. flip adds 128 to every byte, as OffsetU8 does; only elements of one
 // byte can be flipped.
-func NewMove(elem int, flip bool, shape, dst, src []int) *Move {
+func NewMove(l cpu.Level, elem int, flip bool, shape, dst, src []int) *Move {
 	switch elem {
 	case 1, 2, 4, 8, 16:
 	default:
@@ -39,7 +43,7 @@ func NewMove(elem int, flip bool, shape, dst, src []int) *Move {
 	if flip && elem != 1 || len(dst) != len(shape) || len(src) != len(shape) {
 		panic(fmt.Sprintf("kernel: cannot move %v from steps %v to %v with elements of %d bytes, flipped: %v", shape, src, dst, elem, flip))
 	}
-	m := &Move{elem: elem, flip: flip}
+	m := &Move{level: l, elem: elem, flip: flip}
 	m.order(shape, dst, src)
 	if n := len(m.dims); n >= 2 && m.src[n-1] != 1 && m.dst[n-1] == 1 {
 		m.findPlane()
@@ -181,7 +185,19 @@ func nest[E any](m *Move, dst, src []E, k, n, d, s int) {
 	case k == last:
 		run(dst, src, n, d, s, m.dst[k], m.src[k], m.flip)
 	case m.swap && k == last-1:
-		plane(dst[d:], src[s:], n, m.dims[last], m.dst[k], m.src[last])
+		cols, ldd, lds := m.dims[last], m.dst[k], m.src[last]
+		rows, left := 0, 0
+		if m.elem == 4 {
+			_, _ = dst[d+(n-1)*ldd+cols-1], src[s+(cols-1)*lds+n-1]
+			rows, left = planeArch(m.level, unsafe.Pointer(&dst[d]), unsafe.Pointer(&src[s]), n, cols, ldd, lds)
+		}
+		// What is left: columns on the right, then rows below.
+		if left < cols {
+			plane(dst[d+left:], src[s+left*lds:], rows, cols-left, ldd, lds)
+		}
+		if rows < n {
+			plane(dst[d+rows*ldd:], src[s+rows:], n-rows, cols, ldd, lds)
+		}
 		if m.flip {
 			for i := range n {
 				flip(dst[d+i*m.dst[k]:][:m.dims[last]])

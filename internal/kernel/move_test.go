@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"pgregory.net/rapid"
 )
 
@@ -67,7 +68,8 @@ func TestMoveAgainstIndices(t *testing.T) {
 				idx[k] = 0
 			}
 		}
-		m := NewMove(elem, flip, shape, dst, src)
+		level := rapid.SampledFrom(cpu.Levels()).Draw(t, "level")
+		m := NewMove(level, elem, flip, shape, dst, src)
 		cut := rapid.IntRange(0, m.Units()).Draw(t, "cut")
 		m.Run(to, from, cut, m.Units())
 		m.Run(to, from, 0, cut)
@@ -80,15 +82,15 @@ func TestMoveAgainstIndices(t *testing.T) {
 }
 
 func TestMoveEdges(t *testing.T) {
-	m := NewMove(4, false, []int{3, 0, 2}, []int{2, 2, 1}, []int{1, 3, 3})
+	m := NewMove(cpu.Generic, 4, false, []int{3, 0, 2}, []int{2, 2, 1}, []int{1, 3, 3})
 	m.Run(nil, nil, 0, m.Units())
 	if m.Units() != 0 {
 		t.Errorf("an empty tensor makes %d units", m.Units())
 	}
 	for _, f := range []func(){
-		func() { NewMove(3, false, []int{2}, []int{1}, []int{1}) },
-		func() { NewMove(4, true, []int{2}, []int{1}, []int{1}) },
-		func() { NewMove(4, false, []int{2}, []int{1, 1}, []int{1}) },
+		func() { NewMove(cpu.Generic, 3, false, []int{2}, []int{1}, []int{1}) },
+		func() { NewMove(cpu.Generic, 4, true, []int{2}, []int{1}, []int{1}) },
+		func() { NewMove(cpu.Generic, 4, false, []int{2}, []int{1, 1}, []int{1}) },
 	} {
 		func() {
 			defer func() {

@@ -21,13 +21,15 @@ type Pooling struct {
 // A PoolF32 is a prepared pooling over NHWC tensors. A unit is one output row.
 //
 // It runs on the depthwise kernels: a mean is a window of ones, divided after,
-// and a maximum the same sweep with another operation.
+// and a maximum the same sweep with another operation. A mean of the whole image adds up
+// rows of channels, and its units are images.
 type PoolF32 struct {
 	shape   ConvShape
 	pooling Pooling
 	level   cpu.Level
 	kernel  *depthwiseKernelF32
 	start   []float32 // what a sum or maximum starts from, then a row of ones
+	whole   bool      // a mean of all positions of the image
 }
 
 // NewPoolF32 prepares a pooling for the kernels of a level. Of the shape, OutC
@@ -49,6 +51,8 @@ func NewPoolF32(l cpu.Level, s ConvShape, p Pooling) (*PoolF32, error) {
 		return nil, fmt.Errorf("pool f32: window of width %d is too large", s.KernelW)
 	}
 	c := &PoolF32{shape: s, pooling: p, level: l}
+	c.whole = !p.Max && s.KernelH == s.InH && s.KernelW == s.InW && s.OutH == 1 && s.OutW == 1 &&
+		s.PadTop == 0 && s.PadLeft == 0 && s.DilationH == 1 && s.DilationW == 1 && p.PadBottom == 0 && p.PadRight == 0
 	first := float32(0)
 	if p.Max {
 		c.kernel, first = maxKernel(l), float32(math.Inf(-1))
@@ -94,6 +98,12 @@ func (c *PoolF32) Run(dst, src []float32, lo, hi int) {
 		rowStep: s.DilationH * s.InW * pixel, colStep: s.DilationW * pixel, pixStep: s.StrideW * pixel,
 		w: unsafe.Pointer(&c.start[0]), dstStep: s.OutStride * 4, channels: s.OutC, lo: -bound, hi: bound,
 	}
+	if c.whole {
+		for u := lo; u < hi; u++ {
+			c.mean(dst[u*s.OutStride:][:s.OutC], src[u*s.InH*s.InW*s.InStride:])
+		}
+		return
+	}
 	for u := lo; u < hi; u++ {
 		image, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
 		r0, r1 := tapsInside(y, s.DilationH, s.KernelH, s.InH)
@@ -129,6 +139,38 @@ func (c *PoolF32) Run(dst, src []float32, lo, hi int) {
 			}
 		}
 	}
+}
+
+// meanSums is how many sums of a mean are kept side by side: with few channels, those of
+// several pixels.
+const meanSums = 128
+
+// mean adds up the pixels of one image.
+func (c *PoolF32) mean(dst, src []float32) {
+	s := &c.shape
+	pixels, n := s.InH*s.InW, s.OutC
+	_ = src[(pixels-1)*s.InStride+n-1]
+	var sums [meanSums]float32
+	add := func(to []float32, from, rows, n, step int) {
+		most := max(1, callValues/n)
+		for r := 0; r < rows; r += most {
+			(&sumRowsF32{dst: unsafe.Pointer(&to[0]), src: unsafe.Pointer(&src[from+r*step]), rows: min(most, rows-r), n: n, step: 4 * step}).run(c.level)
+		}
+	}
+	clear(dst)
+	first := 0
+	if side := min(meanSums/n, pixels); side > 1 && s.InStride == n {
+		wide := side * n
+		first = pixels / side * side
+		add(sums[:], 0, first/side, wide, wide)
+		for i := 0; i < wide; i += n {
+			Add.Apply(c.level, dst, dst, sums[i:i+n])
+		}
+	}
+	if first < pixels {
+		add(dst, first*s.InStride, pixels-first, n, s.InStride)
+	}
+	Div.Apply(c.level, dst, dst, []float32{float32(pixels)})
 }
 
 // counted returns how many of the taps that start anywhere are below size; those

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
@@ -42,11 +43,14 @@ type ResizeShape struct {
 }
 
 // A ResizeF32 is a prepared resize. A unit is one output row.
+//
+// A row is made in two steps: two input rows become one in scratch, of which pixels then
+// are mixed along the row.
 type ResizeF32 struct {
 	shape ResizeShape
 	level cpu.Level
 	rows  []tap
-	cols  []tap
+	cols  []mixTap
 }
 
 // A tap is the one or two input positions of an output position.
@@ -72,7 +76,12 @@ func NewResizeF32(l cpu.Level, s ResizeShape) (*ResizeF32, error) {
 	if !productWithin(maxScratch/32, s.OutH) || !productWithin(maxScratch/32, s.OutW) {
 		return nil, fmt.Errorf("resize f32: output of %d×%d is too large", s.OutH, s.OutW)
 	}
-	return &ResizeF32{shape: s, level: l, rows: s.taps(s.InH, s.OutH, s.ScaleH), cols: s.taps(s.InW, s.OutW, s.ScaleW)}, nil
+	r := &ResizeF32{shape: s, level: l, rows: s.taps(s.InH, s.OutH, s.ScaleH), cols: make([]mixTap, s.OutW)}
+	pixel := 4 * s.InStride
+	for i, t := range s.taps(s.InW, s.OutW, s.ScaleW) {
+		r.cols[i] = mixTap{at: t.i0 * pixel, next: t.i1 * pixel, w0: 1 - t.w1, w1: t.w1}
+	}
+	return r, nil
 }
 
 // taps returns the input positions of one axis.
@@ -136,44 +145,52 @@ func (r *ResizeF32) Name() string {
 // Units returns the number of independent units of work.
 func (r *ResizeF32) Units() int { return r.shape.Batch * r.shape.OutH }
 
-// ScratchBytes returns 0: no scratch is needed.
-func (r *ResizeF32) ScratchBytes() int { return 0 }
+// ScratchBytes returns the scratch that each worker needs.
+func (r *ResizeF32) ScratchBytes() int {
+	if !r.shape.Linear {
+		return 0
+	}
+	return 4 * r.rowLen()
+}
+
+// rowLen is the elements of an input row.
+func (r *ResizeF32) rowLen() int { return (r.shape.InW-1)*r.shape.InStride + r.shape.C }
 
 // Run computes units lo ≤ u < hi. dst may not overlap src. A slice too short
 // for the shape is a broken invariant.
-func (r *ResizeF32) Run(dst, src []float32, lo, hi int) {
+func (r *ResizeF32) Run(dst, src []float32, scratch []byte, lo, hi int) {
 	s := &r.shape
+	n := r.rowLen()
+	mix := mixF32{n: s.C, dstStep: 4 * s.OutStride}
+	most := max(1, callValues/s.C) // pixels of one call
+	last := 0                      // output row before, where it is the same
 	for u := lo; u < hi; u++ {
 		row := r.rows[u%s.OutH]
 		image := u / s.OutH * s.InH
-		top, bottom := src[(image+row.i0)*s.InW*s.InStride:], src[(image+row.i1)*s.InW*s.InStride:]
-		for x, col := range r.cols {
-			to := dst[(u*s.OutW+x)*s.OutStride:][:s.C]
-			a := top[col.i0*s.InStride:][:s.C]
-			if !s.Linear {
-				copy(to, a)
-				continue
+		out := dst[u*s.OutW*s.OutStride:][:(s.OutW-1)*s.OutStride+s.C]
+		top := src[(image+row.i0)*s.InW*s.InStride:][:n]
+		_ = src[(image+row.i1)*s.InW*s.InStride:][n-1]
+		if u > lo && u%s.OutH > 0 && row == r.rows[u%s.OutH-1] && s.OutStride == s.C {
+			// Nearest rows repeat.
+			copy(out, dst[last:][:len(out)])
+			continue
+		}
+		last = u * s.OutW * s.OutStride
+		mix.src = unsafe.Pointer(&top[0])
+		// Where a weight is 0 its row is not read, so an infinity or NaN there does not
+		// spread.
+		if row.w1 != 0 {
+			between := floatScratch(scratch, n)
+			mix.src = unsafe.Pointer(&between[0])
+			for i := 0; i < n; i += callValues {
+				tap := mixTap{next: 4 * s.InW * s.InStride * (row.i1 - row.i0), w0: 1 - row.w1, w1: row.w1}
+				rows := mixF32{dst: unsafe.Pointer(&between[i]), src: unsafe.Pointer(&top[i]), taps: &tap, pixels: 1, n: min(callValues, n-i)}
+				rows.run(r.level)
 			}
-			b, c, d := top[col.i1*s.InStride:][:s.C], bottom[col.i0*s.InStride:][:s.C], bottom[col.i1*s.InStride:][:s.C]
-			// Where a weight is 0 its pixel is not read, so an infinity or NaN
-			// there does not spread.
-			switch {
-			case row.w1 == 0 && col.w1 == 0:
-				copy(to, a)
-			case row.w1 == 0:
-				for i := range to {
-					to[i] = a[i]*(1-col.w1) + b[i]*col.w1
-				}
-			case col.w1 == 0:
-				for i := range to {
-					to[i] = a[i]*(1-row.w1) + c[i]*row.w1
-				}
-			default:
-				wa, wb, wc, wd := (1-row.w1)*(1-col.w1), (1-row.w1)*col.w1, row.w1*(1-col.w1), row.w1*col.w1
-				for i := range to {
-					to[i] = a[i]*wa + b[i]*wb + c[i]*wc + d[i]*wd
-				}
-			}
+		}
+		for x := 0; x < s.OutW; x += most {
+			mix.dst, mix.taps, mix.pixels = unsafe.Pointer(&out[x*s.OutStride]), &r.cols[x], min(most, s.OutW-x)
+			mix.run(r.level)
 		}
 	}
 }

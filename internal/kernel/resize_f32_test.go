@@ -16,7 +16,7 @@ func resizeRow(t *testing.T, s ResizeShape, src []float32) []float32 {
 		t.Fatal(err)
 	}
 	dst := make([]float32, s.OutW)
-	r.Run(dst, src, 0, r.Units())
+	r.Run(dst, src, make([]byte, r.ScratchBytes()), 0, r.Units())
 	return dst
 }
 
@@ -65,7 +65,7 @@ func TestResizeF32Plane(t *testing.T) {
 			t.Fatal(err)
 		}
 		dst := make([]float32, s.Batch*s.OutH*s.OutW*s.OutStride)
-		op.Run(dst, src, 0, op.Units())
+		op.Run(dst, src, make([]byte, op.ScratchBytes()), 0, op.Units())
 		for i, got := range dst {
 			pixel, c := i/s.OutStride, i%s.OutStride
 			if c >= s.C {

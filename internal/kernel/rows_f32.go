@@ -66,3 +66,72 @@ func (k BinaryKind) applyRepeated(l cpu.Level, dst, a, b []float32) {
 		k.applyRows(l, unsafe.Pointer(&dst[i]), unsafe.Pointer(&a[i]), unsafe.Pointer(&b[0]), 1, rest, 0, 0, 0)
 	}
 }
+
+// mixTap says of which two pixels an output pixel is made. at and next are where they start
+// in bytes; where w1 is 0 the second is not read.
+type mixTap struct {
+	at, next int
+	w0, w1   float32
+}
+
+// mixF32 makes pixels of n channels by taps: w0·src[at] + w1·src[next]. Assembly reads the
+// fields by their offsets.
+type mixF32 struct {
+	dst, src unsafe.Pointer
+	taps     *mixTap
+	pixels   int
+	n        int
+	dstStep  int // bytes from pixel to pixel
+}
+
+func (m *mixF32) goRun() {
+	for i, t := range unsafe.Slice(m.taps, m.pixels) {
+		dst := unsafe.Slice((*float32)(unsafe.Add(m.dst, i*m.dstStep)), m.n)
+		a := unsafe.Slice((*float32)(unsafe.Add(m.src, t.at)), m.n)
+		if t.w1 == 0 {
+			copy(dst, a)
+			continue
+		}
+		b := unsafe.Slice((*float32)(unsafe.Add(m.src, t.next)), m.n)
+		for i, v := range a {
+			dst[i] = t.w0*v + t.w1*b[i]
+		}
+	}
+}
+
+// sumRowsF32 adds rows of n values, step bytes apart, to dst. Assembly reads the fields by
+// their offsets.
+type sumRowsF32 struct {
+	dst, src unsafe.Pointer
+	rows, n  int
+	step     int
+}
+
+func (s *sumRowsF32) goRun() {
+	dst := unsafe.Slice((*float32)(s.dst), s.n)
+	for r := range s.rows {
+		for i, v := range unsafe.Slice((*float32)(unsafe.Add(s.src, r*s.step)), s.n) {
+			dst[i] += v
+		}
+	}
+}
+
+func init() { registerRowsF32(cpu.Generic, 1, "_1_go") }
+
+// registerRowsF32 lists the kernels over rows at a level.
+func registerRowsF32(l cpu.Level, lanes int, tag string) {
+	const n, rows = 64, 16
+	register(Entry{Name: "f32_mix" + tag, Level: l, DType: "f32", Op: "mix", NR: lanes, Bytes: true, Trial: func() (func(), float64) {
+		src, dst, taps := alignedF32(n*rows), alignedF32(n*rows), make([]mixTap, rows)
+		for i := range taps {
+			taps[i] = mixTap{at: 4 * n * i, next: 4 * n * max(i-1, 0), w0: 0.75, w1: 0.25}
+		}
+		m := &mixF32{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), taps: &taps[0], pixels: rows, n: n, dstStep: 4 * n}
+		return func() { m.run(l) }, 12 * n * rows
+	}})
+	register(Entry{Name: "f32_sumrows" + tag, Level: l, DType: "f32", Op: "sumrows", NR: lanes, Bytes: true, Trial: func() (func(), float64) {
+		src, dst := alignedF32(n*rows), alignedF32(n)
+		s := &sumRowsF32{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), rows: rows, n: n, step: 4 * n}
+		return func() { s.run(l) }, 4 * n * rows
+	}})
+}

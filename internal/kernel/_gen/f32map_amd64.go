@@ -38,7 +38,9 @@ func init() {
 // V1 … V7 are free, the last four registers hold the parameters of an
 // activation. All polynomials are those of act_f32.go.
 //
-// Constants stand in the registers from V8 on where there are 32. Register plan: DI arguments, SI and DX sources, R8 destination, BX bytes into a
+// Constants stand in the registers from V8 on where there are 32.
+//
+// Register plan: DI arguments, SI and DX sources, R8 destination, BX bytes into a
 // row, R9 bytes of its whole vectors, CX values left then, with their mask in K1 or
 // V11; R10 rows left, R11, R12 and R13 the steps of SI, DX and R8.
 type mapF32 struct {
