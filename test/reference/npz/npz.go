@@ -183,3 +183,8 @@ func field(head, key, from, to string) (string, error) {
 	}
 	return rest, nil
 }
+
+// WriteArray writes one array as .npy.
+func WriteArray(path string, a *Array) error {
+	return os.WriteFile(path, append(header(a), a.Data...), 0o666)
+}

@@ -27,7 +27,7 @@ type benchResult struct {
 
 // bench opens the model in a session of its own and times it. First covers all
 // from creating the runtime's environment to the first output, without loading
-// the shared library.
+// the shared library. Without runs it is all that is measured.
 func (s *server) bench(q request) (any, error) {
 	wrap := func(err error) error { return fmt.Errorf("%s: %s: %w", q.Lib, q.Model, err) }
 	base := peakRSS()
@@ -55,7 +55,7 @@ func (s *server) bench(q request) (any, error) {
 	if err := ses.Invoke(); err != nil {
 		return nil, wrap(err)
 	}
-	r := benchResult{Model: q.Model, Lib: q.Lib, Threads: q.Threads, Runs: max(q.Runs, 1), BaseRSS: base}
+	r := benchResult{Model: q.Model, Lib: q.Lib, Threads: q.Threads, Runs: max(q.Runs, 0), BaseRSS: base}
 	r.First = milliseconds(time.Since(start))
 
 	times := make([]time.Duration, r.Runs)
@@ -69,7 +69,9 @@ func (s *server) bench(q request) (any, error) {
 	}
 	ses.Discard()
 	slices.Sort(times)
-	r.Min, r.P50 = milliseconds(times[0]), milliseconds(times[len(times)/2])
+	if len(times) > 0 {
+		r.Min, r.P50 = milliseconds(times[0]), milliseconds(times[len(times)/2])
+	}
 	r.PeakRSS = peakRSS()
 	return r, nil
 }
