@@ -92,8 +92,8 @@ func (a *app) root() *cobra.Command {
 		Long: `Edgewise takes a trained network (ONNX or TensorFlow Lite), makes it as small and
 fast as its accuracy allows, proves it by measurement, and runs it.
 
-Wherever a MODEL is asked for, zoo:NAME takes a built-in network: zoo:heartbeat,
-zoo:mobilenetv2.`,
+Wherever a MODEL is asked for, zoo:NAME takes a built-in network, as
+zoo:mobilenetv2; edgewise zoo lists them.`,
 		Example: `  edgewise optimize
   edgewise optimize model.tflite --data images/ --max-drop 1 -o out
   edgewise bench zoo:mobilenetv2 --ops`,
@@ -121,7 +121,7 @@ zoo:mobilenetv2.`,
 	})
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.optimize(), a.quantize(), a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.seal(), a.doctor(), a.version())
+	root.AddCommand(a.optimize(), a.quantize(), a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.seal(), a.zoo(), a.doctor(), a.version())
 	return root
 }
 

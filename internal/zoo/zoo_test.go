@@ -3,6 +3,7 @@ package zoo
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,18 @@ func TestStatedTypesAreInferred(t *testing.T) {
 					t.Errorf("%s: %s of %s is %s, stated as %s", name, out.Name, n, out.Type, stated[out])
 				}
 			}
+		}
+	}
+}
+
+func TestNetworksAreAsListed(t *testing.T) {
+	for _, n := range Networks() {
+		g := built(t, n.Name)
+		parameters, macs := cost(t, g)
+		input, _ := g.Inputs[0].Type.Static()
+		if parameters != n.Parameters || macs != n.MACs || !slices.Equal(input, n.Input) {
+			t.Errorf("%s takes %v and has %d parameters, %d multiply-accumulates; listed are %v, %d, %d",
+				n.Name, input, parameters, macs, n.Input, n.Parameters, n.MACs)
 		}
 	}
 }
