@@ -13,9 +13,15 @@ func TestRecurrentLayers(t *testing.T) {
 		op, direction string
 		gates, dirs   int
 		initial       bool
+		linear        int64
+		peep          bool
+		acts          []string
 	}{
-		{"LSTM", "forward", 4, 1, false}, {"LSTM", "reverse", 4, 1, true}, {"LSTM", "bidirectional", 4, 2, true},
-		{"GRU", "forward", 3, 1, true}, {"GRU", "bidirectional", 3, 2, false},
+		{"LSTM", "forward", 4, 1, false, 0, false, nil}, {"LSTM", "reverse", 4, 1, true, 0, false, []string{"HardSigmoid", "Relu", "Tanh"}},
+		{"LSTM", "bidirectional", 4, 2, true, 0, false, nil}, {"LSTM", "bidirectional", 4, 2, true, 0, true, nil},
+		{"GRU", "forward", 3, 1, true, 1, false, nil}, {"GRU", "bidirectional", 3, 2, false, 1, false, nil},
+		{"GRU", "reverse", 3, 1, true, 0, false, nil}, {"GRU", "bidirectional", 3, 2, false, 0, false, nil},
+		{"RNN", "forward", 1, 1, false, 0, false, nil}, {"RNN", "bidirectional", 1, 2, true, 0, false, []string{"Relu", "Tanh"}},
 	} {
 		g := graph.New(c.op)
 		x := g.Input("x", graph.TensorType(tensor.Float32, steps, batch, input))
@@ -24,8 +30,12 @@ func TestRecurrentLayers(t *testing.T) {
 		outs := []string{"y", "y_h"}
 		attrs := graph.Attrs{"direction": c.direction, "hidden_size": int64(hidden)}
 		if c.op == "GRU" {
-			attrs["linear_before_reset"] = int64(1)
-		} else {
+			attrs["linear_before_reset"] = c.linear
+		}
+		if c.acts != nil {
+			attrs["activations"] = c.acts
+		}
+		if c.op == "LSTM" {
 			outs = append(outs, "y_c")
 		}
 		if c.initial {
@@ -33,6 +43,9 @@ func TestRecurrentLayers(t *testing.T) {
 			if c.op == "LSTM" {
 				in = append(in, g.Constant("c", random(5, c.dirs, batch, hidden)))
 			}
+		}
+		if c.peep {
+			in = append(in, g.Constant("p", random(7, c.dirs, 3*hidden)))
 		}
 		n := g.NewNode(c.op, "", "rnn", attrs, in, outs...)
 		g.Nodes = append(g.Nodes, n)
