@@ -39,3 +39,7 @@ func rangeF32Asm(cpu.Level, *[32]float32, unsafe.Pointer, int) int              
 func lookupU8Asm(cpu.Level, *[256]uint8, unsafe.Pointer, unsafe.Pointer, int) int {
 	return 0
 }
+
+func scaleI32Asm(cpu.Level, unsafe.Pointer, unsafe.Pointer, unsafe.Pointer, unsafe.Pointer, int) int {
+	return 0
+}

@@ -250,27 +250,6 @@ func (o *u8Output) finish(s *ConvShape, pixel, n, lo, hi int) {
 	}
 }
 
-// store writes a tile of accumulators [rows][tileStride] for pixels pixel.. and
-// channels c0.. in float form.
-func (o *u8Output) store(s *ConvShape, tile []int32, tileStride, pixel, rows, c0, cols int) {
-	for r := range rows {
-		at := (pixel+r)*s.OutStride + c0
-		acc := tile[r*tileStride : r*tileStride+cols]
-		if o.i32 != nil {
-			copy(o.i32[at:at+cols], acc)
-			continue
-		}
-		dst := o.f32[at : at+cols]
-		for j, a := range acc {
-			v := float32(float32(a) * channel(o.mult, c0+j))
-			if o.bias != nil {
-				v += o.bias[c0+j]
-			}
-			dst[j] = v
-		}
-	}
-}
-
 // u8Scratch lays out a worker's scratch, each part 64-aligned relative to its
 // start.
 type u8Scratch struct{ total int }

@@ -21,8 +21,8 @@ type u8ConvDepthwise struct {
 	multip int
 	slot   int // bytes of a gathered tap
 
-	scratch         u8Scratch
-	atTaps, atStore int
+	scratch                   u8Scratch
+	atTaps, atStore, atBorder int
 }
 
 // u8DwBlock is one block of channels, packed in the kernel's order.
@@ -57,6 +57,9 @@ func newU8ConvDepthwise(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bo
 	if d.multip == 1 {
 		d.border = alignedBytes(s.InW*s.InStride + 64)
 		fill(d.border, q.InZero)
+	}
+	if d.border != nil && q.Mult == nil { // the zero point comes at run time
+		d.atBorder = d.scratch.take(len(d.border))
 	}
 	d.atTaps = d.scratch.take(u8MaxTaps * d.slot)
 	d.atStore = d.scratch.take(4 * (u8TapBuffer + 1) * d.slot)
@@ -148,12 +151,19 @@ func (d *u8ConvDepthwise) units() int { return d.shape.Batch * d.shape.OutH }
 
 func (d *u8ConvDepthwise) run(out *u8Output, src []uint8, scratch []byte, lo, hi int) {
 	s := d.shape
+	border := d.border
+	if out.inZero != d.quant.InZero && border != nil {
+		if border = nil; d.quant.Mult == nil {
+			border = scratch[d.atBorder : d.atBorder+len(d.border)]
+			fill(border, out.inZero)
+		}
+	}
 	for u := lo; u < hi; u++ {
 		for i := range d.blocks {
 			if b := &d.blocks[i]; b.sweep && out.u8 != nil {
 				d.sweepRow(out, src, b, u)
 			} else {
-				d.tapRow(out, src, scratch, b, u)
+				d.tapRow(out, src, border, scratch, b, u)
 			}
 		}
 		out.finish(s, u*s.OutW, s.OutW, 0, s.OutC)
@@ -197,7 +207,7 @@ const (
 )
 
 // tapRow computes one block of channels of output row u by tap lists.
-func (d *u8ConvDepthwise) tapRow(out *u8Output, src []uint8, scratch []byte, b *u8DwBlock, u int) {
+func (d *u8ConvDepthwise) tapRow(out *u8Output, src, border []uint8, scratch []byte, b *u8DwBlock, u int) {
 	s, q, k := d.shape, d.quant, b.kern
 	n := k.block()
 	var a u8TapArgs
@@ -215,6 +225,15 @@ func (d *u8ConvDepthwise) tapRow(out *u8Output, src []uint8, scratch []byte, b *
 		}
 		a.start = unsafe.Pointer(unsafe.SliceData(start))
 	}
+	var mult, bias [64]float32 // of a block
+	if out.f32 != nil {
+		for j := range b.cols {
+			mult[j] = channel(out.mult, b.col+j)
+		}
+		if out.bias != nil {
+			copy(bias[:], out.bias[b.col:b.col+b.cols])
+		}
+	}
 	if out.u8 != nil {
 		a.mult = unsafe.Pointer(unsafe.SliceData(b.mult))
 	}
@@ -229,7 +248,7 @@ func (d *u8ConvDepthwise) tapRow(out *u8Output, src []uint8, scratch []byte, b *
 		if buffered {
 			a.pixels = min(a.pixels, u8TapBuffer)
 		}
-		if !d.point(&a, out.inZero, src, b, img, y, left) {
+		if !d.point(&a, src, border, b, img, y, left) {
 			a.pixels = 1
 			d.gather(&a, out.inZero, src, scratch[d.atTaps:], b, img, y, left)
 		}
@@ -245,7 +264,14 @@ func (d *u8ConvDepthwise) tapRow(out *u8Output, src []uint8, scratch []byte, b *
 		}
 		k.runTaps(&a)
 		if out.u8 == nil {
-			out.store(s, store, n, u*s.OutW+x, a.pixels, b.col, b.cols)
+			for i := range a.pixels {
+				acc, to := store[i*n:i*n+b.cols], at+i*s.OutStride
+				if out.i32 != nil {
+					copy(out.i32[to:to+b.cols], acc)
+				} else {
+					scaleI32(k.level, out.f32[to:to+b.cols], acc, mult[:], bias[:])
+				}
+			}
 			continue
 		}
 		for i := range a.pixels {
@@ -255,9 +281,9 @@ func (d *u8ConvDepthwise) tapRow(out *u8Output, src []uint8, scratch []byte, b *
 }
 
 // point sets the taps of a run of pixels, or reports that it cannot.
-func (d *u8ConvDepthwise) point(a *u8TapArgs, zero uint8, src []uint8, b *u8DwBlock, img, y, left int) bool {
+func (d *u8ConvDepthwise) point(a *u8TapArgs, src, border []uint8, b *u8DwBlock, img, y, left int) bool {
 	s := d.shape
-	if d.border == nil || zero != d.quant.InZero {
+	if border == nil {
 		return false
 	}
 	reach := (a.pixels-1)*a.srcStep + b.kern.block() // bytes that a whole kernel reads from a tap on
@@ -265,7 +291,7 @@ func (d *u8ConvDepthwise) point(a *u8TapArgs, zero uint8, src []uint8, b *u8DwBl
 		t = max(t, 0)
 		iy, ix := y+t/s.KernelW*s.DilationH, left+t%s.KernelW*s.DilationW
 		if iy < 0 || iy >= s.InH || ix < 0 || ix >= s.InW {
-			a.taps[i] = unsafe.Pointer(&d.border[b.col])
+			a.taps[i] = unsafe.Pointer(&border[b.col])
 			continue
 		}
 		at := ((img*s.InH+iy)*s.InW+ix)*s.InStride + b.col

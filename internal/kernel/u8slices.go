@@ -100,6 +100,21 @@ func dequantize(l cpu.Level, dst []float32, src []uint8, scale float32, zero uin
 	}
 }
 
+// scaleI32 stores float32(acc)*mult + bias, each operation rounded. mult and bias
+// are at least as long as acc.
+//
+//go:noinline
+func scaleI32(l cpu.Level, dst []float32, acc []int32, mult, bias []float32) {
+	dst, mult, bias = dst[:len(acc)], mult[:len(acc)], bias[:len(acc)]
+	done := 0
+	if len(acc) > 0 {
+		done = scaleI32Asm(l, unsafe.Pointer(&dst[0]), unsafe.Pointer(&acc[0]), unsafe.Pointer(&mult[0]), unsafe.Pointer(&bias[0]), len(acc))
+	}
+	for i := done; i < len(acc); i++ {
+		dst[i] = float32(float32(acc[i])*mult[i]) + bias[i]
+	}
+}
+
 // RangeF32 returns the least and greatest of the values, ignoring NaN, for
 // choosing a scale at run time. Of no values it returns 0, 0.
 func RangeF32(l cpu.Level, src []float32) (lo, hi float32) {

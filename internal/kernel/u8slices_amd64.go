@@ -117,6 +117,26 @@ func accumulateU8Asm(l cpu.Level, sum, src unsafe.Pointer, n int) int {
 }
 
 //go:noescape
+func scaleI32AVX512(dst, acc, mult, bias unsafe.Pointer, n int)
+
+//go:noescape
+func scaleI32AVX2(dst, acc, mult, bias unsafe.Pointer, n int)
+
+// scaleI32Asm does a block of channels at most, of which the masks have a bit each.
+func scaleI32Asm(l cpu.Level, dst, acc, mult, bias unsafe.Pointer, n int) int {
+	n = min(n, 64)
+	if l.Includes(cpu.AVX512) {
+		scaleI32AVX512(dst, acc, mult, bias, n)
+		return n
+	}
+	if n &^= 7; n > 0 && l.Includes(cpu.AVX2) {
+		scaleI32AVX2(dst, acc, mult, bias, n)
+		return n
+	}
+	return 0
+}
+
+//go:noescape
 func rangeF32AVX512(r *[32]float32, src unsafe.Pointer, n int)
 
 // rangeF32Asm stores the least and greatest of each of 16 lanes.

@@ -17,6 +17,7 @@ func init() {
 		accumulateU8(a)
 		dequantizeU8(a)
 		lookupU8(a)
+		scaleI32(a)
 		rangeF32(a)
 		peakU8(a, "peakU8VNNI", zmm, 24)
 		peakU8(a, "peakU8AVXVNNI", ymm, 12)
@@ -308,6 +309,40 @@ func lookupU8(a *asm) {
 		a.ins("ADDQ $64, SI")
 		a.ins("ADDQ $64, DI")
 	})
+}
+
+// scaleI32 emits whole numbers to floats, times one vector and plus another.
+func scaleI32(a *asm) {
+	for _, v := range []vector{zmm, ymm} {
+		a.text("scaleI32"+map[string]string{"Z": "AVX512", "Y": "AVX2"}[v.reg], 40)
+		for i, arg := range []string{"dst", "acc", "mult", "bias", "n"} {
+			a.ins("MOVQ %s+%d(FP), %s", arg, 8*i, []string{"DI", "SI", "R8", "R9", "CX"}[i])
+		}
+		r := v.r(0)
+		a.at("loop")
+		masked := v.reg == "Z"
+		if masked { // every turn: rows are short
+			a.ins("MOVQ $-1, AX")
+			a.ins("BZHIQ CX, AX, AX")
+			a.ins("KMOVQ AX, K1")
+			a.ins("VCVTDQ2PS.Z (SI), K1, %s", r)
+			a.ins("VMULPS.Z (R8), %s, K1, %s", r, r)
+			a.ins("VADDPS.Z (R9), %s, K1, %s", r, r)
+			a.ins("VMOVUPS %s, K1, (DI)", r)
+		} else {
+			a.ins("VCVTDQ2PS (SI), %s", r)
+			a.ins("VMULPS (R8), %s, %s", r, r)
+			a.ins("VADDPS (R9), %s, %s", r, r)
+			a.ins("VMOVUPS %s, (DI)", r)
+		}
+		for _, p := range []string{"DI", "SI", "R8", "R9"} {
+			a.ins("ADDQ $%d, %s", v.bytes(), p)
+		}
+		a.ins("SUBQ $%d, CX", v.lanes)
+		a.ins("JGT loop")
+		a.ins("VZEROUPPER")
+		a.ins("RET")
+	}
 }
 
 // rangeF32 emits the least and greatest in each of 16 lanes of a multiple of 64
