@@ -21,9 +21,6 @@ type actF32 struct {
 	alpha, beta      float32
 }
 
-// callValues bounds one assembly call, for the sake of the garbage collector.
-const callValues = 16 << 10
-
 // applyArch runs an activation in assembly where there is one, and reports that.
 func (a Act) applyArch(l cpu.Level, dst, src []float32) bool {
 	if !a.inAssembly(l) {

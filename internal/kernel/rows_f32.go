@@ -6,6 +6,9 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
+// callValues bounds one assembly call, for the sake of the garbage collector.
+const callValues = 16 << 10
+
 // applyRows is Apply for rows of n values whose steps are in bytes. It takes the channels
 // from channel on, which counts for ActPRelu.
 func (a Act) applyRows(l cpu.Level, dst, src unsafe.Pointer, rows, n, dstStep, srcStep, channel int) {

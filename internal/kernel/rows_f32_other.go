@@ -15,11 +15,3 @@ func (a Act) rowsArch(l cpu.Level, dst, src unsafe.Pointer, rows, n, dstStep, sr
 func (k BinaryKind) rowsArch(l cpu.Level, dst, a, b unsafe.Pointer, rows, n, dstStep, aStep, bStep int) bool {
 	return false
 }
-
-func (m *mixF32) run(cpu.Level) { m.goRun() }
-
-func (s *sumRowsF32) run(cpu.Level) { s.goRun() }
-
-func planeArch(l cpu.Level, dst, src unsafe.Pointer, rows, cols, ldd, lds int) (r, c int) {
-	return 0, 0
-}
