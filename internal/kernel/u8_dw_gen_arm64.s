@@ -75,9 +75,6 @@ group1:
 	CBZ R9, raw2
 	FLDPQ 0(R9), (F16, F17)
 	FLDPQ 32(R9), (F18, F19)
-	VLD1R (R19), [V20.S4]
-	VLD1R (R20), [V21.S4]
-	VLD1R (R21), [V22.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
@@ -100,10 +97,13 @@ group1:
 	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
 	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
 	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
 	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
 	WORD $0x4e740c00 // sqadd v0.8h, v0.8h, v20.8h
 	WORD $0x4e740c42 // sqadd v2.8h, v2.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
 	WORD $0x6e212840 // sqxtun2 v0.16b, v2.8h
 	WORD $0x6e356400 // umax v0.16b, v0.16b, v21.16b
@@ -116,10 +116,13 @@ group1:
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x0e614884 // sqxtn v4.4h, v4.4s
 	WORD $0x0e6148c6 // sqxtn v6.4h, v6.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e6148a4 // sqxtn2 v4.8h, v5.4s
 	WORD $0x4e6148e6 // sqxtn2 v6.8h, v7.4s
 	WORD $0x4e740c84 // sqadd v4.8h, v4.8h, v20.8h
 	WORD $0x4e740cc6 // sqadd v6.8h, v6.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212884 // sqxtun v4.8b, v4.8h
 	WORD $0x6e2128c4 // sqxtun2 v4.16b, v6.8h
 	WORD $0x6e356484 // umax v4.16b, v4.16b, v21.16b
@@ -179,9 +182,6 @@ group4:
 	CBZ R9, raw5
 	FLDPQ 0(R9), (F16, F17)
 	FLDPQ 32(R9), (F18, F19)
-	VLD1R (R19), [V20.S4]
-	VLD1R (R20), [V21.S4]
-	VLD1R (R21), [V22.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
@@ -196,10 +196,13 @@ group4:
 	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
 	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
 	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
 	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
 	WORD $0x4e740c00 // sqadd v0.8h, v0.8h, v20.8h
 	WORD $0x4e740c42 // sqadd v2.8h, v2.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
 	WORD $0x6e212840 // sqxtun2 v0.16b, v2.8h
 	WORD $0x6e356400 // umax v0.16b, v0.16b, v21.16b
@@ -263,6 +266,11 @@ TEXT ·sweepU8x16USDot(SB), NOSPLIT, $0-8
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
+ready2:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
 	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
 	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
@@ -271,11 +279,6 @@ TEXT ·sweepU8x16USDot(SB), NOSPLIT, $0-8
 	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
 	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
 	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready2:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
 	FLDPQ 0(R10), (F12, F13)
 	FLDPQ 32(R10), (F14, F15)
 	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
@@ -287,19 +290,19 @@ ready2:
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 ready4:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
 	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
 	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
@@ -310,25 +313,24 @@ ready4:
 	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
 	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
 	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
-loop1:
 	CMP R2, R1
 	BHS border5
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 ready6:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
 	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
 	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
@@ -343,42 +345,19 @@ ready6:
 	WORD $0x4e819f15 // usdot v21.4s, v24.16b, v1.16b
 	WORD $0x4e829fb6 // usdot v22.4s, v29.16b, v2.16b
 	WORD $0x4e839f37 // usdot v23.4s, v25.16b, v3.16b
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	FLDPQ 0(R11), (F26, F27)
-	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
-	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
-	FLDPQ 32(R11), (F26, F27)
-	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
-	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
-	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
-	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
-	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
-	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
-	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
-	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
-	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
-	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
-	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
-	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
-	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
-	FMOVQ F12, (R3)
-	ADD R4, R3, R3
 	SUBS $1, R5, R5
-	BEQ done
+	BEQ last7
+loop1:
 	CMP R2, R1
-	BHS border7
+	BHS border8
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
+ready9:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
 	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
 	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
@@ -387,18 +366,42 @@ ready6:
 	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
 	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
 	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready8:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	WORD $0x4e889f90 // usdot v16.4s, v28.16b, v8.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
 	WORD $0x4e899f11 // usdot v17.4s, v24.16b, v9.16b
-	WORD $0x4e8a9fb2 // usdot v18.4s, v29.16b, v10.16b
-	WORD $0x4e8b9f33 // usdot v19.4s, v25.16b, v11.16b
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e849f94 // usdot v20.4s, v28.16b, v4.16b
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
 	WORD $0x4e859f15 // usdot v21.4s, v24.16b, v5.16b
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e8a9fb2 // usdot v18.4s, v29.16b, v10.16b
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	WORD $0x4e8b9f33 // usdot v19.4s, v25.16b, v11.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
 	WORD $0x4e869fb6 // usdot v22.4s, v29.16b, v6.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
 	WORD $0x4e879f37 // usdot v23.4s, v25.16b, v7.16b
 	FLDPQ 0(R10), (F12, F13)
 	FLDPQ 32(R10), (F14, F15)
@@ -406,132 +409,18 @@ ready8:
 	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
 	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
 	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
-	FLDPQ 0(R11), (F26, F27)
-	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
-	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
-	FLDPQ 32(R11), (F26, F27)
-	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
-	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
-	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
-	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
-	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
-	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
-	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
-	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
-	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
-	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
-	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
-	FMOVQ F16, (R3)
-	ADD R4, R3, R3
 	SUBS $1, R5, R5
-	BEQ done
-	CMP R2, R1
-	BHS border9
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready10:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889f94 // usdot v20.4s, v28.16b, v8.16b
-	WORD $0x4e899f15 // usdot v21.4s, v24.16b, v9.16b
-	WORD $0x4e8a9fb6 // usdot v22.4s, v29.16b, v10.16b
-	WORD $0x4e8b9f37 // usdot v23.4s, v25.16b, v11.16b
-	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
-	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
-	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
-	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
-	FLDPQ 0(R10), (F16, F17)
-	FLDPQ 32(R10), (F18, F19)
-	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
-	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
-	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
-	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
-	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
-	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
-	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
-	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
-	FLDPQ 0(R11), (F26, F27)
-	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
-	WORD $0x6e3bdeb5 // fmul v21.4s, v21.4s, v27.4s
-	FLDPQ 32(R11), (F26, F27)
-	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
-	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
-	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
-	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
-	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
-	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
-	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
-	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
-	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
-	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
-	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
-	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
-	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
-	WORD $0x6e3e6e94 // umin v20.16b, v20.16b, v30.16b
-	FMOVQ F20, (R3)
-	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ done
-	B loop1
-stride2:
+	BEQ last10
 	CMP R2, R1
 	BHS border11
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 ready12:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
-	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
-	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
-	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
-loop2:
-	CMP R2, R1
-	BHS border13
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
 	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
 	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
 	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
@@ -540,101 +429,126 @@ loop2:
 	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
 	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
 	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready14:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e889f94 // usdot v20.4s, v28.16b, v8.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e899f15 // usdot v21.4s, v24.16b, v9.16b
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
 	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e8a9fb6 // usdot v22.4s, v29.16b, v10.16b
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	WORD $0x4e8b9f37 // usdot v23.4s, v25.16b, v11.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
 	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	FMOVQ F16, (R3)
+	ADD R4, R3, R3
 	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
-	CMP R2, R1
-	BHS border15
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready16:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
-	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
-	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
-	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
 	FLDPQ 0(R10), (F16, F17)
 	FLDPQ 32(R10), (F18, F19)
 	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
 	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
 	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
 	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	SUBS $1, R5, R5
+	BEQ last13
+	CMP R2, R1
+	BHS border14
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready15:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
 	FLDPQ 0(R11), (F26, F27)
-	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
-	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+	WORD $0x6e3bdeb5 // fmul v21.4s, v21.4s, v27.4s
 	FLDPQ 32(R11), (F26, F27)
-	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
-	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
+	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
+	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
+	WORD $0x4e849f90 // usdot v16.4s, v28.16b, v4.16b
+	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
+	WORD $0x4e859f11 // usdot v17.4s, v24.16b, v5.16b
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
 	VLD1R (R19), [V26.S4]
 	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
-	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
-	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
-	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
-	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
-	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
-	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
-	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
-	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
-	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
-	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
-	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
-	FMOVQ F12, (R3)
+	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
+	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
+	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
+	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
+	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
+	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
+	WORD $0x4e869fb2 // usdot v18.4s, v29.16b, v6.16b
+	WORD $0x6e3a6e94 // umin v20.16b, v20.16b, v26.16b
+	FMOVQ F20, (R3)
 	ADD R4, R3, R3
+	WORD $0x4e879f33 // usdot v19.4s, v25.16b, v7.16b
+	FLDPQ 0(R10), (F20, F21)
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4e809f94 // usdot v20.4s, v28.16b, v0.16b
+	WORD $0x4e819f15 // usdot v21.4s, v24.16b, v1.16b
+	WORD $0x4e829fb6 // usdot v22.4s, v29.16b, v2.16b
+	WORD $0x4e839f37 // usdot v23.4s, v25.16b, v3.16b
 	SUBS $1, R5, R5
-	BEQ done
+	BEQ last16
+	B loop1
+stride2:
 	CMP R2, R1
 	BHS border17
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 ready18:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
-	WORD $0x4e849f90 // usdot v16.4s, v28.16b, v4.16b
-	WORD $0x4e859f11 // usdot v17.4s, v24.16b, v5.16b
-	WORD $0x4e869fb2 // usdot v18.4s, v29.16b, v6.16b
-	WORD $0x4e879f33 // usdot v19.4s, v25.16b, v7.16b
-	CMP R2, R1
-	BHS border19
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
 	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
 	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
 	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
@@ -643,21 +557,164 @@ ready18:
 	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
 	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
 	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready20:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889f90 // usdot v16.4s, v28.16b, v8.16b
-	WORD $0x4e899f11 // usdot v17.4s, v24.16b, v9.16b
-	WORD $0x4e8a9fb2 // usdot v18.4s, v29.16b, v10.16b
-	WORD $0x4e8b9f33 // usdot v19.4s, v25.16b, v11.16b
 	FLDPQ 0(R10), (F12, F13)
 	FLDPQ 32(R10), (F14, F15)
 	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
 	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
 	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
 	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
+	CMP R2, R1
+	BHS border19
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready20:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
+	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
+	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
+	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
+	CMP R2, R1
+	BHS border21
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready22:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
+	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
+	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
+	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
+	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
+	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
+	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
+	SUBS $1, R5, R5
+	BEQ last23
+loop2:
+	CMP R2, R1
+	BHS border24
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready25:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e849f90 // usdot v16.4s, v28.16b, v4.16b
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x4e859f11 // usdot v17.4s, v24.16b, v5.16b
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	WORD $0x4e869fb2 // usdot v18.4s, v29.16b, v6.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	WORD $0x4e879f33 // usdot v19.4s, v25.16b, v7.16b
+	CMP R2, R1
+	BHS border26
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready27:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889f90 // usdot v16.4s, v28.16b, v8.16b
+	WORD $0x4e899f11 // usdot v17.4s, v24.16b, v9.16b
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e8a9fb2 // usdot v18.4s, v29.16b, v10.16b
+	WORD $0x4e8b9f33 // usdot v19.4s, v25.16b, v11.16b
+	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
+	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
+	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
+	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
+	SUBS $1, R5, R5
+	BEQ last28
+	CMP R2, R1
+	BHS border29
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready30:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -666,229 +723,78 @@ ready20:
 	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
 	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
 	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
 	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
 	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
 	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
 	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
 	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
 	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
 	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
 	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
 	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
 	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
 	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
 	FMOVQ F16, (R3)
 	ADD R4, R3, R3
+	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
+	CMP R2, R1
+	BHS border31
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready32:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
+	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
+	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
+	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
+	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
+	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
+	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
 	SUBS $1, R5, R5
-	BEQ done
+	BEQ last33
 	B loop2
-done:
-	RET
 border1:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
+	VLD1R (R12), [V30.S4]
 	B ready2
 border3:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
+	VLD1R (R12), [V30.S4]
 	B ready4
 border5:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
+	VLD1R (R12), [V30.S4]
 	B ready6
-border7:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready8
-border9:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready10
-border11:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready12
-border13:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready14
-border15:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready16
-border17:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready18
-border19:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready20
-twice:
-	MOVD u8SweepArgs_stride(R0), R13
-	CMP $2, R13
-	BEQ twicestride2
-	CMP R2, R1
-	BHS border21
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready22:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
-	CMP R2, R1
-	BHS border23
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready24:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F16, F17)
-	FLDPQ 32(R10), (F18, F19)
-	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9f90 // usdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9f11 // usdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9f33 // usdot v19.4s, v25.16b, v26.16b
-twiceloop1:
-	CMP R2, R1
-	BHS border25
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready26:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
-	WORD $0x4e849f90 // usdot v16.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9f90 // usdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e859f11 // usdot v17.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9f11 // usdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e869fb2 // usdot v18.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e879f33 // usdot v19.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9f33 // usdot v19.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F20, F21)
-	FLDPQ 32(R10), (F22, F23)
-	WORD $0x4e809f94 // usdot v20.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9f94 // usdot v20.4s, v28.16b, v26.16b
-	WORD $0x4e819f15 // usdot v21.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9f15 // usdot v21.4s, v24.16b, v27.16b
-	WORD $0x4e829fb6 // usdot v22.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e9fb6 // usdot v22.4s, v29.16b, v30.16b
-	WORD $0x4e839f37 // usdot v23.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9f37 // usdot v23.4s, v25.16b, v26.16b
+last7:
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -899,83 +805,32 @@ ready26:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
 	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
 	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
 	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
 	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
 	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
 	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
 	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
 	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
 	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
 	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
 	FMOVQ F12, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	CMP R2, R1
-	BHS border27
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready28:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889f90 // usdot v16.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a9f90 // usdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e899f11 // usdot v17.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b9f11 // usdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8a9fb2 // usdot v18.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e8b9f33 // usdot v19.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a9f33 // usdot v19.4s, v25.16b, v26.16b
-	WORD $0x4e849f94 // usdot v20.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9f94 // usdot v20.4s, v28.16b, v26.16b
-	WORD $0x4e859f15 // usdot v21.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9f15 // usdot v21.4s, v24.16b, v27.16b
-	WORD $0x4e869fb6 // usdot v22.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e9fb6 // usdot v22.4s, v29.16b, v30.16b
-	WORD $0x4e879f37 // usdot v23.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9f37 // usdot v23.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
+	RET
+border8:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready9
+last10:
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -986,83 +841,32 @@ ready28:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
 	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
 	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
 	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
 	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
 	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
 	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
 	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
 	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
 	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
 	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
 	FMOVQ F16, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	CMP R2, R1
-	BHS border29
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready30:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889f94 // usdot v20.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a9f94 // usdot v20.4s, v28.16b, v26.16b
-	WORD $0x4e899f15 // usdot v21.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b9f15 // usdot v21.4s, v24.16b, v27.16b
-	WORD $0x4e8a9fb6 // usdot v22.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e9fb6 // usdot v22.4s, v29.16b, v30.16b
-	WORD $0x4e8b9f37 // usdot v23.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a9f37 // usdot v23.4s, v25.16b, v26.16b
-	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F16, F17)
-	FLDPQ 32(R10), (F18, F19)
-	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9f90 // usdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9f11 // usdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9f33 // usdot v19.4s, v25.16b, v26.16b
+	RET
+border11:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready12
+last13:
 	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
 	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
 	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
@@ -1073,136 +877,32 @@ ready30:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
 	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
 	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
 	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
 	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
 	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
 	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
 	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
 	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
 	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
 	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
 	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
-	WORD $0x6e3e6e94 // umin v20.16b, v20.16b, v30.16b
+	WORD $0x6e3a6e94 // umin v20.16b, v20.16b, v26.16b
 	FMOVQ F20, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	B twiceloop1
-twicestride2:
-	CMP R2, R1
-	BHS border31
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready32:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
-twiceloop2:
-	CMP R2, R1
-	BHS border33
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready34:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
-	CMP R2, R1
-	BHS border35
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready36:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F16, F17)
-	FLDPQ 32(R10), (F18, F19)
-	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9f90 // usdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9f11 // usdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9f33 // usdot v19.4s, v25.16b, v26.16b
+	RET
+border14:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready15
+last16:
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -1213,101 +913,83 @@ ready36:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
 	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
 	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
 	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
 	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
 	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
 	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
 	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
 	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
 	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
 	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
 	FMOVQ F12, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	CMP R2, R1
-	BHS border37
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready38:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e849f90 // usdot v16.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9f90 // usdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e859f11 // usdot v17.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9f11 // usdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e869fb2 // usdot v18.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e879f33 // usdot v19.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9f33 // usdot v19.4s, v25.16b, v26.16b
-	CMP R2, R1
-	BHS border39
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready40:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889f90 // usdot v16.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a9f90 // usdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e899f11 // usdot v17.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b9f11 // usdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8a9fb2 // usdot v18.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e8b9f33 // usdot v19.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a9f33 // usdot v19.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9f8c // usdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9f0d // usdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9f2f // usdot v15.4s, v25.16b, v26.16b
+	RET
+border17:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready18
+border19:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready20
+border21:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready22
+last23:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+border24:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready25
+border26:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready27
+last28:
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -1318,90 +1000,1071 @@ ready40:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
 	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
 	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
 	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
 	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
 	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
 	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
 	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
 	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
 	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
 	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
 	FMOVQ F16, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	B twiceloop2
-twicedone:
 	RET
-border21:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready22
-border23:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready24
-border25:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready26
-border27:
-	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
-	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready28
 border29:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
+	VLD1R (R12), [V30.S4]
 	B ready30
 border31:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
+	VLD1R (R12), [V30.S4]
 	B ready32
-border33:
+last33:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+twice:
+	MOVD u8SweepArgs_stride(R0), R13
+	CMP $2, R13
+	BEQ twicestride2
+	CMP R2, R1
+	BHS border34
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready35:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border36
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready37:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
+	FMOVQ 64(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
+	FMOVQ 80(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
+	FMOVQ 96(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
+	FMOVQ 112(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border38
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready39:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
+	FMOVQ 128(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
+	FMOVQ 144(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
+	FMOVQ 160(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
+	FMOVQ 176(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	WORD $0x4e849f90 // usdot v16.4s, v28.16b, v4.16b
+	FMOVQ 64(R14), F30
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e859f11 // usdot v17.4s, v24.16b, v5.16b
+	FMOVQ 80(R14), F30
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e869fb2 // usdot v18.4s, v29.16b, v6.16b
+	FMOVQ 96(R14), F30
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e879f33 // usdot v19.4s, v25.16b, v7.16b
+	FMOVQ 112(R14), F30
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F20, F21)
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4e809f94 // usdot v20.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f94 // usdot v20.4s, v28.16b, v30.16b
+	WORD $0x4e819f15 // usdot v21.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f15 // usdot v21.4s, v24.16b, v30.16b
+	WORD $0x4e829fb6 // usdot v22.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fb6 // usdot v22.4s, v29.16b, v30.16b
+	WORD $0x4e839f37 // usdot v23.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f37 // usdot v23.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast40
+twiceloop1:
+	CMP R2, R1
+	BHS border41
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready42:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e889f90 // usdot v16.4s, v28.16b, v8.16b
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 128(R14), F30
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x4e899f11 // usdot v17.4s, v24.16b, v9.16b
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FMOVQ 144(R14), F30
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x4e8a9fb2 // usdot v18.4s, v29.16b, v10.16b
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	FMOVQ 160(R14), F30
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e8b9f33 // usdot v19.4s, v25.16b, v11.16b
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	FMOVQ 176(R14), F30
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	WORD $0x4e849f94 // usdot v20.4s, v28.16b, v4.16b
+	VLD1R (R19), [V26.S4]
+	FMOVQ 64(R14), F30
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e9e9f94 // usdot v20.4s, v28.16b, v30.16b
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e859f15 // usdot v21.4s, v24.16b, v5.16b
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	FMOVQ 80(R14), F30
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	WORD $0x4e9e9f15 // usdot v21.4s, v24.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x4e869fb6 // usdot v22.4s, v29.16b, v6.16b
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	FMOVQ 96(R14), F30
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x4e9e9fb6 // usdot v22.4s, v29.16b, v30.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	WORD $0x4e879f37 // usdot v23.4s, v25.16b, v7.16b
+	FMOVQ F12, (R3)
+	FMOVQ 112(R14), F30
+	ADD R4, R3, R3
+	WORD $0x4e9e9f37 // usdot v23.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast43
+	CMP R2, R1
+	BHS border44
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready45:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e889f94 // usdot v20.4s, v28.16b, v8.16b
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 128(R14), F30
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e9e9f94 // usdot v20.4s, v28.16b, v30.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x4e899f15 // usdot v21.4s, v24.16b, v9.16b
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FMOVQ 144(R14), F30
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e9f15 // usdot v21.4s, v24.16b, v30.16b
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x4e8a9fb6 // usdot v22.4s, v29.16b, v10.16b
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	FMOVQ 160(R14), F30
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e9e9fb6 // usdot v22.4s, v29.16b, v30.16b
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e8b9f37 // usdot v23.4s, v25.16b, v11.16b
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	FMOVQ 176(R14), F30
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x4e9e9f37 // usdot v23.4s, v25.16b, v30.16b
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
+	VLD1R (R19), [V26.S4]
+	FMOVQ 64(R14), F30
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	FMOVQ 80(R14), F30
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	FMOVQ 96(R14), F30
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
+	FMOVQ F16, (R3)
+	FMOVQ 112(R14), F30
+	ADD R4, R3, R3
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast46
+	CMP R2, R1
+	BHS border47
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready48:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	FMOVQ 128(R14), F30
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+	WORD $0x6e3bdeb5 // fmul v21.4s, v21.4s, v27.4s
+	FMOVQ 144(R14), F30
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
+	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
+	FMOVQ 160(R14), F30
+	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	FMOVQ 176(R14), F30
+	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e849f90 // usdot v16.4s, v28.16b, v4.16b
+	VLD1R (R19), [V26.S4]
+	FMOVQ 64(R14), F30
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e859f11 // usdot v17.4s, v24.16b, v5.16b
+	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
+	FMOVQ 80(R14), F30
+	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x4e869fb2 // usdot v18.4s, v29.16b, v6.16b
+	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
+	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
+	FMOVQ 96(R14), F30
+	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	WORD $0x6e3a6e94 // umin v20.16b, v20.16b, v26.16b
+	WORD $0x4e879f33 // usdot v19.4s, v25.16b, v7.16b
+	FMOVQ F20, (R3)
+	FMOVQ 112(R14), F30
+	ADD R4, R3, R3
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F20, F21)
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4e809f94 // usdot v20.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f94 // usdot v20.4s, v28.16b, v30.16b
+	WORD $0x4e819f15 // usdot v21.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f15 // usdot v21.4s, v24.16b, v30.16b
+	WORD $0x4e829fb6 // usdot v22.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fb6 // usdot v22.4s, v29.16b, v30.16b
+	WORD $0x4e839f37 // usdot v23.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f37 // usdot v23.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast49
+	B twiceloop1
+twicestride2:
+	CMP R2, R1
+	BHS border50
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready51:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border52
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready53:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
+	FMOVQ 64(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
+	FMOVQ 80(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
+	FMOVQ 96(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
+	FMOVQ 112(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border54
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready55:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
+	FMOVQ 128(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
+	FMOVQ 144(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
+	FMOVQ 160(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
+	FMOVQ 176(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast56
+twiceloop2:
+	CMP R2, R1
+	BHS border57
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready58:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e849f90 // usdot v16.4s, v28.16b, v4.16b
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	FMOVQ 64(R14), F30
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e859f11 // usdot v17.4s, v24.16b, v5.16b
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	FMOVQ 80(R14), F30
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	WORD $0x4e869fb2 // usdot v18.4s, v29.16b, v6.16b
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	FMOVQ 96(R14), F30
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x4e879f33 // usdot v19.4s, v25.16b, v7.16b
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ 112(R14), F30
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border59
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready60:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889f90 // usdot v16.4s, v28.16b, v8.16b
+	FMOVQ 128(R14), F30
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e899f11 // usdot v17.4s, v24.16b, v9.16b
+	FMOVQ 144(R14), F30
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e8a9fb2 // usdot v18.4s, v29.16b, v10.16b
+	FMOVQ 160(R14), F30
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e8b9f33 // usdot v19.4s, v25.16b, v11.16b
+	FMOVQ 176(R14), F30
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e809f8c // usdot v12.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e819f0d // usdot v13.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e829fae // usdot v14.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e839f2f // usdot v15.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast61
+	CMP R2, R1
+	BHS border62
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready63:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e849f8c // usdot v12.4s, v28.16b, v4.16b
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FLDPQ 0(R11), (F26, F27)
+	FMOVQ 64(R14), F30
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x4e859f0d // usdot v13.4s, v24.16b, v5.16b
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	FMOVQ 80(R14), F30
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	WORD $0x4e869fae // usdot v14.4s, v29.16b, v6.16b
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	FMOVQ 96(R14), F30
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x4e879f2f // usdot v15.4s, v25.16b, v7.16b
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	FMOVQ 112(R14), F30
+	FMOVQ F16, (R3)
+	ADD R4, R3, R3
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border64
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready65:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889f8c // usdot v12.4s, v28.16b, v8.16b
+	FMOVQ 128(R14), F30
+	WORD $0x4e9e9f8c // usdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e899f0d // usdot v13.4s, v24.16b, v9.16b
+	FMOVQ 144(R14), F30
+	WORD $0x4e9e9f0d // usdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8a9fae // usdot v14.4s, v29.16b, v10.16b
+	FMOVQ 160(R14), F30
+	WORD $0x4e9e9fae // usdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e8b9f2f // usdot v15.4s, v25.16b, v11.16b
+	FMOVQ 176(R14), F30
+	WORD $0x4e9e9f2f // usdot v15.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809f90 // usdot v16.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9f90 // usdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e819f11 // usdot v17.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9f11 // usdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e829fb2 // usdot v18.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e9fb2 // usdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e839f33 // usdot v19.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9f33 // usdot v19.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast66
+	B twiceloop2
+border34:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready34
-border35:
+	VLD1R (R12), [V30.S4]
+	B ready35
+border36:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready36
-border37:
+	VLD1R (R12), [V30.S4]
+	B ready37
+border38:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready38
-border39:
+	VLD1R (R12), [V30.S4]
+	B ready39
+twicelast40:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+border41:
 	VLD1R (R12), [V28.S4]
-	VLD1R (R12), [V24.S4]
 	VLD1R (R12), [V29.S4]
-	VLD1R (R12), [V25.S4]
-	B ready40
+	VLD1R (R12), [V30.S4]
+	B ready42
+twicelast43:
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	FMOVQ F16, (R3)
+	ADD R4, R3, R3
+	RET
+border44:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready45
+twicelast46:
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+	WORD $0x6e3bdeb5 // fmul v21.4s, v21.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
+	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
+	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
+	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
+	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
+	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
+	WORD $0x6e3a6e94 // umin v20.16b, v20.16b, v26.16b
+	FMOVQ F20, (R3)
+	ADD R4, R3, R3
+	RET
+border47:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready48
+twicelast49:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+border50:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready51
+border52:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready53
+border54:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready55
+twicelast56:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+border57:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready58
+border59:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready60
+twicelast61:
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	FMOVQ F16, (R3)
+	ADD R4, R3, R3
+	RET
+border62:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready63
+border64:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready65
+twicelast66:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
 
 TEXT ·tapsU8x16Dot(SB), NOSPLIT, $0-8
 	MOVD args+0(FP), R0
@@ -1484,9 +2147,6 @@ group1:
 	CBZ R9, raw2
 	FLDPQ 0(R9), (F16, F17)
 	FLDPQ 32(R9), (F18, F19)
-	VLD1R (R19), [V20.S4]
-	VLD1R (R20), [V21.S4]
-	VLD1R (R21), [V22.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
@@ -1509,10 +2169,13 @@ group1:
 	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
 	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
 	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
 	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
 	WORD $0x4e740c00 // sqadd v0.8h, v0.8h, v20.8h
 	WORD $0x4e740c42 // sqadd v2.8h, v2.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
 	WORD $0x6e212840 // sqxtun2 v0.16b, v2.8h
 	WORD $0x6e356400 // umax v0.16b, v0.16b, v21.16b
@@ -1525,10 +2188,13 @@ group1:
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x0e614884 // sqxtn v4.4h, v4.4s
 	WORD $0x0e6148c6 // sqxtn v6.4h, v6.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e6148a4 // sqxtn2 v4.8h, v5.4s
 	WORD $0x4e6148e6 // sqxtn2 v6.8h, v7.4s
 	WORD $0x4e740c84 // sqadd v4.8h, v4.8h, v20.8h
 	WORD $0x4e740cc6 // sqadd v6.8h, v6.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212884 // sqxtun v4.8b, v4.8h
 	WORD $0x6e2128c4 // sqxtun2 v4.16b, v6.8h
 	WORD $0x6e356484 // umax v4.16b, v4.16b, v21.16b
@@ -1592,9 +2258,6 @@ group4:
 	CBZ R9, raw5
 	FLDPQ 0(R9), (F16, F17)
 	FLDPQ 32(R9), (F18, F19)
-	VLD1R (R19), [V20.S4]
-	VLD1R (R20), [V21.S4]
-	VLD1R (R21), [V22.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
@@ -1609,10 +2272,13 @@ group4:
 	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
 	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
 	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
 	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
 	WORD $0x4e740c00 // sqadd v0.8h, v0.8h, v20.8h
 	WORD $0x4e740c42 // sqadd v2.8h, v2.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
 	WORD $0x6e212840 // sqxtun2 v0.16b, v2.8h
 	WORD $0x6e356400 // umax v0.16b, v0.16b, v21.16b
@@ -1676,6 +2342,11 @@ TEXT ·sweepU8x16Dot(SB), NOSPLIT, $0-8
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
+ready2:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
 	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
 	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
@@ -1687,11 +2358,6 @@ TEXT ·sweepU8x16Dot(SB), NOSPLIT, $0-8
 	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
 	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
 	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready2:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
 	FLDPQ 0(R10), (F12, F13)
 	FLDPQ 32(R10), (F14, F15)
 	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
@@ -1703,22 +2369,22 @@ ready2:
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 ready4:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
 	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
 	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
@@ -1729,28 +2395,27 @@ ready4:
 	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
 	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
 	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
-loop1:
 	CMP R2, R1
 	BHS border5
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 ready6:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
 	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
 	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
@@ -1765,42 +2430,19 @@ ready6:
 	WORD $0x4e819715 // sdot v21.4s, v24.16b, v1.16b
 	WORD $0x4e8297b6 // sdot v22.4s, v29.16b, v2.16b
 	WORD $0x4e839737 // sdot v23.4s, v25.16b, v3.16b
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	FLDPQ 0(R11), (F26, F27)
-	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
-	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
-	FLDPQ 32(R11), (F26, F27)
-	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
-	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
-	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
-	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
-	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
-	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
-	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
-	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
-	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
-	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
-	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
-	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
-	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
-	FMOVQ F12, (R3)
-	ADD R4, R3, R3
 	SUBS $1, R5, R5
-	BEQ done
+	BEQ last7
+loop1:
 	CMP R2, R1
-	BHS border7
+	BHS border8
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
+ready9:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
 	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
 	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
@@ -1812,18 +2454,42 @@ ready6:
 	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
 	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
 	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready8:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	WORD $0x4e889790 // sdot v16.4s, v28.16b, v8.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
 	WORD $0x4e899711 // sdot v17.4s, v24.16b, v9.16b
-	WORD $0x4e8a97b2 // sdot v18.4s, v29.16b, v10.16b
-	WORD $0x4e8b9733 // sdot v19.4s, v25.16b, v11.16b
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e849794 // sdot v20.4s, v28.16b, v4.16b
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
 	WORD $0x4e859715 // sdot v21.4s, v24.16b, v5.16b
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e8a97b2 // sdot v18.4s, v29.16b, v10.16b
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	WORD $0x4e8b9733 // sdot v19.4s, v25.16b, v11.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
 	WORD $0x4e8697b6 // sdot v22.4s, v29.16b, v6.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
 	WORD $0x4e879737 // sdot v23.4s, v25.16b, v7.16b
 	FLDPQ 0(R10), (F12, F13)
 	FLDPQ 32(R10), (F14, F15)
@@ -1831,138 +2497,18 @@ ready8:
 	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
 	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
 	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
-	FLDPQ 0(R11), (F26, F27)
-	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
-	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
-	FLDPQ 32(R11), (F26, F27)
-	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
-	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
-	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
-	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
-	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
-	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
-	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
-	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
-	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
-	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
-	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
-	FMOVQ F16, (R3)
-	ADD R4, R3, R3
 	SUBS $1, R5, R5
-	BEQ done
-	CMP R2, R1
-	BHS border9
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready10:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889794 // sdot v20.4s, v28.16b, v8.16b
-	WORD $0x4e899715 // sdot v21.4s, v24.16b, v9.16b
-	WORD $0x4e8a97b6 // sdot v22.4s, v29.16b, v10.16b
-	WORD $0x4e8b9737 // sdot v23.4s, v25.16b, v11.16b
-	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
-	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
-	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
-	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
-	FLDPQ 0(R10), (F16, F17)
-	FLDPQ 32(R10), (F18, F19)
-	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
-	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
-	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
-	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
-	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
-	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
-	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
-	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
-	FLDPQ 0(R11), (F26, F27)
-	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
-	WORD $0x6e3bdeb5 // fmul v21.4s, v21.4s, v27.4s
-	FLDPQ 32(R11), (F26, F27)
-	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
-	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
-	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
-	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
-	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
-	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
-	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
-	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
-	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
-	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
-	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
-	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
-	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
-	WORD $0x6e3e6e94 // umin v20.16b, v20.16b, v30.16b
-	FMOVQ F20, (R3)
-	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ done
-	B loop1
-stride2:
+	BEQ last10
 	CMP R2, R1
 	BHS border11
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 ready12:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
-	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
-	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
-	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
-loop2:
-	CMP R2, R1
-	BHS border13
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
 	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
 	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
 	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
@@ -1974,107 +2520,129 @@ loop2:
 	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
 	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
 	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready14:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e889794 // sdot v20.4s, v28.16b, v8.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e899715 // sdot v21.4s, v24.16b, v9.16b
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
 	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e8a97b6 // sdot v22.4s, v29.16b, v10.16b
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	WORD $0x4e8b9737 // sdot v23.4s, v25.16b, v11.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
 	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	FMOVQ F16, (R3)
+	ADD R4, R3, R3
 	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
-	CMP R2, R1
-	BHS border15
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready16:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
-	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
-	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
-	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
 	FLDPQ 0(R10), (F16, F17)
 	FLDPQ 32(R10), (F18, F19)
 	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
 	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
 	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
 	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	SUBS $1, R5, R5
+	BEQ last13
+	CMP R2, R1
+	BHS border14
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready15:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
 	FLDPQ 0(R11), (F26, F27)
-	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
-	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+	WORD $0x6e3bdeb5 // fmul v21.4s, v21.4s, v27.4s
 	FLDPQ 32(R11), (F26, F27)
-	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
-	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
+	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
+	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
+	WORD $0x4e849790 // sdot v16.4s, v28.16b, v4.16b
+	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
+	WORD $0x4e859711 // sdot v17.4s, v24.16b, v5.16b
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
 	VLD1R (R19), [V26.S4]
 	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
-	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
-	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
-	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
-	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
-	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
-	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
-	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
-	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
-	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
-	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
-	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
-	FMOVQ F12, (R3)
+	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
+	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
+	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
+	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
+	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
+	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
+	WORD $0x4e8697b2 // sdot v18.4s, v29.16b, v6.16b
+	WORD $0x6e3a6e94 // umin v20.16b, v20.16b, v26.16b
+	FMOVQ F20, (R3)
 	ADD R4, R3, R3
+	WORD $0x4e879733 // sdot v19.4s, v25.16b, v7.16b
+	FLDPQ 0(R10), (F20, F21)
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4e809794 // sdot v20.4s, v28.16b, v0.16b
+	WORD $0x4e819715 // sdot v21.4s, v24.16b, v1.16b
+	WORD $0x4e8297b6 // sdot v22.4s, v29.16b, v2.16b
+	WORD $0x4e839737 // sdot v23.4s, v25.16b, v3.16b
 	SUBS $1, R5, R5
-	BEQ done
+	BEQ last16
+	B loop1
+stride2:
 	CMP R2, R1
 	BHS border17
 	FMOVQ (R6), F28
 	FMOVQ (R7), F29
 	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 ready18:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
-	WORD $0x4e849790 // sdot v16.4s, v28.16b, v4.16b
-	WORD $0x4e859711 // sdot v17.4s, v24.16b, v5.16b
-	WORD $0x4e8697b2 // sdot v18.4s, v29.16b, v6.16b
-	WORD $0x4e879733 // sdot v19.4s, v25.16b, v7.16b
-	CMP R2, R1
-	BHS border19
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
 	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
 	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
 	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
@@ -2086,21 +2654,179 @@ ready18:
 	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
 	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
 	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready20:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889790 // sdot v16.4s, v28.16b, v8.16b
-	WORD $0x4e899711 // sdot v17.4s, v24.16b, v9.16b
-	WORD $0x4e8a97b2 // sdot v18.4s, v29.16b, v10.16b
-	WORD $0x4e8b9733 // sdot v19.4s, v25.16b, v11.16b
 	FLDPQ 0(R10), (F12, F13)
 	FLDPQ 32(R10), (F14, F15)
 	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
 	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
 	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
 	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
+	CMP R2, R1
+	BHS border19
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready20:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
+	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
+	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
+	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
+	CMP R2, R1
+	BHS border21
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready22:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
+	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
+	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
+	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
+	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
+	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
+	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
+	SUBS $1, R5, R5
+	BEQ last23
+loop2:
+	CMP R2, R1
+	BHS border24
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready25:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e849790 // sdot v16.4s, v28.16b, v4.16b
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x4e859711 // sdot v17.4s, v24.16b, v5.16b
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	WORD $0x4e8697b2 // sdot v18.4s, v29.16b, v6.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	WORD $0x4e879733 // sdot v19.4s, v25.16b, v7.16b
+	CMP R2, R1
+	BHS border26
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready27:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889790 // sdot v16.4s, v28.16b, v8.16b
+	WORD $0x4e899711 // sdot v17.4s, v24.16b, v9.16b
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e8a97b2 // sdot v18.4s, v29.16b, v10.16b
+	WORD $0x4e8b9733 // sdot v19.4s, v25.16b, v11.16b
+	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
+	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
+	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
+	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
+	SUBS $1, R5, R5
+	BEQ last28
+	CMP R2, R1
+	BHS border29
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready30:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -2109,278 +2835,81 @@ ready20:
 	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
 	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
 	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
 	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
 	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
 	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
 	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
 	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
 	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
 	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
 	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
 	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
 	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
 	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
 	FMOVQ F16, (R3)
 	ADD R4, R3, R3
+	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
+	CMP R2, R1
+	BHS border31
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready32:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
+	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
+	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
+	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
+	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
+	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
+	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
 	SUBS $1, R5, R5
-	BEQ done
+	BEQ last33
 	B loop2
-done:
-	RET
 border1:
 	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
 	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
+	VLD1R (R12), [V30.S4]
 	B ready2
 border3:
 	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
 	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
+	VLD1R (R12), [V30.S4]
 	B ready4
 border5:
 	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
 	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
+	VLD1R (R12), [V30.S4]
 	B ready6
-border7:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready8
-border9:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready10
-border11:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready12
-border13:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready14
-border15:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready16
-border17:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready18
-border19:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready20
-twice:
-	MOVD u8SweepArgs_stride(R0), R13
-	CMP $2, R13
-	BEQ twicestride2
-	CMP R2, R1
-	BHS border21
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready22:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
-	CMP R2, R1
-	BHS border23
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready24:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F16, F17)
-	FLDPQ 32(R10), (F18, F19)
-	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9790 // sdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9711 // sdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9733 // sdot v19.4s, v25.16b, v26.16b
-twiceloop1:
-	CMP R2, R1
-	BHS border25
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready26:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
-	WORD $0x4e849790 // sdot v16.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9790 // sdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e859711 // sdot v17.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9711 // sdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8697b2 // sdot v18.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e879733 // sdot v19.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9733 // sdot v19.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F20, F21)
-	FLDPQ 32(R10), (F22, F23)
-	WORD $0x4e809794 // sdot v20.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9794 // sdot v20.4s, v28.16b, v26.16b
-	WORD $0x4e819715 // sdot v21.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9715 // sdot v21.4s, v24.16b, v27.16b
-	WORD $0x4e8297b6 // sdot v22.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e97b6 // sdot v22.4s, v29.16b, v30.16b
-	WORD $0x4e839737 // sdot v23.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9737 // sdot v23.4s, v25.16b, v26.16b
+last7:
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -2391,86 +2920,32 @@ ready26:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
 	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
 	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
 	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
 	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
 	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
 	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
 	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
 	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
 	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
 	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
 	FMOVQ F12, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	CMP R2, R1
-	BHS border27
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready28:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889790 // sdot v16.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a9790 // sdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e899711 // sdot v17.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b9711 // sdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8a97b2 // sdot v18.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e8b9733 // sdot v19.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a9733 // sdot v19.4s, v25.16b, v26.16b
-	WORD $0x4e849794 // sdot v20.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9794 // sdot v20.4s, v28.16b, v26.16b
-	WORD $0x4e859715 // sdot v21.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9715 // sdot v21.4s, v24.16b, v27.16b
-	WORD $0x4e8697b6 // sdot v22.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e97b6 // sdot v22.4s, v29.16b, v30.16b
-	WORD $0x4e879737 // sdot v23.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9737 // sdot v23.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
+	RET
+border8:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready9
+last10:
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -2481,86 +2956,32 @@ ready28:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
 	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
 	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
 	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
 	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
 	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
 	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
 	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
 	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
 	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
 	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
 	FMOVQ F16, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	CMP R2, R1
-	BHS border29
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready30:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889794 // sdot v20.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a9794 // sdot v20.4s, v28.16b, v26.16b
-	WORD $0x4e899715 // sdot v21.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b9715 // sdot v21.4s, v24.16b, v27.16b
-	WORD $0x4e8a97b6 // sdot v22.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e97b6 // sdot v22.4s, v29.16b, v30.16b
-	WORD $0x4e8b9737 // sdot v23.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a9737 // sdot v23.4s, v25.16b, v26.16b
-	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F16, F17)
-	FLDPQ 32(R10), (F18, F19)
-	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9790 // sdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9711 // sdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9733 // sdot v19.4s, v25.16b, v26.16b
+	RET
+border11:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready12
+last13:
 	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
 	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
 	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
@@ -2571,145 +2992,32 @@ ready30:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
 	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
 	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
 	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
 	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
 	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
 	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
 	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
 	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
 	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
 	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
 	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
-	WORD $0x6e3e6e94 // umin v20.16b, v20.16b, v30.16b
+	WORD $0x6e3a6e94 // umin v20.16b, v20.16b, v26.16b
 	FMOVQ F20, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	B twiceloop1
-twicestride2:
-	CMP R2, R1
-	BHS border31
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready32:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
-twiceloop2:
-	CMP R2, R1
-	BHS border33
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready34:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
-	CMP R2, R1
-	BHS border35
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready36:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F16, F17)
-	FLDPQ 32(R10), (F18, F19)
-	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a9790 // sdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b9711 // sdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a9733 // sdot v19.4s, v25.16b, v26.16b
+	RET
+border14:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready15
+last16:
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -2720,107 +3028,83 @@ ready36:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
 	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
 	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
 	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
 	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
 	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
 	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
 	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
 	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
 	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
 	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
 	FMOVQ F12, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	CMP R2, R1
-	BHS border37
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready38:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e849790 // sdot v16.4s, v28.16b, v4.16b
-	FMOVQ 64(R14), F26
-	WORD $0x4e9a9790 // sdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e859711 // sdot v17.4s, v24.16b, v5.16b
-	FMOVQ 80(R14), F27
-	WORD $0x4e9b9711 // sdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8697b2 // sdot v18.4s, v29.16b, v6.16b
-	FMOVQ 96(R14), F30
-	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e879733 // sdot v19.4s, v25.16b, v7.16b
-	FMOVQ 112(R14), F26
-	WORD $0x4e9a9733 // sdot v19.4s, v25.16b, v26.16b
-	CMP R2, R1
-	BHS border39
-	FMOVQ (R6), F28
-	FMOVQ (R7), F29
-	FMOVQ (R8), F30
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
-	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
-	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
-	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
-	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
-	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
-	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
-	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
-	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
-ready40:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x4e889790 // sdot v16.4s, v28.16b, v8.16b
-	FMOVQ 128(R14), F26
-	WORD $0x4e9a9790 // sdot v16.4s, v28.16b, v26.16b
-	WORD $0x4e899711 // sdot v17.4s, v24.16b, v9.16b
-	FMOVQ 144(R14), F27
-	WORD $0x4e9b9711 // sdot v17.4s, v24.16b, v27.16b
-	WORD $0x4e8a97b2 // sdot v18.4s, v29.16b, v10.16b
-	FMOVQ 160(R14), F30
-	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
-	WORD $0x4e8b9733 // sdot v19.4s, v25.16b, v11.16b
-	FMOVQ 176(R14), F26
-	WORD $0x4e9a9733 // sdot v19.4s, v25.16b, v26.16b
-	FLDPQ 0(R10), (F12, F13)
-	FLDPQ 32(R10), (F14, F15)
-	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
-	FMOVQ 0(R14), F26
-	WORD $0x4e9a978c // sdot v12.4s, v28.16b, v26.16b
-	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
-	FMOVQ 16(R14), F27
-	WORD $0x4e9b970d // sdot v13.4s, v24.16b, v27.16b
-	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
-	FMOVQ 32(R14), F30
-	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
-	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
-	FMOVQ 48(R14), F26
-	WORD $0x4e9a972f // sdot v15.4s, v25.16b, v26.16b
+	RET
+border17:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready18
+border19:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready20
+border21:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready22
+last23:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+border24:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready25
+border26:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready27
+last28:
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -2831,130 +3115,1110 @@ ready40:
 	FLDPQ 32(R11), (F26, F27)
 	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
 	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
-	VLD1R (R19), [V26.S4]
-	VLD1R (R20), [V27.S4]
-	VLD1R (R21), [V30.S4]
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
 	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
 	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
 	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
 	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
 	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
 	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
 	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
 	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
 	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	VLD1R (R21), [V26.S4]
 	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
 	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
 	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
 	FMOVQ F16, (R3)
 	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	B twiceloop2
-twicedone:
 	RET
-border21:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready22
-border23:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready24
-border25:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready26
-border27:
-	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready28
 border29:
 	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
 	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
+	VLD1R (R12), [V30.S4]
 	B ready30
 border31:
 	VLD1R (R12), [V28.S4]
-	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
 	VLD1R (R12), [V29.S4]
-	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
+	VLD1R (R12), [V30.S4]
 	B ready32
-border33:
-	VLD1R (R12), [V28.S4]
+last33:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+twice:
+	MOVD u8SweepArgs_stride(R0), R13
+	CMP $2, R13
+	BEQ twicestride2
+	CMP R2, R1
+	BHS border34
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready35:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
 	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready34
-border35:
-	VLD1R (R12), [V28.S4]
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border36
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready37:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
 	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready36
-border37:
-	VLD1R (R12), [V28.S4]
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
+	FMOVQ 64(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
+	FMOVQ 80(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
+	FMOVQ 96(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
+	FMOVQ 112(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border38
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready39:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
 	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready38
-border39:
-	VLD1R (R12), [V28.S4]
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
+	FMOVQ 128(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
+	FMOVQ 144(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
+	FMOVQ 160(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
+	FMOVQ 176(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	WORD $0x4e849790 // sdot v16.4s, v28.16b, v4.16b
+	FMOVQ 64(R14), F30
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e859711 // sdot v17.4s, v24.16b, v5.16b
+	FMOVQ 80(R14), F30
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e8697b2 // sdot v18.4s, v29.16b, v6.16b
+	FMOVQ 96(R14), F30
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e879733 // sdot v19.4s, v25.16b, v7.16b
+	FMOVQ 112(R14), F30
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F20, F21)
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4e809794 // sdot v20.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9794 // sdot v20.4s, v28.16b, v30.16b
+	WORD $0x4e819715 // sdot v21.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9715 // sdot v21.4s, v24.16b, v30.16b
+	WORD $0x4e8297b6 // sdot v22.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97b6 // sdot v22.4s, v29.16b, v30.16b
+	WORD $0x4e839737 // sdot v23.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9737 // sdot v23.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast40
+twiceloop1:
+	CMP R2, R1
+	BHS border41
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready42:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
-	VLD1R (R12), [V24.S4]
-	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
-	VLD1R (R12), [V29.S4]
 	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
-	VLD1R (R12), [V25.S4]
-	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
-	B ready40
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e889790 // sdot v16.4s, v28.16b, v8.16b
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 128(R14), F30
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x4e899711 // sdot v17.4s, v24.16b, v9.16b
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FMOVQ 144(R14), F30
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x4e8a97b2 // sdot v18.4s, v29.16b, v10.16b
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	FMOVQ 160(R14), F30
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e8b9733 // sdot v19.4s, v25.16b, v11.16b
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	FMOVQ 176(R14), F30
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	WORD $0x4e849794 // sdot v20.4s, v28.16b, v4.16b
+	VLD1R (R19), [V26.S4]
+	FMOVQ 64(R14), F30
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e9e9794 // sdot v20.4s, v28.16b, v30.16b
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e859715 // sdot v21.4s, v24.16b, v5.16b
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	FMOVQ 80(R14), F30
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	WORD $0x4e9e9715 // sdot v21.4s, v24.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x4e8697b6 // sdot v22.4s, v29.16b, v6.16b
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	FMOVQ 96(R14), F30
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x4e9e97b6 // sdot v22.4s, v29.16b, v30.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	WORD $0x4e879737 // sdot v23.4s, v25.16b, v7.16b
+	FMOVQ F12, (R3)
+	FMOVQ 112(R14), F30
+	ADD R4, R3, R3
+	WORD $0x4e9e9737 // sdot v23.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast43
+	CMP R2, R1
+	BHS border44
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready45:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e889794 // sdot v20.4s, v28.16b, v8.16b
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 128(R14), F30
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e9e9794 // sdot v20.4s, v28.16b, v30.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x4e899715 // sdot v21.4s, v24.16b, v9.16b
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FMOVQ 144(R14), F30
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e9715 // sdot v21.4s, v24.16b, v30.16b
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x4e8a97b6 // sdot v22.4s, v29.16b, v10.16b
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	FMOVQ 160(R14), F30
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e9e97b6 // sdot v22.4s, v29.16b, v30.16b
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e8b9737 // sdot v23.4s, v25.16b, v11.16b
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	FMOVQ 176(R14), F30
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x4e9e9737 // sdot v23.4s, v25.16b, v30.16b
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
+	VLD1R (R19), [V26.S4]
+	FMOVQ 64(R14), F30
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	FMOVQ 80(R14), F30
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	FMOVQ 96(R14), F30
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
+	FMOVQ F16, (R3)
+	FMOVQ 112(R14), F30
+	ADD R4, R3, R3
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast46
+	CMP R2, R1
+	BHS border47
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready48:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	FMOVQ 128(R14), F30
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+	WORD $0x6e3bdeb5 // fmul v21.4s, v21.4s, v27.4s
+	FMOVQ 144(R14), F30
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
+	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
+	FMOVQ 160(R14), F30
+	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	FMOVQ 176(R14), F30
+	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e849790 // sdot v16.4s, v28.16b, v4.16b
+	VLD1R (R19), [V26.S4]
+	FMOVQ 64(R14), F30
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e859711 // sdot v17.4s, v24.16b, v5.16b
+	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
+	FMOVQ 80(R14), F30
+	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x4e8697b2 // sdot v18.4s, v29.16b, v6.16b
+	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
+	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
+	FMOVQ 96(R14), F30
+	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	WORD $0x6e3a6e94 // umin v20.16b, v20.16b, v26.16b
+	WORD $0x4e879733 // sdot v19.4s, v25.16b, v7.16b
+	FMOVQ F20, (R3)
+	FMOVQ 112(R14), F30
+	ADD R4, R3, R3
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F20, F21)
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4e809794 // sdot v20.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9794 // sdot v20.4s, v28.16b, v30.16b
+	WORD $0x4e819715 // sdot v21.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9715 // sdot v21.4s, v24.16b, v30.16b
+	WORD $0x4e8297b6 // sdot v22.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97b6 // sdot v22.4s, v29.16b, v30.16b
+	WORD $0x4e839737 // sdot v23.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9737 // sdot v23.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast49
+	B twiceloop1
+twicestride2:
+	CMP R2, R1
+	BHS border50
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready51:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border52
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready53:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
+	FMOVQ 64(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
+	FMOVQ 80(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
+	FMOVQ 96(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
+	FMOVQ 112(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border54
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready55:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
+	FMOVQ 128(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
+	FMOVQ 144(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
+	FMOVQ 160(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
+	FMOVQ 176(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast56
+twiceloop2:
+	CMP R2, R1
+	BHS border57
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready58:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e849790 // sdot v16.4s, v28.16b, v4.16b
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	FMOVQ 64(R14), F30
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e859711 // sdot v17.4s, v24.16b, v5.16b
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	FMOVQ 80(R14), F30
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	WORD $0x4e8697b2 // sdot v18.4s, v29.16b, v6.16b
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	FMOVQ 96(R14), F30
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x4e879733 // sdot v19.4s, v25.16b, v7.16b
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ 112(R14), F30
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border59
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready60:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e889790 // sdot v16.4s, v28.16b, v8.16b
+	FMOVQ 128(R14), F30
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e899711 // sdot v17.4s, v24.16b, v9.16b
+	FMOVQ 144(R14), F30
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e8a97b2 // sdot v18.4s, v29.16b, v10.16b
+	FMOVQ 160(R14), F30
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e8b9733 // sdot v19.4s, v25.16b, v11.16b
+	FMOVQ 176(R14), F30
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F12, F13)
+	FLDPQ 32(R10), (F14, F15)
+	WORD $0x4e80978c // sdot v12.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e81970d // sdot v13.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8297ae // sdot v14.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e83972f // sdot v15.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast61
+	CMP R2, R1
+	BHS border62
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready63:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e84978c // sdot v12.4s, v28.16b, v4.16b
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FLDPQ 0(R11), (F26, F27)
+	FMOVQ 64(R14), F30
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x4e85970d // sdot v13.4s, v24.16b, v5.16b
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	FMOVQ 80(R14), F30
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	WORD $0x4e8697ae // sdot v14.4s, v29.16b, v6.16b
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	FMOVQ 96(R14), F30
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x4e87972f // sdot v15.4s, v25.16b, v7.16b
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	FMOVQ 112(R14), F30
+	FMOVQ F16, (R3)
+	ADD R4, R3, R3
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	CMP R2, R1
+	BHS border64
+	FMOVQ (R6), F28
+	FMOVQ (R7), F29
+	FMOVQ (R8), F30
+ready65:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	WORD $0x6e3f1fde // eor v30.16b, v30.16b, v31.16b
+	WORD $0x4e1d3b98 // zip1 v24.16b, v28.16b, v29.16b
+	WORD $0x4e1d7b99 // zip2 v25.16b, v28.16b, v29.16b
+	WORD $0x4e1f3bda // zip1 v26.16b, v30.16b, v31.16b
+	WORD $0x4e1f7bdb // zip2 v27.16b, v30.16b, v31.16b
+	WORD $0x4e5a3b1c // zip1 v28.8h, v24.8h, v26.8h
+	WORD $0x4e5a7b18 // zip2 v24.8h, v24.8h, v26.8h
+	WORD $0x4e5b3b3d // zip1 v29.8h, v25.8h, v27.8h
+	WORD $0x4e5b7b39 // zip2 v25.8h, v25.8h, v27.8h
+	WORD $0x4e88978c // sdot v12.4s, v28.16b, v8.16b
+	FMOVQ 128(R14), F30
+	WORD $0x4e9e978c // sdot v12.4s, v28.16b, v30.16b
+	WORD $0x4e89970d // sdot v13.4s, v24.16b, v9.16b
+	FMOVQ 144(R14), F30
+	WORD $0x4e9e970d // sdot v13.4s, v24.16b, v30.16b
+	WORD $0x4e8a97ae // sdot v14.4s, v29.16b, v10.16b
+	FMOVQ 160(R14), F30
+	WORD $0x4e9e97ae // sdot v14.4s, v29.16b, v30.16b
+	WORD $0x4e8b972f // sdot v15.4s, v25.16b, v11.16b
+	FMOVQ 176(R14), F30
+	WORD $0x4e9e972f // sdot v15.4s, v25.16b, v30.16b
+	FLDPQ 0(R10), (F16, F17)
+	FLDPQ 32(R10), (F18, F19)
+	WORD $0x4e809790 // sdot v16.4s, v28.16b, v0.16b
+	FMOVQ 0(R14), F30
+	WORD $0x4e9e9790 // sdot v16.4s, v28.16b, v30.16b
+	WORD $0x4e819711 // sdot v17.4s, v24.16b, v1.16b
+	FMOVQ 16(R14), F30
+	WORD $0x4e9e9711 // sdot v17.4s, v24.16b, v30.16b
+	WORD $0x4e8297b2 // sdot v18.4s, v29.16b, v2.16b
+	FMOVQ 32(R14), F30
+	WORD $0x4e9e97b2 // sdot v18.4s, v29.16b, v30.16b
+	WORD $0x4e839733 // sdot v19.4s, v25.16b, v3.16b
+	FMOVQ 48(R14), F30
+	WORD $0x4e9e9733 // sdot v19.4s, v25.16b, v30.16b
+	SUBS $1, R5, R5
+	BEQ twicelast66
+	B twiceloop2
+border34:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready35
+border36:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready37
+border38:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready39
+twicelast40:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+border41:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready42
+twicelast43:
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	FMOVQ F16, (R3)
+	ADD R4, R3, R3
+	RET
+border44:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready45
+twicelast46:
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+	WORD $0x6e3bdeb5 // fmul v21.4s, v21.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
+	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
+	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e7a0e94 // sqadd v20.8h, v20.8h, v26.8h
+	WORD $0x4e7a0ed6 // sqadd v22.8h, v22.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
+	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
+	WORD $0x6e3b6694 // umax v20.16b, v20.16b, v27.16b
+	WORD $0x6e3a6e94 // umin v20.16b, v20.16b, v26.16b
+	FMOVQ F20, (R3)
+	ADD R4, R3, R3
+	RET
+border47:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready48
+twicelast49:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+border50:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready51
+border52:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready53
+border54:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready55
+twicelast56:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
+border57:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready58
+border59:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready60
+twicelast61:
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3ade10 // fmul v16.4s, v16.4s, v26.4s
+	WORD $0x6e3bde31 // fmul v17.4s, v17.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e7a0e10 // sqadd v16.8h, v16.8h, v26.8h
+	WORD $0x4e7a0e52 // sqadd v18.8h, v18.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x6e3b6610 // umax v16.16b, v16.16b, v27.16b
+	WORD $0x6e3a6e10 // umin v16.16b, v16.16b, v26.16b
+	FMOVQ F16, (R3)
+	ADD R4, R3, R3
+	RET
+border62:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready63
+border64:
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	VLD1R (R12), [V30.S4]
+	B ready65
+twicelast66:
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FLDPQ 0(R11), (F26, F27)
+	WORD $0x6e3add8c // fmul v12.4s, v12.4s, v26.4s
+	WORD $0x6e3bddad // fmul v13.4s, v13.4s, v27.4s
+	FLDPQ 32(R11), (F26, F27)
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	VLD1R (R19), [V26.S4]
+	VLD1R (R20), [V27.S4]
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e7a0d8c // sqadd v12.8h, v12.8h, v26.8h
+	WORD $0x4e7a0dce // sqadd v14.8h, v14.8h, v26.8h
+	VLD1R (R21), [V26.S4]
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e3b658c // umax v12.16b, v12.16b, v27.16b
+	WORD $0x6e3a6d8c // umin v12.16b, v12.16b, v26.16b
+	FMOVQ F12, (R3)
+	ADD R4, R3, R3
+	RET
 
 TEXT ·tapsU8x8NEON(SB), NOSPLIT, $0-8
 	MOVD args+0(FP), R0
@@ -3005,9 +4269,6 @@ group1:
 	BNE group1
 	CBZ R9, raw2
 	FLDPQ 0(R9), (F16, F17)
-	VLD1R (R19), [V20.S4]
-	VLD1R (R20), [V21.S4]
-	VLD1R (R21), [V22.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
@@ -3027,8 +4288,11 @@ group1:
 	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
 	WORD $0x4e740c00 // sqadd v0.8h, v0.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
 	WORD $0x6e356400 // umax v0.16b, v0.16b, v21.16b
 	WORD $0x6e366c00 // umin v0.16b, v0.16b, v22.16b
@@ -3037,8 +4301,11 @@ group1:
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
 	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
 	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
 	WORD $0x4e740c42 // sqadd v2.8h, v2.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212842 // sqxtun v2.8b, v2.8h
 	WORD $0x6e356442 // umax v2.16b, v2.16b, v21.16b
 	WORD $0x6e366c42 // umin v2.16b, v2.16b, v22.16b
@@ -3047,8 +4314,11 @@ group1:
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
 	WORD $0x0e614884 // sqxtn v4.4h, v4.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e6148a4 // sqxtn2 v4.8h, v5.4s
 	WORD $0x4e740c84 // sqadd v4.8h, v4.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212884 // sqxtun v4.8b, v4.8h
 	WORD $0x6e356484 // umax v4.16b, v4.16b, v21.16b
 	WORD $0x6e366c84 // umin v4.16b, v4.16b, v22.16b
@@ -3057,8 +4327,11 @@ group1:
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x0e6148c6 // sqxtn v6.4h, v6.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e6148e6 // sqxtn2 v6.8h, v7.4s
 	WORD $0x4e740cc6 // sqadd v6.8h, v6.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e2128c6 // sqxtun v6.8b, v6.8h
 	WORD $0x6e3564c6 // umax v6.16b, v6.16b, v21.16b
 	WORD $0x6e366cc6 // umin v6.16b, v6.16b, v22.16b
@@ -3102,9 +4375,6 @@ group4:
 	BNE group4
 	CBZ R9, raw5
 	FLDPQ 0(R9), (F16, F17)
-	VLD1R (R19), [V20.S4]
-	VLD1R (R20), [V21.S4]
-	VLD1R (R21), [V22.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
@@ -3112,8 +4382,11 @@ group4:
 	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
+	VLD1R (R19), [V20.S4]
+	VLD1R (R20), [V21.S4]
 	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
 	WORD $0x4e740c00 // sqadd v0.8h, v0.8h, v20.8h
+	VLD1R (R21), [V22.S4]
 	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
 	WORD $0x6e356400 // umax v0.16b, v0.16b, v21.16b
 	WORD $0x6e366c00 // umin v0.16b, v0.16b, v22.16b
@@ -3161,40 +4434,56 @@ TEXT ·sweepU8x8NEON(SB), NOSPLIT, $0-8
 	ADD $u8SweepArgs_zero, R0, R19
 	ADD $u8SweepArgs_lo, R0, R20
 	ADD $u8SweepArgs_hi, R0, R21
+	FLDPQ (R11), (F10, F11)
+	FLDPQ (R10), (F18, F19)
+	VLD1R (R19), [V14.S4]
+	VLD1R (R20), [V15.S4]
+	VLD1R (R21), [V9.S4]
 	VMOVI $128, V31.B16
 	MOVD u8SweepArgs_w2(R0), R14
-	MOVD u8SweepArgs_stride(R0), R13
-	CMP $2, R13
-	BEQ twicestride2
 	CMP R2, R1
 	BHS border1
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
 ready2:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
-	FLDPQ 0(R10), (F12, F13)
+	MOVD u8SweepArgs_stride(R0), R13
+	CMP $2, R13
+	BEQ twicestride2
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
+	CMP R2, R1
+	BHS border3
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready4:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	VORR V18.B16, V18.B16, V12.B16
+	VORR V19.B16, V19.B16, V13.B16
 	WORD $0x0e60830c // smlal v12.4s, v24.4h, v0.4h
 	WORD $0x4e60830d // smlal2 v13.4s, v24.8h, v0.8h
 	WORD $0x0e61832c // smlal v12.4s, v25.4h, v1.4h
 	WORD $0x4e61832d // smlal2 v13.4s, v25.8h, v1.8h
 	WORD $0x0e62834c // smlal v12.4s, v26.4h, v2.4h
 	WORD $0x4e62834d // smlal2 v13.4s, v26.8h, v2.8h
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
 	CMP R2, R1
-	BHS border3
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-ready4:
+	BHS border5
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready6:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
@@ -3205,23 +4494,23 @@ ready4:
 	WORD $0x4e64832d // smlal2 v13.4s, v25.8h, v4.8h
 	WORD $0x0e65834c // smlal v12.4s, v26.4h, v5.4h
 	WORD $0x4e65834d // smlal2 v13.4s, v26.8h, v5.8h
-	FLDPQ 0(R10), (F16, F17)
+	VORR V18.B16, V18.B16, V16.B16
+	VORR V19.B16, V19.B16, V17.B16
 	WORD $0x0e608310 // smlal v16.4s, v24.4h, v0.4h
 	WORD $0x4e608311 // smlal2 v17.4s, v24.8h, v0.8h
 	WORD $0x0e618330 // smlal v16.4s, v25.4h, v1.4h
 	WORD $0x4e618331 // smlal2 v17.4s, v25.8h, v1.8h
 	WORD $0x0e628350 // smlal v16.4s, v26.4h, v2.4h
 	WORD $0x4e628351 // smlal2 v17.4s, v26.8h, v2.8h
-twiceloop1:
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
 	CMP R2, R1
-	BHS border5
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-ready6:
+	BHS border7
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready8:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
@@ -3238,188 +4527,215 @@ ready6:
 	WORD $0x4e648331 // smlal2 v17.4s, v25.8h, v4.8h
 	WORD $0x0e658350 // smlal v16.4s, v26.4h, v5.4h
 	WORD $0x4e658351 // smlal2 v17.4s, v26.8h, v5.8h
-	FLDPQ 0(R10), (F20, F21)
+	VORR V18.B16, V18.B16, V20.B16
+	VORR V19.B16, V19.B16, V21.B16
 	WORD $0x0e608314 // smlal v20.4s, v24.4h, v0.4h
 	WORD $0x4e608315 // smlal2 v21.4s, v24.8h, v0.8h
 	WORD $0x0e618334 // smlal v20.4s, v25.4h, v1.4h
 	WORD $0x4e618335 // smlal2 v21.4s, v25.8h, v1.8h
 	WORD $0x0e628354 // smlal v20.4s, v26.4h, v2.4h
 	WORD $0x4e628355 // smlal2 v21.4s, v26.8h, v2.8h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FLDPQ 0(R11), (F28, F29)
-	WORD $0x6e3cdd8c // fmul v12.4s, v12.4s, v28.4s
-	WORD $0x6e3dddad // fmul v13.4s, v13.4s, v29.4s
-	VLD1R (R19), [V28.S4]
-	VLD1R (R20), [V29.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
-	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
-	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
-	WORD $0x4e7c0d8c // sqadd v12.8h, v12.8h, v28.8h
-	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
-	WORD $0x6e3d658c // umax v12.16b, v12.16b, v29.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
-	FMOVD F12, (R3)
-	ADD R4, R3, R3
 	SUBS $1, R5, R5
-	BEQ twicedone
+	BEQ twicelast9
+twiceloop1:
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
 	CMP R2, R1
-	BHS border7
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-ready8:
+	BHS border10
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready11:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
+	WORD $0x4e21d996 // scvtf v22.4s, v12.4s
+	WORD $0x4e21d9b7 // scvtf v23.4s, v13.4s
 	WORD $0x0e668310 // smlal v16.4s, v24.4h, v6.4h
 	WORD $0x4e668311 // smlal2 v17.4s, v24.8h, v6.8h
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x0e638314 // smlal v20.4s, v24.4h, v3.4h
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e638315 // smlal2 v21.4s, v24.8h, v3.8h
+	VORR V18.B16, V18.B16, V12.B16
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	VORR V19.B16, V19.B16, V13.B16
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
 	WORD $0x0e678330 // smlal v16.4s, v25.4h, v7.4h
 	WORD $0x4e678331 // smlal2 v17.4s, v25.8h, v7.8h
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x0e648334 // smlal v20.4s, v25.4h, v4.4h
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e648335 // smlal2 v21.4s, v25.8h, v4.8h
+	WORD $0x0e60830c // smlal v12.4s, v24.4h, v0.4h
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x4e60830d // smlal2 v13.4s, v24.8h, v0.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
 	WORD $0x0e688350 // smlal v16.4s, v26.4h, v8.4h
 	WORD $0x4e688351 // smlal2 v17.4s, v26.8h, v8.8h
-	WORD $0x0e638314 // smlal v20.4s, v24.4h, v3.4h
-	WORD $0x4e638315 // smlal2 v21.4s, v24.8h, v3.8h
-	WORD $0x0e648334 // smlal v20.4s, v25.4h, v4.4h
-	WORD $0x4e648335 // smlal2 v21.4s, v25.8h, v4.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
 	WORD $0x0e658354 // smlal v20.4s, v26.4h, v5.4h
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
 	WORD $0x4e658355 // smlal2 v21.4s, v26.8h, v5.8h
-	FLDPQ 0(R10), (F12, F13)
-	WORD $0x0e60830c // smlal v12.4s, v24.4h, v0.4h
-	WORD $0x4e60830d // smlal2 v13.4s, v24.8h, v0.8h
 	WORD $0x0e61832c // smlal v12.4s, v25.4h, v1.4h
+	FMOVD F22, (R3)
 	WORD $0x4e61832d // smlal2 v13.4s, v25.8h, v1.8h
+	ADD R4, R3, R3
 	WORD $0x0e62834c // smlal v12.4s, v26.4h, v2.4h
 	WORD $0x4e62834d // smlal2 v13.4s, v26.8h, v2.8h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	FLDPQ 0(R11), (F28, F29)
-	WORD $0x6e3cde10 // fmul v16.4s, v16.4s, v28.4s
-	WORD $0x6e3dde31 // fmul v17.4s, v17.4s, v29.4s
-	VLD1R (R19), [V28.S4]
-	VLD1R (R20), [V29.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
-	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
-	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
-	WORD $0x4e7c0e10 // sqadd v16.8h, v16.8h, v28.8h
-	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
-	WORD $0x6e3d6610 // umax v16.16b, v16.16b, v29.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
-	FMOVD F16, (R3)
-	ADD R4, R3, R3
 	SUBS $1, R5, R5
-	BEQ twicedone
-	CMP R2, R1
-	BHS border9
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-ready10:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	WORD $0x0e668314 // smlal v20.4s, v24.4h, v6.4h
-	WORD $0x4e668315 // smlal2 v21.4s, v24.8h, v6.8h
-	WORD $0x0e678334 // smlal v20.4s, v25.4h, v7.4h
-	WORD $0x4e678335 // smlal2 v21.4s, v25.8h, v7.8h
-	WORD $0x0e688354 // smlal v20.4s, v26.4h, v8.4h
-	WORD $0x4e688355 // smlal2 v21.4s, v26.8h, v8.8h
-	WORD $0x0e63830c // smlal v12.4s, v24.4h, v3.4h
-	WORD $0x4e63830d // smlal2 v13.4s, v24.8h, v3.8h
-	WORD $0x0e64832c // smlal v12.4s, v25.4h, v4.4h
-	WORD $0x4e64832d // smlal2 v13.4s, v25.8h, v4.8h
-	WORD $0x0e65834c // smlal v12.4s, v26.4h, v5.4h
-	WORD $0x4e65834d // smlal2 v13.4s, v26.8h, v5.8h
-	FLDPQ 0(R10), (F16, F17)
-	WORD $0x0e608310 // smlal v16.4s, v24.4h, v0.4h
-	WORD $0x4e608311 // smlal2 v17.4s, v24.8h, v0.8h
-	WORD $0x0e618330 // smlal v16.4s, v25.4h, v1.4h
-	WORD $0x4e618331 // smlal2 v17.4s, v25.8h, v1.8h
-	WORD $0x0e628350 // smlal v16.4s, v26.4h, v2.4h
-	WORD $0x4e628351 // smlal2 v17.4s, v26.8h, v2.8h
-	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
-	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
-	FLDPQ 0(R11), (F28, F29)
-	WORD $0x6e3cde94 // fmul v20.4s, v20.4s, v28.4s
-	WORD $0x6e3ddeb5 // fmul v21.4s, v21.4s, v29.4s
-	VLD1R (R19), [V28.S4]
-	VLD1R (R20), [V29.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
-	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
-	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
-	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
-	WORD $0x4e7c0e94 // sqadd v20.8h, v20.8h, v28.8h
-	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
-	WORD $0x6e3d6694 // umax v20.16b, v20.16b, v29.16b
-	WORD $0x6e3e6e94 // umin v20.16b, v20.16b, v30.16b
-	FMOVD F20, (R3)
-	ADD R4, R3, R3
-	SUBS $1, R5, R5
-	BEQ twicedone
-	B twiceloop1
-twicestride2:
-	CMP R2, R1
-	BHS border11
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-ready12:
-	ADD R9, R6, R6
-	ADD R9, R7, R7
-	ADD R9, R8, R8
-	ADD $1, R1, R1
-	FLDPQ 0(R10), (F12, F13)
-	WORD $0x0e60830c // smlal v12.4s, v24.4h, v0.4h
-	WORD $0x4e60830d // smlal2 v13.4s, v24.8h, v0.8h
-	WORD $0x0e61832c // smlal v12.4s, v25.4h, v1.4h
-	WORD $0x4e61832d // smlal2 v13.4s, v25.8h, v1.8h
-	WORD $0x0e62834c // smlal v12.4s, v26.4h, v2.4h
-	WORD $0x4e62834d // smlal2 v13.4s, v26.8h, v2.8h
-twiceloop2:
+	BEQ twicelast12
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
 	CMP R2, R1
 	BHS border13
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
 ready14:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
+	WORD $0x4e21da16 // scvtf v22.4s, v16.4s
+	WORD $0x4e21da37 // scvtf v23.4s, v17.4s
+	WORD $0x0e668314 // smlal v20.4s, v24.4h, v6.4h
+	WORD $0x4e668315 // smlal2 v21.4s, v24.8h, v6.8h
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x0e63830c // smlal v12.4s, v24.4h, v3.4h
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e63830d // smlal2 v13.4s, v24.8h, v3.8h
+	VORR V18.B16, V18.B16, V16.B16
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	VORR V19.B16, V19.B16, V17.B16
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e678334 // smlal v20.4s, v25.4h, v7.4h
+	WORD $0x4e678335 // smlal2 v21.4s, v25.8h, v7.8h
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x0e64832c // smlal v12.4s, v25.4h, v4.4h
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e64832d // smlal2 v13.4s, v25.8h, v4.8h
+	WORD $0x0e608310 // smlal v16.4s, v24.4h, v0.4h
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x4e608311 // smlal2 v17.4s, v24.8h, v0.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x0e688354 // smlal v20.4s, v26.4h, v8.4h
+	WORD $0x4e688355 // smlal2 v21.4s, v26.8h, v8.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x0e65834c // smlal v12.4s, v26.4h, v5.4h
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	WORD $0x4e65834d // smlal2 v13.4s, v26.8h, v5.8h
+	WORD $0x0e618330 // smlal v16.4s, v25.4h, v1.4h
+	FMOVD F22, (R3)
+	WORD $0x4e618331 // smlal2 v17.4s, v25.8h, v1.8h
+	ADD R4, R3, R3
+	WORD $0x0e628350 // smlal v16.4s, v26.4h, v2.4h
+	WORD $0x4e628351 // smlal2 v17.4s, v26.8h, v2.8h
+	SUBS $1, R5, R5
+	BEQ twicelast15
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
+	CMP R2, R1
+	BHS border16
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready17:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e21da96 // scvtf v22.4s, v20.4s
+	WORD $0x4e21dab7 // scvtf v23.4s, v21.4s
+	WORD $0x0e66830c // smlal v12.4s, v24.4h, v6.4h
+	WORD $0x4e66830d // smlal2 v13.4s, v24.8h, v6.8h
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x0e638310 // smlal v16.4s, v24.4h, v3.4h
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e638311 // smlal2 v17.4s, v24.8h, v3.8h
+	VORR V18.B16, V18.B16, V20.B16
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	VORR V19.B16, V19.B16, V21.B16
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e67832c // smlal v12.4s, v25.4h, v7.4h
+	WORD $0x4e67832d // smlal2 v13.4s, v25.8h, v7.8h
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x0e648330 // smlal v16.4s, v25.4h, v4.4h
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e648331 // smlal2 v17.4s, v25.8h, v4.8h
+	WORD $0x0e608314 // smlal v20.4s, v24.4h, v0.4h
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x4e608315 // smlal2 v21.4s, v24.8h, v0.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x0e68834c // smlal v12.4s, v26.4h, v8.4h
+	WORD $0x4e68834d // smlal2 v13.4s, v26.8h, v8.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x0e658350 // smlal v16.4s, v26.4h, v5.4h
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	WORD $0x4e658351 // smlal2 v17.4s, v26.8h, v5.8h
+	WORD $0x0e618334 // smlal v20.4s, v25.4h, v1.4h
+	FMOVD F22, (R3)
+	WORD $0x4e618335 // smlal2 v21.4s, v25.8h, v1.8h
+	ADD R4, R3, R3
+	WORD $0x0e628354 // smlal v20.4s, v26.4h, v2.4h
+	WORD $0x4e628355 // smlal2 v21.4s, v26.8h, v2.8h
+	SUBS $1, R5, R5
+	BEQ twicelast18
+	B twiceloop1
+twicestride2:
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
+	CMP R2, R1
+	BHS border19
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready20:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	VORR V18.B16, V18.B16, V12.B16
+	VORR V19.B16, V19.B16, V13.B16
+	WORD $0x0e60830c // smlal v12.4s, v24.4h, v0.4h
+	WORD $0x4e60830d // smlal2 v13.4s, v24.8h, v0.8h
+	WORD $0x0e61832c // smlal v12.4s, v25.4h, v1.4h
+	WORD $0x4e61832d // smlal2 v13.4s, v25.8h, v1.8h
+	WORD $0x0e62834c // smlal v12.4s, v26.4h, v2.4h
+	WORD $0x4e62834d // smlal2 v13.4s, v26.8h, v2.8h
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
+	CMP R2, R1
+	BHS border21
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready22:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
 	WORD $0x0e63830c // smlal v12.4s, v24.4h, v3.4h
 	WORD $0x4e63830d // smlal2 v13.4s, v24.8h, v3.8h
 	WORD $0x0e64832c // smlal v12.4s, v25.4h, v4.4h
 	WORD $0x4e64832d // smlal2 v13.4s, v25.8h, v4.8h
 	WORD $0x0e65834c // smlal v12.4s, v26.4h, v5.4h
 	WORD $0x4e65834d // smlal2 v13.4s, v26.8h, v5.8h
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
 	CMP R2, R1
-	BHS border15
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-ready16:
+	BHS border23
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready24:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
@@ -3430,178 +4746,321 @@ ready16:
 	WORD $0x4e67832d // smlal2 v13.4s, v25.8h, v7.8h
 	WORD $0x0e68834c // smlal v12.4s, v26.4h, v8.4h
 	WORD $0x4e68834d // smlal2 v13.4s, v26.8h, v8.8h
-	FLDPQ 0(R10), (F16, F17)
+	VORR V18.B16, V18.B16, V16.B16
+	VORR V19.B16, V19.B16, V17.B16
 	WORD $0x0e608310 // smlal v16.4s, v24.4h, v0.4h
 	WORD $0x4e608311 // smlal2 v17.4s, v24.8h, v0.8h
 	WORD $0x0e618330 // smlal v16.4s, v25.4h, v1.4h
 	WORD $0x4e618331 // smlal2 v17.4s, v25.8h, v1.8h
 	WORD $0x0e628350 // smlal v16.4s, v26.4h, v2.4h
 	WORD $0x4e628351 // smlal2 v17.4s, v26.8h, v2.8h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FLDPQ 0(R11), (F28, F29)
-	WORD $0x6e3cdd8c // fmul v12.4s, v12.4s, v28.4s
-	WORD $0x6e3dddad // fmul v13.4s, v13.4s, v29.4s
-	VLD1R (R19), [V28.S4]
-	VLD1R (R20), [V29.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
-	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
-	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
-	WORD $0x4e7c0d8c // sqadd v12.8h, v12.8h, v28.8h
-	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
-	WORD $0x6e3d658c // umax v12.16b, v12.16b, v29.16b
-	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
-	FMOVD F12, (R3)
-	ADD R4, R3, R3
 	SUBS $1, R5, R5
-	BEQ twicedone
+	BEQ twicelast25
+twiceloop2:
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
 	CMP R2, R1
-	BHS border17
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-ready18:
+	BHS border26
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready27:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
+	WORD $0x4e21d996 // scvtf v22.4s, v12.4s
+	WORD $0x4e21d9b7 // scvtf v23.4s, v13.4s
 	WORD $0x0e638310 // smlal v16.4s, v24.4h, v3.4h
 	WORD $0x4e638311 // smlal2 v17.4s, v24.8h, v3.8h
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
 	WORD $0x0e648330 // smlal v16.4s, v25.4h, v4.4h
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
 	WORD $0x4e648331 // smlal2 v17.4s, v25.8h, v4.8h
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
 	WORD $0x0e658350 // smlal v16.4s, v26.4h, v5.4h
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
 	WORD $0x4e658351 // smlal2 v17.4s, v26.8h, v5.8h
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
 	CMP R2, R1
-	BHS border19
-	FMOVD (R6), F24
-	FMOVD (R7), F25
-	FMOVD (R8), F26
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-ready20:
+	BHS border28
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready29:
 	ADD R9, R6, R6
 	ADD R9, R7, R7
 	ADD R9, R8, R8
 	ADD $1, R1, R1
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
 	WORD $0x0e668310 // smlal v16.4s, v24.4h, v6.4h
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
 	WORD $0x4e668311 // smlal2 v17.4s, v24.8h, v6.8h
+	VORR V18.B16, V18.B16, V12.B16
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	VORR V19.B16, V19.B16, V13.B16
 	WORD $0x0e678330 // smlal v16.4s, v25.4h, v7.4h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
 	WORD $0x4e678331 // smlal2 v17.4s, v25.8h, v7.8h
+	WORD $0x0e60830c // smlal v12.4s, v24.4h, v0.4h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x4e60830d // smlal2 v13.4s, v24.8h, v0.8h
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
 	WORD $0x0e688350 // smlal v16.4s, v26.4h, v8.4h
 	WORD $0x4e688351 // smlal2 v17.4s, v26.8h, v8.8h
-	FLDPQ 0(R10), (F12, F13)
-	WORD $0x0e60830c // smlal v12.4s, v24.4h, v0.4h
-	WORD $0x4e60830d // smlal2 v13.4s, v24.8h, v0.8h
+	FMOVD F22, (R3)
 	WORD $0x0e61832c // smlal v12.4s, v25.4h, v1.4h
 	WORD $0x4e61832d // smlal2 v13.4s, v25.8h, v1.8h
+	ADD R4, R3, R3
 	WORD $0x0e62834c // smlal v12.4s, v26.4h, v2.4h
 	WORD $0x4e62834d // smlal2 v13.4s, v26.8h, v2.8h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	FLDPQ 0(R11), (F28, F29)
-	WORD $0x6e3cde10 // fmul v16.4s, v16.4s, v28.4s
-	WORD $0x6e3dde31 // fmul v17.4s, v17.4s, v29.4s
-	VLD1R (R19), [V28.S4]
-	VLD1R (R20), [V29.S4]
-	VLD1R (R21), [V30.S4]
-	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
-	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
-	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
-	WORD $0x4e7c0e10 // sqadd v16.8h, v16.8h, v28.8h
-	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
-	WORD $0x6e3d6610 // umax v16.16b, v16.16b, v29.16b
-	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
-	FMOVD F16, (R3)
-	ADD R4, R3, R3
 	SUBS $1, R5, R5
-	BEQ twicedone
+	BEQ twicelast30
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
+	CMP R2, R1
+	BHS border31
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready32:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x4e21da16 // scvtf v22.4s, v16.4s
+	WORD $0x4e21da37 // scvtf v23.4s, v17.4s
+	WORD $0x0e63830c // smlal v12.4s, v24.4h, v3.4h
+	WORD $0x4e63830d // smlal2 v13.4s, v24.8h, v3.8h
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x0e64832c // smlal v12.4s, v25.4h, v4.4h
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e64832d // smlal2 v13.4s, v25.8h, v4.8h
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x0e65834c // smlal v12.4s, v26.4h, v5.4h
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x4e65834d // smlal2 v13.4s, v26.8h, v5.8h
+	WORD $0x2f08a778 // uxtl v24.8h, v27.8b
+	WORD $0x2f08a799 // uxtl v25.8h, v28.8b
+	WORD $0x2f08a7ba // uxtl v26.8h, v29.8b
+	CMP R2, R1
+	BHS border33
+	FMOVD (R6), F27
+	FMOVD (R7), F28
+	FMOVD (R8), F29
+ready34:
+	ADD R9, R6, R6
+	ADD R9, R7, R7
+	ADD R9, R8, R8
+	ADD $1, R1, R1
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x0e66830c // smlal v12.4s, v24.4h, v6.4h
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e66830d // smlal2 v13.4s, v24.8h, v6.8h
+	VORR V18.B16, V18.B16, V16.B16
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	VORR V19.B16, V19.B16, V17.B16
+	WORD $0x0e67832c // smlal v12.4s, v25.4h, v7.4h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x4e67832d // smlal2 v13.4s, v25.8h, v7.8h
+	WORD $0x0e608310 // smlal v16.4s, v24.4h, v0.4h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x4e608311 // smlal2 v17.4s, v24.8h, v0.8h
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	WORD $0x0e68834c // smlal v12.4s, v26.4h, v8.4h
+	WORD $0x4e68834d // smlal2 v13.4s, v26.8h, v8.8h
+	FMOVD F22, (R3)
+	WORD $0x0e618330 // smlal v16.4s, v25.4h, v1.4h
+	WORD $0x4e618331 // smlal2 v17.4s, v25.8h, v1.8h
+	ADD R4, R3, R3
+	WORD $0x0e628350 // smlal v16.4s, v26.4h, v2.4h
+	WORD $0x4e628351 // smlal2 v17.4s, v26.8h, v2.8h
+	SUBS $1, R5, R5
+	BEQ twicelast35
 	B twiceloop2
-twicedone:
-	RET
 border1:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
 	B ready2
 border3:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
 	B ready4
 border5:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
 	B ready6
 border7:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
 	B ready8
-border9:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-	B ready10
-border11:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-	B ready12
+twicelast9:
+	WORD $0x4e21d996 // scvtf v22.4s, v12.4s
+	WORD $0x4e21d9b7 // scvtf v23.4s, v13.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	FMOVD F22, (R3)
+	ADD R4, R3, R3
+	RET
+border10:
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	B ready11
+twicelast12:
+	WORD $0x4e21da16 // scvtf v22.4s, v16.4s
+	WORD $0x4e21da37 // scvtf v23.4s, v17.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	FMOVD F22, (R3)
+	ADD R4, R3, R3
+	RET
 border13:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
 	B ready14
-border15:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-	B ready16
-border17:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
-	B ready18
+twicelast15:
+	WORD $0x4e21da96 // scvtf v22.4s, v20.4s
+	WORD $0x4e21dab7 // scvtf v23.4s, v21.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	FMOVD F22, (R3)
+	ADD R4, R3, R3
+	RET
+border16:
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	B ready17
+twicelast18:
+	WORD $0x4e21d996 // scvtf v22.4s, v12.4s
+	WORD $0x4e21d9b7 // scvtf v23.4s, v13.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	FMOVD F22, (R3)
+	ADD R4, R3, R3
+	RET
 border19:
-	VLD1R (R12), [V24.S4]
-	WORD $0x2f08a718 // uxtl v24.8h, v24.8b
-	VLD1R (R12), [V25.S4]
-	WORD $0x2f08a739 // uxtl v25.8h, v25.8b
-	VLD1R (R12), [V26.S4]
-	WORD $0x2f08a75a // uxtl v26.8h, v26.8b
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
 	B ready20
+border21:
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	B ready22
+border23:
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	B ready24
+twicelast25:
+	WORD $0x4e21d996 // scvtf v22.4s, v12.4s
+	WORD $0x4e21d9b7 // scvtf v23.4s, v13.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	FMOVD F22, (R3)
+	ADD R4, R3, R3
+	RET
+border26:
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	B ready27
+border28:
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	B ready29
+twicelast30:
+	WORD $0x4e21da16 // scvtf v22.4s, v16.4s
+	WORD $0x4e21da37 // scvtf v23.4s, v17.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	FMOVD F22, (R3)
+	ADD R4, R3, R3
+	RET
+border31:
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	B ready32
+border33:
+	VLD1R (R12), [V27.S4]
+	VLD1R (R12), [V28.S4]
+	VLD1R (R12), [V29.S4]
+	B ready34
+twicelast35:
+	WORD $0x4e21d996 // scvtf v22.4s, v12.4s
+	WORD $0x4e21d9b7 // scvtf v23.4s, v13.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2bdef7 // fmul v23.4s, v23.4s, v11.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e6e0ed6 // sqadd v22.8h, v22.8h, v14.8h
+	WORD $0x2e212ad6 // sqxtun v22.8b, v22.8h
+	WORD $0x6e2f66d6 // umax v22.16b, v22.16b, v15.16b
+	WORD $0x6e296ed6 // umin v22.16b, v22.16b, v9.16b
+	FMOVD F22, (R3)
+	ADD R4, R3, R3
+	RET

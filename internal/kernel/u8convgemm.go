@@ -50,6 +50,7 @@ type u8Panel struct {
 
 const (
 	u8BlockBytes = 16 << 10  // rows of a unit: they stay in the nearest cache beside a panel
+	u8BlockRows  = 112       // at most, in whole tiles
 	u8SharedWork = 1 << 20   // products below which a convolution is done before another core has begun
 	u8CallK      = 16 << 10  // tiles times k of a call of assembly, which bounds its time
 	u8PanelBytes = 768 << 10 // panels of a unit: they stay in the second cache while the rows pass
@@ -86,7 +87,7 @@ func (c *u8ConvGemm) block() {
 	m := s.Batch * s.OutH * s.OutW
 	elem := c.full.elem()
 	k := c.segPad * len(c.segs)
-	c.rowBlk = min(max(u8BlockBytes/(k*elem)/mr, 1), 8) * mr
+	c.rowBlk = min(max(u8BlockBytes/(k*elem)/mr, 1), u8BlockRows/mr) * mr
 	// Enough units to share where that can pay, but tiles stay whole.
 	for m*k*s.OutC > u8SharedWork && c.rowBlk > mr && (m+c.rowBlk-1)/c.rowBlk < 8 {
 		c.rowBlk -= mr

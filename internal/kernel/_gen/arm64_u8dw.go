@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 func init() {
 	outputs["u8_dw_gen_arm64.s"] = func(a *asm) {
@@ -41,46 +44,45 @@ func (d dwNEON) interleave(a *asm, x, t [4]vreg) [4]vreg {
 	return [4]vreg{x[0], t[0], x[1], t[1]}
 }
 
-// numbers loads the output's zero point and bounds from R19, R20 and R21.
-func numbers(a *asm, at [3]vreg) {
-	for i, v := range at {
-		a.ins("VLD1R (R%d), [%s]", 19+i, v.in(s4))
-	}
-}
-
+// numberAddresses puts the addresses of the output's zero point and bounds into
+// R19, R20 and R21.
 func numberAddresses(a *asm, args string) {
 	for i, f := range []string{"zero", "lo", "hi"} {
 		a.ins("ADD $%s_%s, R0, R%d", args, f, 19+i)
 	}
 }
 
-// pack requantizes sums already multiplied into the first of them.
-func (d dwNEON) pack(a *asm, s []vreg, n [3]vreg) {
+// pack requantizes sums already multiplied into the first of them. The output's
+// zero point and bounds pass through t, which may be one register for several.
+func (d dwNEON) pack(s []vreg, t [3]vreg) (list []inst) {
+	number := func(i int) { list = append(list, native("VLD1R (R%d), [%s]", 19+i, t[i].in(s4))) }
 	for _, v := range s {
-		a.do(fcvtns(v, v))
+		list = append(list, fcvtns(v, v))
 	}
 	for i := 0; i < len(s); i += 2 {
-		a.do(sqxtn(h4, s[i], s[i]))
+		list = append(list, sqxtn(h4, s[i], s[i]))
+	}
+	number(0)
+	number(1)
+	for i := 0; i < len(s); i += 2 {
+		list = append(list, sqxtn(h8, s[i], s[i+1]))
 	}
 	for i := 0; i < len(s); i += 2 {
-		a.do(sqxtn(h8, s[i], s[i+1]))
+		list = append(list, sqadd(h8, s[i], s[i], t[0]))
 	}
-	for i := 0; i < len(s); i += 2 {
-		a.do(sqadd(h8, s[i], s[i], n[0]))
-	}
-	a.do(sqxtun(b8, s[0], s[0]))
+	number(2)
+	list = append(list, sqxtun(b8, s[0], s[0]))
 	if len(s) == 4 {
-		a.do(sqxtun(b16, s[0], s[2]))
+		list = append(list, sqxtun(b16, s[0], s[2]))
 	}
-	a.do(umax(b16, s[0], s[0], n[1]), umin(b16, s[0], s[0], n[2]))
+	return append(list, umax(b16, s[0], s[0], t[1]), umin(b16, s[0], s[0], t[2]))
 }
 
-func (d dwNEON) store(a *asm, v vreg, base string) {
+func (d dwNEON) store(v vreg, base string) inst {
 	if d.dot != nil {
-		a.do(storeQ(v, base))
-	} else {
-		a.do(storeD(v, base))
+		return storeQ(v, base)
 	}
+	return storeD(v, base)
 }
 
 func (d dwNEON) load(base string, v vreg) inst {
@@ -163,8 +165,6 @@ func (d dwNEON) pixels(a *asm, n int) {
 	for v := 0; v < vecs; v += 2 {
 		a.do(loadQQ(fmt.Sprintf("%d(R9)", 16*v), vreg(16+v), vreg(17+v)))
 	}
-	limits := [3]vreg{20, 21, 22}
-	numbers(a, limits)
 	for p := range n {
 		for v := range vecs {
 			a.do(scvtf(sum(p, v), sum(p, v)))
@@ -180,8 +180,8 @@ func (d dwNEON) pixels(a *asm, n int) {
 		for v := range vecs {
 			s = append(s, sum(p, v))
 		}
-		d.pack(a, s, limits)
-		d.store(a, s[0], "(R2)")
+		a.do(d.pack(s, [3]vreg{20, 21, 22})...)
+		a.do(d.store(s[0], "(R2)"))
 		a.ins("ADD R3, R2, R2")
 	}
 	a.ins("B %s", next)
@@ -259,9 +259,14 @@ func (d dwNEON) tap(a *asm, n int, sum func(p, v int) vreg) {
 //	R6, R7, R8      rows at the current column; R9 column step
 //	R10, R11        start values, multipliers
 //	R12, R14        a column of the border, the second weights
-//	V0 … V11        weights: four vectors a column, or three of eight channels
-//	V12 … V23       the sums of up to three outputs
+//	V0 … V11        weights: four vectors a column, or three of eight channels, V0 … V8
+//	V12 … V23       the sums of up to three outputs, two or four vectors from every
+//	                fourth on
 //	V24 …           rows and the finished column; V31 0x80
+//
+// Eight channels leave room for the multipliers V10 and V11, the output's numbers
+// V14, V15 and V9, the start values V18 and V19, the output being
+// requantized V22 and V23, and the next column V27 … V29.
 func (d dwNEON) sweep(a *asm, name string) {
 	a.text(name, 8)
 	a.ins("MOVD args+0(FP), R0")
@@ -285,6 +290,12 @@ func (d dwNEON) sweep(a *asm, name string) {
 	}
 	a.ins("ADD $u8SweepArgs_inZero, R0, R12")
 	numberAddresses(a, "u8SweepArgs")
+	if d.dot == nil {
+		a.do(loadQQ("(R11)", 10, 11), loadQQ("(R10)", 18, 19))
+		for i, v := range []vreg{14, 15, 9} {
+			a.ins("VLD1R (R%d), [%s]", 19+i, v.in(s4))
+		}
+	}
 	a.do(native("VMOVI $128, %s", vreg(31).in(b16)))
 
 	a.ins("MOVD u8SweepArgs_w2(R0), R14")
@@ -297,53 +308,86 @@ func (d dwNEON) sweep(a *asm, name string) {
 	d.loops(a, "twice")
 }
 
-// loops emits the loops of a sweep for both strides.
+// loops emits the loops of a sweep for both strides. An output is requantized
+// while the next one is summed, so that neither waits for itself.
 func (d dwNEON) loops(a *asm, what string) {
 	s := [3][]vreg{}
 	for i := range s {
 		s[i] = regsFrom(12+4*i, 12+4*i+d.vecs())
 	}
-	finish := func(s []vreg) {
-		d.finish(a, s)
+	var after []func() // code out of the way
+	next := func() { after = append(after, d.column(a)) }
+	counted := func(s []vreg) {
+		last := a.label(what + "last")
 		a.ins("SUBS $1, R5, R5")
-		a.ins("BEQ %sdone", what)
+		a.ins("BEQ %s", last)
+		after = append(after, func() {
+			a.at(last)
+			a.do(d.finish(s)...)
+			a.ins("RET")
+		})
 	}
-	var borders []func()
-	next := func() { borders = append(borders, d.column(a)) }
+	if d.dot == nil {
+		after = append(after, d.fetch(a, []vreg{27, 28, 29}))
+	}
 	a.ins("MOVD u8SweepArgs_stride(R0), R13")
 	a.ins("CMP $2, R13")
 	a.ins("BEQ %sstride2", what)
 	next()
-	d.add(a, 0, s[0])
+	a.do(d.add(0, s[0])...)
 	next()
-	d.add(a, 1, s[0])
-	d.add(a, 0, s[1])
+	a.do(d.add(1, s[0])...)
+	a.do(d.add(0, s[1])...)
+	next()
+	a.do(d.add(2, s[0])...)
+	a.do(d.add(1, s[1])...)
+	a.do(d.add(0, s[2])...)
+	counted(s[0])
 	a.at(what + "loop1")
-	for i := range 3 {
+	for _, i := range []int{1, 2, 0} {
+		done := s[(i+2)%3]
+		finish := d.finish(done)
 		next()
-		d.add(a, 2, s[i])
-		d.add(a, 1, s[(i+1)%3])
-		d.add(a, 0, s[(i+2)%3])
-		finish(s[i])
+		if d.dot == nil {
+			a.do(finish[:2]...) // the sums are free
+			a.do(interleave(d.weave(d.add(2, s[i]), d.add(1, s[(i+1)%3]), d.add(0, done)), finish[2:], 2)...)
+		} else {
+			a.do(interleave(d.weave(d.add(2, s[i]), d.add(1, s[(i+1)%3])), finish, 0)...)
+			a.do(d.add(0, done)...)
+		}
+		counted(s[i])
 	}
 	a.ins("B %sloop1", what)
+
 	a.at(what + "stride2")
 	next()
-	d.add(a, 0, s[0])
+	a.do(d.add(0, s[0])...)
+	next()
+	a.do(d.add(1, s[0])...)
+	next()
+	a.do(d.add(2, s[0])...)
+	a.do(d.add(0, s[1])...)
+	counted(s[0])
 	a.at(what + "loop2")
-	for i := range 2 {
+	for _, i := range []int{1, 0} {
+		done := s[1-i]
+		finish := d.finish(done)
 		next()
-		d.add(a, 1, s[i])
-		next()
-		d.add(a, 2, s[i])
-		d.add(a, 0, s[1-i])
-		finish(s[i])
+		if d.dot == nil {
+			a.do(finish[:2]...)
+			a.do(interleave(d.add(1, s[i]), finish[2:6], 2)...)
+			next()
+			a.do(interleave(d.weave(d.add(2, s[i]), d.add(0, done)), finish[6:], 0)...)
+		} else {
+			a.do(interleave(d.add(1, s[i]), finish, 0)...)
+			next()
+			a.do(d.weave(d.add(2, s[i]), d.add(0, done))...)
+		}
+		counted(s[i])
 	}
 	a.ins("B %sloop2", what)
-	a.at(what + "done")
-	a.ins("RET")
-	for _, b := range borders {
-		b()
+	for _, f := range after {
+		f()
 	}
 }
 
@@ -356,29 +400,33 @@ func (d dwNEON) rows() []vreg {
 }
 
 // column takes the next column and returns what emits the code for the border.
+// Without d.dot there are registers to load the one after it early.
 func (d dwNEON) column(a *asm) (border func()) {
+	if d.dot == nil {
+		for i, r := range d.rows() {
+			a.do(uxtl(b8, r, 27+vreg(i)))
+		}
+		return d.fetch(a, []vreg{27, 28, 29})
+	}
+	border = d.fetch(a, []vreg{28, 29, 30})
+	if d.flip {
+		for i := range vreg(3) {
+			a.do(eor(28+i, 28+i, 31))
+		}
+	}
+	// The fourth tap has no weight: any bytes do.
+	a.do(zip1(b16, 24, 28, 29), zip2(b16, 25, 28, 29), zip1(b16, 26, 30, 31), zip2(b16, 27, 30, 31))
+	a.do(zip1(h8, 28, 24, 26), zip2(h8, 24, 24, 26), zip1(h8, 29, 25, 27), zip2(h8, 25, 25, 27))
+	return border
+}
+
+// fetch loads the bytes of the next column.
+func (d dwNEON) fetch(a *asm, to []vreg) (border func()) {
 	outside, ready := a.label("border"), a.label("ready")
 	a.ins("CMP R2, R1")
 	a.ins("BHS %s", outside) // negative columns are large unsigned
-	if d.dot != nil {
-		for i := range 3 {
-			a.do(d.load(fmt.Sprintf("(R%d)", 6+i), vreg(28+i)))
-		}
-		if d.flip {
-			for i := range vreg(3) {
-				a.do(eor(28+i, 28+i, 31))
-			}
-		}
-		// The fourth tap has no weight: any bytes do.
-		a.do(zip1(b16, 24, 28, 29), zip2(b16, 25, 28, 29), zip1(b16, 26, 30, 31), zip2(b16, 27, 30, 31))
-		a.do(zip1(h8, 28, 24, 26), zip2(h8, 24, 24, 26), zip1(h8, 29, 25, 27), zip2(h8, 25, 25, 27))
-	} else {
-		for i, r := range d.rows() {
-			a.do(d.load(fmt.Sprintf("(R%d)", 6+i), r))
-		}
-		for _, r := range d.rows() {
-			a.do(uxtl(b8, r, r))
-		}
+	for i, r := range to {
+		a.do(d.load(fmt.Sprintf("(R%d)", 6+i), r))
 	}
 	a.at(ready)
 	for i := range 3 {
@@ -387,14 +435,8 @@ func (d dwNEON) column(a *asm) (border func()) {
 	a.ins("ADD $1, R1, R1")
 	return func() {
 		a.at(outside)
-		for _, r := range d.rows() {
+		for _, r := range to {
 			a.ins("VLD1R (R12), [%s]", r.in(s4))
-			switch {
-			case d.dot == nil:
-				a.do(uxtl(b8, r, r))
-			case d.flip:
-				a.do(eor(r, r, 31))
-			}
 		}
 		a.ins("B %s", ready)
 	}
@@ -402,41 +444,60 @@ func (d dwNEON) column(a *asm) (border func()) {
 
 // add adds the current column, as column kx of the window, to the sums s of an
 // output; the first one starts them.
-func (d dwNEON) add(a *asm, kx int, s []vreg) {
-	if kx == 0 {
+func (d dwNEON) add(kx int, s []vreg) (list []inst) {
+	switch {
+	case kx == 0 && d.dot == nil:
+		list = append(list, move(18, s[0]), move(19, s[1]))
+	case kx == 0:
 		for i := 0; i < len(s); i += 2 {
-			a.do(loadQQ(fmt.Sprintf("%d(R10)", 16*i), s[i], s[i+1]))
+			list = append(list, loadQQ(fmt.Sprintf("%d(R10)", 16*i), s[i], s[i+1]))
 		}
 	}
 	for i, r := range d.rows() {
-		if d.dot != nil {
-			a.do(d.dot(s[i], r, vreg(4*kx+i)))
-			if d.twice {
-				t := [4]vreg{26, 27, 30, 26}[i]
-				a.do(loadQ(fmt.Sprintf("%d(R14)", 64*kx+16*i), t), d.dot(s[i], r, t))
-			}
-		} else {
+		if d.dot == nil {
 			w := vreg(3*kx + i)
-			a.do(smlal(h4, s[0], r, w), smlal(h8, s[1], r, w))
+			list = append(list, smlal(h4, s[0], r, w), smlal(h8, s[1], r, w))
+			continue
+		}
+		list = append(list, d.dot(s[i], r, vreg(4*kx+i)))
+		if d.twice {
+			list = append(list, loadQ(fmt.Sprintf("%d(R14)", 64*kx+16*i), 30), d.dot(s[i], r, 30))
+		}
+	}
+	return list
+}
+
+// weave takes two instructions of each list in turn. Lists of second weights,
+// which pass through one register, stay whole.
+func (d dwNEON) weave(lists ...[]inst) (out []inst) {
+	if d.twice {
+		return slices.Concat(lists...)
+	}
+	for i := 0; ; i += 2 {
+		n := len(out)
+		for _, l := range lists {
+			out = append(out, l[min(i, len(l)):min(i+2, len(l))]...)
+		}
+		if len(out) == n {
+			return out
 		}
 	}
 }
 
 // finish requantizes and stores the sums of an output.
-func (d dwNEON) finish(a *asm, s []vreg) {
-	t := [3]vreg{26, 27, 30}
+func (d dwNEON) finish(s []vreg) (list []inst) {
 	if d.dot == nil {
-		t = [3]vreg{28, 29, 30}
+		return []inst{scvtf(22, s[0]), scvtf(23, s[1]), fmul(22, 22, 10), fmul(23, 23, 11), fcvtns(22, 22), fcvtns(23, 23),
+			sqxtn(h4, 22, 22), sqxtn(h8, 22, 23), sqadd(h8, 22, 22, 14), sqxtun(b8, 22, 22), umax(b16, 22, 22, 15), umin(b16, 22, 22, 9),
+			d.store(22, "(R3)"), native("ADD R4, R3, R3")}
 	}
 	for _, v := range s {
-		a.do(scvtf(v, v))
+		list = append(list, scvtf(v, v))
 	}
+	t := [3]vreg{26, 27, 26}
 	for i := 0; i < len(s); i += 2 {
-		a.do(loadQQ(fmt.Sprintf("%d(R11)", 16*i), t[0], t[1]))
-		a.do(fmul(s[i], s[i], t[0]), fmul(s[i+1], s[i+1], t[1]))
+		list = append(list, loadQQ(fmt.Sprintf("%d(R11)", 16*i), t[0], t[1]), fmul(s[i], s[i], t[0]), fmul(s[i+1], s[i+1], t[1]))
 	}
-	numbers(a, t)
-	d.pack(a, s, t)
-	d.store(a, s[0], "(R3)")
-	a.ins("ADD R4, R3, R3")
+	list = append(list, d.pack(s, t)...)
+	return append(list, d.store(s[0], "(R3)"), native("ADD R4, R3, R3"))
 }
