@@ -95,7 +95,8 @@ func (k *depthwiseKernelF32) body() int {
 	switch k.call {
 	case depthwise3S1AVX2, depthwise3S2AVX2, depthwise5S1AVX2, depthwise5S2AVX2:
 		return 4
-	case depthwise3S1AVX512, depthwise3S2AVX512, depthwise5S1AVX512, depthwise5S2AVX512:
+	case depthwise3S1AVX512, depthwise3S2AVX512, depthwise5S1AVX512, depthwise5S2AVX512,
+		depthwise3S1NEON, depthwise3S2NEON, depthwise5S1NEON, depthwise5S2NEON:
 		return 8
 	}
 	return 0

@@ -10,17 +10,13 @@ TEXT ·depthwise3S1F32NEON(SB), NOSPLIT, $0-8
 	MOVD depthwiseF32_colStep(R0), R7
 	MOVD depthwiseF32_rowStep(R0), R13
 	MOVD depthwiseF32_wRow(R0), R14
-	MOVD depthwiseF32_pixStep(R0), R15
-	MOVD depthwiseF32_dstStep(R0), R21
-	MOVD depthwiseF32_resStep(R0), R22
-	MOVD depthwiseF32_wSkip(R0), R23
+	LSL $1, R7, R25
+	ADD R7, R25, R26
 	ADD $depthwiseF32_lo, R0, R16
 	VLD1R (R16), [V30.S4]
 	ADD $depthwiseF32_hi, R0, R16
 	VLD1R (R16), [V31.S4]
-	ADD $16, R23
-	LSL $1, R7, R25
-	ADD R7, R25, R26
+	MOVD $zeros<>(SB), R24
 	MOVD $0, R1
 block:
 	FMOVQ (R2), F29
@@ -32,12 +28,1217 @@ block:
 	CBZ R6, noresidual
 	ADD R1, R6
 noresidual:
-	MOVD depthwiseF32_n(R0), R8
 	CMP $4, R3
 	BLT part
+	MOVD depthwiseF32_before(R0), R22
+	MSUB R22, R4, R7, R4
+	MOVD depthwiseF32_lines(R0), R21
+line:
+	MOVD depthwiseF32_before(R0), R22
+	MOVD $0, R23
+	MOVD depthwiseF32_bodies(R0), R8
+	MOVD depthwiseF32_longer(R0), R15
+body:
+	CMP $1, R8
+	BNE inner
+	MOVD depthwiseF32_after(R0), R23
+inner:
+	MOVD depthwiseF32_least(R0), R16
+	SUBS $1, R15
+	BLT shorter
+	ADD $1, R16
+shorter:
+	CMP $8, R16
+	BEQ pixels8
+	CMP $7, R16
+	BEQ pixels7
+	CMP $6, R16
+	BEQ pixels6
+	CMP $5, R16
+	BEQ pixels5
+	CMP $4, R16
+	BEQ pixels4
+	CMP $3, R16
+	BEQ pixels3
+	CMP $2, R16
+	BEQ pixels2
+pixels1:
+	ORR R22, R23, R16
+	CBNZ R16, ends1
+	VEOR V0.B16, V0.B16, V0.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed3
+row2:
+	MOVD R9, R12
+	FMOVQ 0(R10), F1
+	FMOVQ (R12), F4
+	FMOVQ 16(R10), F2
+	WORD $0x3ce76985 // ldr q5, [x12, x7]
+	FMOVQ 32(R10), F3
+	WORD $0x3cf96986 // ldr q6, [x12, x25]
+	WORD $0x4e21cc80 // fmla v0.4s, v4.4s, v1.4s
+	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row2
+summed3:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds4
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+bounds4:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	B bodydone
+ends1:
+	VEOR V0.B16, V0.B16, V0.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed6
+row5:
+	MOVD R9, R12
+	FMOVQ 0(R10), F1
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F4
+	FMOVQ 16(R10), F2
+	WORD $0x3ce76985 // ldr q5, [x12, x7]
+	FMOVQ 32(R10), F3
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F6
+	WORD $0x4e21cc80 // fmla v0.4s, v4.4s, v1.4s
+	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row5
+summed6:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds7
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+bounds7:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	B bodydone
+pixels2:
+	ORR R22, R23, R16
+	CBNZ R16, ends8
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed10
+row9:
+	MOVD R9, R12
+	FMOVQ 0(R10), F2
+	FMOVQ (R12), F5
+	FMOVQ 16(R10), F3
+	WORD $0x3ce76986 // ldr q6, [x12, x7]
+	FMOVQ 32(R10), F4
+	WORD $0x3cf96987 // ldr q7, [x12, x25]
+	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x3cfa6988 // ldr q8, [x12, x26]
+	WORD $0x4e22ccc1 // fmla v1.4s, v6.4s, v2.4s
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x4e24cd01 // fmla v1.4s, v8.4s, v4.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row9
+summed10:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $2, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds11
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F2
+	ADD R12, R6
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+bounds11:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	B bodydone
+ends8:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed13
+row12:
+	MOVD R9, R12
+	FMOVQ 0(R10), F2
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F5
+	FMOVQ 16(R10), F3
+	WORD $0x3ce76986 // ldr q6, [x12, x7]
+	FMOVQ 32(R10), F4
+	WORD $0x3cf96987 // ldr q7, [x12, x25]
+	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	ADD R26, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F8
+	WORD $0x4e22ccc1 // fmla v1.4s, v6.4s, v2.4s
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x4e24cd01 // fmla v1.4s, v8.4s, v4.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row12
+summed13:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $2, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds14
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F2
+	ADD R12, R6
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+bounds14:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	B bodydone
+pixels3:
+	ORR R22, R23, R16
+	CBNZ R16, ends15
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed17
+row16:
+	MOVD R9, R12
+	FMOVQ 0(R10), F3
+	FMOVQ (R12), F6
+	FMOVQ 16(R10), F4
+	WORD $0x3ce76987 // ldr q7, [x12, x7]
+	FMOVQ 32(R10), F5
+	WORD $0x3cf96988 // ldr q8, [x12, x25]
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	WORD $0x3cfa6989 // ldr q9, [x12, x26]
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F10
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x4e23cd02 // fmla v2.4s, v8.4s, v3.4s
+	WORD $0x4e24cd01 // fmla v1.4s, v8.4s, v4.4s
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x4e24cd22 // fmla v2.4s, v9.4s, v4.4s
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e25cd42 // fmla v2.4s, v10.4s, v5.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row16
+summed17:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $3, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds18
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+bounds18:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	B bodydone
+ends15:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed20
+row19:
+	MOVD R9, R12
+	FMOVQ 0(R10), F3
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F6
+	FMOVQ 16(R10), F4
+	WORD $0x3ce76987 // ldr q7, [x12, x7]
+	FMOVQ 32(R10), F5
+	WORD $0x3cf96988 // ldr q8, [x12, x25]
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	WORD $0x3cfa6989 // ldr q9, [x12, x26]
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x4e23cd02 // fmla v2.4s, v8.4s, v3.4s
+	WORD $0x4e24cd01 // fmla v1.4s, v8.4s, v4.4s
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x4e24cd22 // fmla v2.4s, v9.4s, v4.4s
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e25cd42 // fmla v2.4s, v10.4s, v5.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row19
+summed20:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $3, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds21
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+bounds21:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	B bodydone
+pixels4:
+	ORR R22, R23, R16
+	CBNZ R16, ends22
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed24
+row23:
+	MOVD R9, R12
+	FMOVQ 0(R10), F4
+	FMOVQ (R12), F7
+	FMOVQ 16(R10), F5
+	WORD $0x3ce76988 // ldr q8, [x12, x7]
+	FMOVQ 32(R10), F6
+	WORD $0x3cf96989 // ldr q9, [x12, x25]
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x3cfa698a // ldr q10, [x12, x26]
+	WORD $0x4e24cd01 // fmla v1.4s, v8.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F11
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x4e24cd22 // fmla v2.4s, v9.4s, v4.4s
+	WORD $0x3ce7698c // ldr q12, [x12, x7]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x4e24cd43 // fmla v3.4s, v10.4s, v4.4s
+	WORD $0x4e25cd42 // fmla v2.4s, v10.4s, v5.4s
+	WORD $0x4e26cd41 // fmla v1.4s, v10.4s, v6.4s
+	WORD $0x4e25cd63 // fmla v3.4s, v11.4s, v5.4s
+	WORD $0x4e26cd62 // fmla v2.4s, v11.4s, v6.4s
+	WORD $0x4e26cd83 // fmla v3.4s, v12.4s, v6.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row23
+summed24:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds25
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+bounds25:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	B bodydone
+ends22:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed27
+row26:
+	MOVD R9, R12
+	FMOVQ 0(R10), F4
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F7
+	FMOVQ 16(R10), F5
+	WORD $0x3ce76988 // ldr q8, [x12, x7]
+	FMOVQ 32(R10), F6
+	WORD $0x3cf96989 // ldr q9, [x12, x25]
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x3cfa698a // ldr q10, [x12, x26]
+	WORD $0x4e24cd01 // fmla v1.4s, v8.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F11
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x4e24cd22 // fmla v2.4s, v9.4s, v4.4s
+	ADD R7, R12, R16
+	CMP $1, R23
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F12
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x4e24cd43 // fmla v3.4s, v10.4s, v4.4s
+	WORD $0x4e25cd42 // fmla v2.4s, v10.4s, v5.4s
+	WORD $0x4e26cd41 // fmla v1.4s, v10.4s, v6.4s
+	WORD $0x4e25cd63 // fmla v3.4s, v11.4s, v5.4s
+	WORD $0x4e26cd62 // fmla v2.4s, v11.4s, v6.4s
+	WORD $0x4e26cd83 // fmla v3.4s, v12.4s, v6.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row26
+summed27:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds28
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+bounds28:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	B bodydone
+pixels5:
+	ORR R22, R23, R16
+	CBNZ R16, ends29
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed31
+row30:
+	MOVD R9, R12
+	FMOVQ 0(R10), F5
+	FMOVQ (R12), F8
+	FMOVQ 16(R10), F6
+	WORD $0x3ce76989 // ldr q9, [x12, x7]
+	FMOVQ 32(R10), F7
+	WORD $0x3cf9698a // ldr q10, [x12, x25]
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x3cfa698b // ldr q11, [x12, x26]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F12
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x4e25cd42 // fmla v2.4s, v10.4s, v5.4s
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	WORD $0x4e26cd41 // fmla v1.4s, v10.4s, v6.4s
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x4e25cd63 // fmla v3.4s, v11.4s, v5.4s
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	WORD $0x4e26cd62 // fmla v2.4s, v11.4s, v6.4s
+	WORD $0x4e27cd61 // fmla v1.4s, v11.4s, v7.4s
+	WORD $0x4e25cd84 // fmla v4.4s, v12.4s, v5.4s
+	WORD $0x4e26cd83 // fmla v3.4s, v12.4s, v6.4s
+	WORD $0x4e27cd82 // fmla v2.4s, v12.4s, v7.4s
+	WORD $0x4e26cda4 // fmla v4.4s, v13.4s, v6.4s
+	WORD $0x4e27cda3 // fmla v3.4s, v13.4s, v7.4s
+	WORD $0x4e27cdc4 // fmla v4.4s, v14.4s, v7.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row30
+summed31:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $5, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds32
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+bounds32:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	B bodydone
+ends29:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed34
+row33:
+	MOVD R9, R12
+	FMOVQ 0(R10), F5
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F8
+	FMOVQ 16(R10), F6
+	WORD $0x3ce76989 // ldr q9, [x12, x7]
+	FMOVQ 32(R10), F7
+	WORD $0x3cf9698a // ldr q10, [x12, x25]
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x3cfa698b // ldr q11, [x12, x26]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F12
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x4e25cd42 // fmla v2.4s, v10.4s, v5.4s
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	WORD $0x4e26cd41 // fmla v1.4s, v10.4s, v6.4s
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x4e25cd63 // fmla v3.4s, v11.4s, v5.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	WORD $0x4e26cd62 // fmla v2.4s, v11.4s, v6.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F14
+	WORD $0x4e27cd61 // fmla v1.4s, v11.4s, v7.4s
+	WORD $0x4e25cd84 // fmla v4.4s, v12.4s, v5.4s
+	WORD $0x4e26cd83 // fmla v3.4s, v12.4s, v6.4s
+	WORD $0x4e27cd82 // fmla v2.4s, v12.4s, v7.4s
+	WORD $0x4e26cda4 // fmla v4.4s, v13.4s, v6.4s
+	WORD $0x4e27cda3 // fmla v3.4s, v13.4s, v7.4s
+	WORD $0x4e27cdc4 // fmla v4.4s, v14.4s, v7.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row33
+summed34:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $5, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds35
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+bounds35:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	B bodydone
+pixels6:
+	ORR R22, R23, R16
+	CBNZ R16, ends36
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed38
+row37:
+	MOVD R9, R12
+	FMOVQ 0(R10), F6
+	FMOVQ (R12), F9
+	FMOVQ 16(R10), F7
+	WORD $0x3ce7698a // ldr q10, [x12, x7]
+	FMOVQ 32(R10), F8
+	WORD $0x3cf9698b // ldr q11, [x12, x25]
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x3cfa698c // ldr q12, [x12, x26]
+	WORD $0x4e26cd41 // fmla v1.4s, v10.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x4e26cd62 // fmla v2.4s, v11.4s, v6.4s
+	WORD $0x3ce7698e // ldr q14, [x12, x7]
+	WORD $0x4e27cd61 // fmla v1.4s, v11.4s, v7.4s
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	WORD $0x4e26cd83 // fmla v3.4s, v12.4s, v6.4s
+	WORD $0x3cf9698f // ldr q15, [x12, x25]
+	WORD $0x4e27cd82 // fmla v2.4s, v12.4s, v7.4s
+	WORD $0x4e28cd81 // fmla v1.4s, v12.4s, v8.4s
+	WORD $0x4e26cda4 // fmla v4.4s, v13.4s, v6.4s
+	WORD $0x3cfa6990 // ldr q16, [x12, x26]
+	WORD $0x4e27cda3 // fmla v3.4s, v13.4s, v7.4s
+	WORD $0x4e28cda2 // fmla v2.4s, v13.4s, v8.4s
+	WORD $0x4e26cdc5 // fmla v5.4s, v14.4s, v6.4s
+	WORD $0x4e27cdc4 // fmla v4.4s, v14.4s, v7.4s
+	WORD $0x4e28cdc3 // fmla v3.4s, v14.4s, v8.4s
+	WORD $0x4e27cde5 // fmla v5.4s, v15.4s, v7.4s
+	WORD $0x4e28cde4 // fmla v4.4s, v15.4s, v8.4s
+	WORD $0x4e28ce05 // fmla v5.4s, v16.4s, v8.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row37
+summed38:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $6, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds39
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+bounds39:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	B bodydone
+ends36:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed41
+row40:
+	MOVD R9, R12
+	FMOVQ 0(R10), F6
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
+	FMOVQ 16(R10), F7
+	WORD $0x3ce7698a // ldr q10, [x12, x7]
+	FMOVQ 32(R10), F8
+	WORD $0x3cf9698b // ldr q11, [x12, x25]
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x3cfa698c // ldr q12, [x12, x26]
+	WORD $0x4e26cd41 // fmla v1.4s, v10.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x4e26cd62 // fmla v2.4s, v11.4s, v6.4s
+	WORD $0x3ce7698e // ldr q14, [x12, x7]
+	WORD $0x4e27cd61 // fmla v1.4s, v11.4s, v7.4s
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	WORD $0x4e26cd83 // fmla v3.4s, v12.4s, v6.4s
+	WORD $0x3cf9698f // ldr q15, [x12, x25]
+	WORD $0x4e27cd82 // fmla v2.4s, v12.4s, v7.4s
+	WORD $0x4e28cd81 // fmla v1.4s, v12.4s, v8.4s
+	WORD $0x4e26cda4 // fmla v4.4s, v13.4s, v6.4s
+	ADD R26, R12, R16
+	CMP $1, R23
+	WORD $0x4e27cda3 // fmla v3.4s, v13.4s, v7.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F16
+	WORD $0x4e28cda2 // fmla v2.4s, v13.4s, v8.4s
+	WORD $0x4e26cdc5 // fmla v5.4s, v14.4s, v6.4s
+	WORD $0x4e27cdc4 // fmla v4.4s, v14.4s, v7.4s
+	WORD $0x4e28cdc3 // fmla v3.4s, v14.4s, v8.4s
+	WORD $0x4e27cde5 // fmla v5.4s, v15.4s, v7.4s
+	WORD $0x4e28cde4 // fmla v4.4s, v15.4s, v8.4s
+	WORD $0x4e28ce05 // fmla v5.4s, v16.4s, v8.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row40
+summed41:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $6, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds42
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+bounds42:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	B bodydone
+pixels7:
+	ORR R22, R23, R16
+	CBNZ R16, ends43
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed45
+row44:
+	MOVD R9, R12
+	FMOVQ 0(R10), F7
+	FMOVQ (R12), F10
+	FMOVQ 16(R10), F8
+	WORD $0x3ce7698b // ldr q11, [x12, x7]
+	FMOVQ 32(R10), F9
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x3cfa698d // ldr q13, [x12, x26]
+	WORD $0x4e27cd61 // fmla v1.4s, v11.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F14
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	WORD $0x4e27cd82 // fmla v2.4s, v12.4s, v7.4s
+	WORD $0x3ce7698f // ldr q15, [x12, x7]
+	WORD $0x4e28cd81 // fmla v1.4s, v12.4s, v8.4s
+	WORD $0x4e29cd80 // fmla v0.4s, v12.4s, v9.4s
+	WORD $0x4e27cda3 // fmla v3.4s, v13.4s, v7.4s
+	WORD $0x3cf96990 // ldr q16, [x12, x25]
+	WORD $0x4e28cda2 // fmla v2.4s, v13.4s, v8.4s
+	WORD $0x4e29cda1 // fmla v1.4s, v13.4s, v9.4s
+	WORD $0x4e27cdc4 // fmla v4.4s, v14.4s, v7.4s
+	WORD $0x3cfa6991 // ldr q17, [x12, x26]
+	WORD $0x4e28cdc3 // fmla v3.4s, v14.4s, v8.4s
+	WORD $0x4e29cdc2 // fmla v2.4s, v14.4s, v9.4s
+	WORD $0x4e27cde5 // fmla v5.4s, v15.4s, v7.4s
+	ADD R7<<2, R12
+	WORD $0x4e28cde4 // fmla v4.4s, v15.4s, v8.4s
+	FMOVQ (R12), F18
+	WORD $0x4e29cde3 // fmla v3.4s, v15.4s, v9.4s
+	WORD $0x4e27ce06 // fmla v6.4s, v16.4s, v7.4s
+	WORD $0x4e28ce05 // fmla v5.4s, v16.4s, v8.4s
+	WORD $0x4e29ce04 // fmla v4.4s, v16.4s, v9.4s
+	WORD $0x4e28ce26 // fmla v6.4s, v17.4s, v8.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row44
+summed45:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $7, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds46
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+bounds46:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	B bodydone
+ends43:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed48
+row47:
+	MOVD R9, R12
+	FMOVQ 0(R10), F7
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
+	FMOVQ 16(R10), F8
+	WORD $0x3ce7698b // ldr q11, [x12, x7]
+	FMOVQ 32(R10), F9
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x3cfa698d // ldr q13, [x12, x26]
+	WORD $0x4e27cd61 // fmla v1.4s, v11.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F14
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	WORD $0x4e27cd82 // fmla v2.4s, v12.4s, v7.4s
+	WORD $0x3ce7698f // ldr q15, [x12, x7]
+	WORD $0x4e28cd81 // fmla v1.4s, v12.4s, v8.4s
+	WORD $0x4e29cd80 // fmla v0.4s, v12.4s, v9.4s
+	WORD $0x4e27cda3 // fmla v3.4s, v13.4s, v7.4s
+	WORD $0x3cf96990 // ldr q16, [x12, x25]
+	WORD $0x4e28cda2 // fmla v2.4s, v13.4s, v8.4s
+	WORD $0x4e29cda1 // fmla v1.4s, v13.4s, v9.4s
+	WORD $0x4e27cdc4 // fmla v4.4s, v14.4s, v7.4s
+	WORD $0x3cfa6991 // ldr q17, [x12, x26]
+	WORD $0x4e28cdc3 // fmla v3.4s, v14.4s, v8.4s
+	WORD $0x4e29cdc2 // fmla v2.4s, v14.4s, v9.4s
+	WORD $0x4e27cde5 // fmla v5.4s, v15.4s, v7.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	WORD $0x4e28cde4 // fmla v4.4s, v15.4s, v8.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F18
+	WORD $0x4e29cde3 // fmla v3.4s, v15.4s, v9.4s
+	WORD $0x4e27ce06 // fmla v6.4s, v16.4s, v7.4s
+	WORD $0x4e28ce05 // fmla v5.4s, v16.4s, v8.4s
+	WORD $0x4e29ce04 // fmla v4.4s, v16.4s, v9.4s
+	WORD $0x4e28ce26 // fmla v6.4s, v17.4s, v8.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row47
+summed48:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $7, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds49
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+bounds49:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	B bodydone
 pixels8:
-	SUBS $8, R8
-	BLT short8
+	ORR R22, R23, R16
+	CBNZ R16, ends50
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -46,11 +1247,13 @@ pixels8:
 	VEOR V5.B16, V5.B16, V5.B16
 	VEOR V6.B16, V6.B16, V6.B16
 	VEOR V7.B16, V7.B16, V7.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed2
-row1:
+	CBZ R11, summed52
+row51:
 	MOVD R9, R12
 	FMOVQ 0(R10), F8
 	FMOVQ (R12), F11
@@ -94,8 +1297,8 @@ row1:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row1
-summed2:
+	BNE row51
+summed52:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
@@ -104,25 +1307,37 @@ summed2:
 	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
 	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
 	WORD $0x4e3dd4e7 // fadd v7.4s, v7.4s, v29.4s
-	ADD R15<<3, R4
-	CBZ R6, bounds3
-	VLD1.P (R6)(R22), [V8.S4]
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $8, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds53
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
-bounds3:
+bounds53:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
@@ -132,150 +1347,369 @@ bounds3:
 	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
 	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
+	FMOVQ F3, (R5)
+	ADD R12, R5
 	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
-	VST1.P [V4.S4], (R5)(R21)
+	FMOVQ F4, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
-	VST1.P [V5.S4], (R5)(R21)
+	FMOVQ F5, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
-	VST1.P [V6.S4], (R5)(R21)
+	FMOVQ F6, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4e7 // fmin v7.4s, v7.4s, v31.4s
-	VST1.P [V7.S4], (R5)(R21)
-	B pixels8
-short8:
-	ADD $8, R8
-pixels4:
-	SUBS $4, R8
-	BLT short4
+	FMOVQ F7, (R5)
+	ADD R12, R5
+	B bodydone
+ends50:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-	ADD R23, R2, R10
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed5
-row4:
+	CBZ R11, summed55
+row54:
 	MOVD R9, R12
-	FMOVQ 0(R10), F4
-	FMOVQ (R12), F7
-	FMOVQ 16(R10), F5
-	WORD $0x3ce76988 // ldr q8, [x12, x7]
-	FMOVQ 32(R10), F6
-	WORD $0x3cf96989 // ldr q9, [x12, x25]
-	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
-	WORD $0x3cfa698a // ldr q10, [x12, x26]
-	WORD $0x4e24cd01 // fmla v1.4s, v8.4s, v4.4s
-	ADD R7<<2, R12
-	FMOVQ (R12), F11
-	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
-	WORD $0x4e24cd22 // fmla v2.4s, v9.4s, v4.4s
+	FMOVQ 0(R10), F8
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F11
+	FMOVQ 16(R10), F9
 	WORD $0x3ce7698c // ldr q12, [x12, x7]
-	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
-	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
-	WORD $0x4e24cd43 // fmla v3.4s, v10.4s, v4.4s
-	WORD $0x4e25cd42 // fmla v2.4s, v10.4s, v5.4s
-	WORD $0x4e26cd41 // fmla v1.4s, v10.4s, v6.4s
-	WORD $0x4e25cd63 // fmla v3.4s, v11.4s, v5.4s
-	WORD $0x4e26cd62 // fmla v2.4s, v11.4s, v6.4s
-	WORD $0x4e26cd83 // fmla v3.4s, v12.4s, v6.4s
+	FMOVQ 32(R10), F10
+	WORD $0x3cf9698d // ldr q13, [x12, x25]
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	WORD $0x3cfa698e // ldr q14, [x12, x26]
+	WORD $0x4e28cd81 // fmla v1.4s, v12.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F15
+	WORD $0x4e29cd80 // fmla v0.4s, v12.4s, v9.4s
+	WORD $0x4e28cda2 // fmla v2.4s, v13.4s, v8.4s
+	WORD $0x3ce76990 // ldr q16, [x12, x7]
+	WORD $0x4e29cda1 // fmla v1.4s, v13.4s, v9.4s
+	WORD $0x4e2acda0 // fmla v0.4s, v13.4s, v10.4s
+	WORD $0x4e28cdc3 // fmla v3.4s, v14.4s, v8.4s
+	WORD $0x3cf96991 // ldr q17, [x12, x25]
+	WORD $0x4e29cdc2 // fmla v2.4s, v14.4s, v9.4s
+	WORD $0x4e2acdc1 // fmla v1.4s, v14.4s, v10.4s
+	WORD $0x4e28cde4 // fmla v4.4s, v15.4s, v8.4s
+	WORD $0x3cfa6992 // ldr q18, [x12, x26]
+	WORD $0x4e29cde3 // fmla v3.4s, v15.4s, v9.4s
+	WORD $0x4e2acde2 // fmla v2.4s, v15.4s, v10.4s
+	WORD $0x4e28ce05 // fmla v5.4s, v16.4s, v8.4s
+	ADD R7<<2, R12
+	WORD $0x4e29ce04 // fmla v4.4s, v16.4s, v9.4s
+	FMOVQ (R12), F19
+	WORD $0x4e2ace03 // fmla v3.4s, v16.4s, v10.4s
+	WORD $0x4e28ce26 // fmla v6.4s, v17.4s, v8.4s
+	ADD R7, R12, R16
+	CMP $1, R23
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F20
+	WORD $0x4e2ace24 // fmla v4.4s, v17.4s, v10.4s
+	WORD $0x4e28ce47 // fmla v7.4s, v18.4s, v8.4s
+	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
+	WORD $0x4e2ace45 // fmla v5.4s, v18.4s, v10.4s
+	WORD $0x4e29ce67 // fmla v7.4s, v19.4s, v9.4s
+	WORD $0x4e2ace66 // fmla v6.4s, v19.4s, v10.4s
+	WORD $0x4e2ace87 // fmla v7.4s, v20.4s, v10.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row4
-summed5:
+	BNE row54
+summed55:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
 	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
-	ADD R15<<2, R4
-	CBZ R6, bounds6
-	VLD1.P (R6)(R22), [V4.S4]
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	VLD1.P (R6)(R22), [V4.S4]
-	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
-	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
-bounds6:
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	WORD $0x4e3dd4e7 // fadd v7.4s, v7.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $8, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds56
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+bounds56:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
 	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
-	B pixels4
-short4:
-	ADD $4, R8
-pixels2:
-	SUBS $2, R8
-	BLT short2
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4e7 // fmin v7.4s, v7.4s, v31.4s
+	FMOVQ F7, (R5)
+	ADD R12, R5
+bodydone:
+	MOVD $0, R22
+	SUBS $1, R8
+	BNE body
+	MOVD depthwiseF32_n(R0), R8
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD depthwiseF32_srcLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R4
+	MOVD depthwiseF32_dstStep(R0), R16
+	MOVD depthwiseF32_dstLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R5
+	CBZ R6, lineend
+	MOVD depthwiseF32_resStep(R0), R16
+	MOVD depthwiseF32_resLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R6
+lineend:
+	SUBS $1, R21
+	BNE line
+	ADD $16, R1
+	MOVD depthwiseF32_wBlock(R0), R16
+	ADD R16, R2
+	SUBS $4, R3
+	BGT block
+	RET
+part:
+	SUBS $1, R3, R20
+	CSET NE, R19
+	LSL $2, R19
+	LSL $2, R20
+	MOVD depthwiseF32_before(R0), R22
+	MSUB R22, R4, R7, R4
+	MOVD depthwiseF32_lines(R0), R21
+partline:
+	MOVD depthwiseF32_before(R0), R22
+	MOVD depthwiseF32_n(R0), R8
+partpixel:
+	MOVD depthwiseF32_after(R0), R23
+	SUB $1, R8, R16
+	SUBS R16, R23
+	CSEL LT, ZR, R23, R23
 	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed8
-row7:
+	CBZ R11, summed58
+row57:
 	MOVD R9, R12
-	FMOVQ 0(R10), F2
-	FMOVQ (R12), F5
-	FMOVQ 16(R10), F3
-	WORD $0x3ce76986 // ldr q6, [x12, x7]
-	FMOVQ 32(R10), F4
-	WORD $0x3cf96987 // ldr q7, [x12, x25]
+	FMOVQ 0(R10), F1
+	MOVD R12, R15
+	CMP $1, R22
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F4
+	VLD1 (R16), V4.S[1]
+	VLD1 (R17), V4.S[2]
+	FMOVQ 16(R10), F2
+	ADD R7, R12, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F5
+	VLD1 (R16), V5.S[1]
+	VLD1 (R17), V5.S[2]
+	FMOVQ 32(R10), F3
+	ADD R25, R12, R15
+	CMP $1, R23
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F6
+	VLD1 (R16), V6.S[1]
+	VLD1 (R17), V6.S[2]
+	WORD $0x4e21cc80 // fmla v0.4s, v4.4s, v1.4s
 	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
-	WORD $0x3cfa6988 // ldr q8, [x12, x26]
-	WORD $0x4e22ccc1 // fmla v1.4s, v6.4s, v2.4s
 	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
-	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
-	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
-	WORD $0x4e24cd01 // fmla v1.4s, v8.4s, v4.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row7
-summed8:
+	BNE row57
+summed58:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
-	ADD R15<<1, R4
-	CBZ R6, bounds9
-	VLD1.P (R6)(R22), [V2.S4]
-	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
-	VLD1.P (R6)(R22), [V3.S4]
-	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
-bounds9:
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds59
+	MOVD depthwiseF32_resStep(R0), R12
+	ADD R19, R6, R16
+	ADD R20, R6, R17
+	FMOVS (R6), F1
+	VLD1 (R16), V1.S[1]
+	VLD1 (R17), V1.S[2]
+	ADD R12, R6
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+bounds59:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
-	B pixels2
-short2:
-	ADD $2, R8
-pixels1:
+	ADD R19, R5, R16
+	ADD R20, R5, R17
+	VST1 V0.S[2], (R17)
+	VST1 V0.S[1], (R16)
+	FMOVS F0, (R5)
+	ADD R12, R5
+	SUBS $1, R22
+	CSEL LT, ZR, R22, R22
 	SUBS $1, R8
-	BLT short1
+	BGT partpixel
+	MOVD depthwiseF32_n(R0), R8
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD depthwiseF32_srcLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R4
+	MOVD depthwiseF32_dstStep(R0), R16
+	MOVD depthwiseF32_dstLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R5
+	CBZ R6, partlineend
+	MOVD depthwiseF32_resStep(R0), R16
+	MOVD depthwiseF32_resLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R6
+partlineend:
+	SUBS $1, R21
+	BNE partline
+	RET
+
+TEXT ·depthwise3S2F32NEON(SB), NOSPLIT, $0-8
+	MOVD args+0(FP), R0
+	MOVD depthwiseF32_w(R0), R2
+	MOVD depthwiseF32_channels(R0), R3
+	MOVD depthwiseF32_colStep(R0), R7
+	MOVD depthwiseF32_rowStep(R0), R13
+	MOVD depthwiseF32_wRow(R0), R14
+	LSL $1, R7, R25
+	ADD R7, R25, R26
+	ADD $depthwiseF32_lo, R0, R16
+	VLD1R (R16), [V30.S4]
+	ADD $depthwiseF32_hi, R0, R16
+	VLD1R (R16), [V31.S4]
+	MOVD $zeros<>(SB), R24
+	MOVD $0, R1
+block:
+	FMOVQ (R2), F29
+	MOVD depthwiseF32_src(R0), R4
+	ADD R1, R4
+	MOVD depthwiseF32_dst(R0), R5
+	ADD R1, R5
+	MOVD depthwiseF32_res(R0), R6
+	CBZ R6, noresidual
+	ADD R1, R6
+noresidual:
+	CMP $4, R3
+	BLT part
+	MOVD depthwiseF32_before(R0), R22
+	MSUB R22, R4, R7, R4
+	MOVD depthwiseF32_lines(R0), R21
+line:
+	MOVD depthwiseF32_before(R0), R22
+	MOVD $0, R23
+	MOVD depthwiseF32_bodies(R0), R8
+	MOVD depthwiseF32_longer(R0), R15
+body:
+	CMP $1, R8
+	BNE inner
+	MOVD depthwiseF32_after(R0), R23
+inner:
+	MOVD depthwiseF32_least(R0), R16
+	SUBS $1, R15
+	BLT shorter
+	ADD $1, R16
+shorter:
+	CMP $8, R16
+	BEQ pixels8
+	CMP $7, R16
+	BEQ pixels7
+	CMP $6, R16
+	BEQ pixels6
+	CMP $5, R16
+	BEQ pixels5
+	CMP $4, R16
+	BEQ pixels4
+	CMP $3, R16
+	BEQ pixels3
+	CMP $2, R16
+	BEQ pixels2
+pixels1:
+	ORR R22, R23, R16
+	CBNZ R16, ends1
 	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed11
-row10:
+	CBZ R11, summed3
+row2:
 	MOVD R9, R12
 	FMOVQ 0(R10), F1
 	FMOVQ (R12), F4
@@ -289,126 +1723,1213 @@ row10:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row10
-summed11:
+	BNE row2
+summed3:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds12
-	VLD1.P (R6)(R22), [V1.S4]
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds4
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds12:
+bounds4:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	B pixels1
-short1:
-	ADD $1, R8
-	ADD $16, R1
-	MOVD depthwiseF32_wBlock(R0), R16
-	ADD R16, R2
-	SUBS $4, R3
-	BGT block
-	RET
-part:
-	SUBS $1, R3, R20
-	CSET NE, R19
-	LSL $2, R19
-	LSL $2, R20
-partpixel:
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	B bodydone
+ends1:
 	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed14
-row13:
+	CBZ R11, summed6
+row5:
 	MOVD R9, R12
 	FMOVQ 0(R10), F1
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F4
-	VLD1 (R16), V4.S[1]
-	VLD1 (R17), V4.S[2]
-	ADD R7, R12
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F4
 	FMOVQ 16(R10), F2
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F5
-	VLD1 (R16), V5.S[1]
-	VLD1 (R17), V5.S[2]
-	ADD R7, R12
+	WORD $0x3ce76985 // ldr q5, [x12, x7]
 	FMOVQ 32(R10), F3
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F6
-	VLD1 (R16), V6.S[1]
-	VLD1 (R17), V6.S[2]
-	ADD R7, R12
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F6
 	WORD $0x4e21cc80 // fmla v0.4s, v4.4s, v1.4s
 	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
 	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row13
-summed14:
+	BNE row5
+summed6:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds15
-	ADD R19, R6, R16
-	ADD R20, R6, R17
-	FMOVS (R6), F1
-	VLD1 (R16), V1.S[1]
-	VLD1 (R17), V1.S[2]
-	ADD R22, R6
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds7
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds15:
+bounds7:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	ADD R19, R5, R16
-	ADD R20, R5, R17
-	VST1 V0.S[2], (R17)
-	VST1 V0.S[1], (R16)
-	FMOVS F0, (R5)
-	ADD R21, R5
-	SUBS $1, R8
-	BGT partpixel
-	RET
-
-TEXT ·depthwise3S2F32NEON(SB), NOSPLIT, $0-8
-	MOVD args+0(FP), R0
-	MOVD depthwiseF32_w(R0), R2
-	MOVD depthwiseF32_channels(R0), R3
-	MOVD depthwiseF32_colStep(R0), R7
-	MOVD depthwiseF32_rowStep(R0), R13
-	MOVD depthwiseF32_wRow(R0), R14
-	MOVD depthwiseF32_pixStep(R0), R15
-	MOVD depthwiseF32_dstStep(R0), R21
-	MOVD depthwiseF32_resStep(R0), R22
-	MOVD depthwiseF32_wSkip(R0), R23
-	ADD $depthwiseF32_lo, R0, R16
-	VLD1R (R16), [V30.S4]
-	ADD $depthwiseF32_hi, R0, R16
-	VLD1R (R16), [V31.S4]
-	ADD $16, R23
-	LSL $1, R7, R25
-	ADD R7, R25, R26
-	MOVD $0, R1
-block:
-	FMOVQ (R2), F29
-	MOVD depthwiseF32_src(R0), R4
-	ADD R1, R4
-	MOVD depthwiseF32_dst(R0), R5
-	ADD R1, R5
-	MOVD depthwiseF32_res(R0), R6
-	CBZ R6, noresidual
-	ADD R1, R6
-noresidual:
-	MOVD depthwiseF32_n(R0), R8
-	CMP $4, R3
-	BLT part
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	B bodydone
+pixels2:
+	ORR R22, R23, R16
+	CBNZ R16, ends8
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed10
+row9:
+	MOVD R9, R12
+	FMOVQ 0(R10), F2
+	FMOVQ (R12), F5
+	FMOVQ 16(R10), F3
+	WORD $0x3ce76986 // ldr q6, [x12, x7]
+	FMOVQ 32(R10), F4
+	WORD $0x3cf96987 // ldr q7, [x12, x25]
+	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x3cfa6988 // ldr q8, [x12, x26]
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F9
+	WORD $0x4e22cce1 // fmla v1.4s, v7.4s, v2.4s
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
+	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row9
+summed10:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $2, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds11
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F2
+	ADD R12, R6
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+bounds11:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	B bodydone
+ends8:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed13
+row12:
+	MOVD R9, R12
+	FMOVQ 0(R10), F2
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F5
+	FMOVQ 16(R10), F3
+	WORD $0x3ce76986 // ldr q6, [x12, x7]
+	FMOVQ 32(R10), F4
+	WORD $0x3cf96987 // ldr q7, [x12, x25]
+	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x3cfa6988 // ldr q8, [x12, x26]
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
+	WORD $0x4e22cce1 // fmla v1.4s, v7.4s, v2.4s
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
+	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row12
+summed13:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $2, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds14
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F2
+	ADD R12, R6
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+bounds14:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	B bodydone
+pixels3:
+	ORR R22, R23, R16
+	CBNZ R16, ends15
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed17
+row16:
+	MOVD R9, R12
+	FMOVQ 0(R10), F3
+	FMOVQ (R12), F6
+	FMOVQ 16(R10), F4
+	WORD $0x3ce76987 // ldr q7, [x12, x7]
+	FMOVQ 32(R10), F5
+	WORD $0x3cf96988 // ldr q8, [x12, x25]
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	WORD $0x3cfa6989 // ldr q9, [x12, x26]
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F10
+	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
+	WORD $0x3ce7698b // ldr q11, [x12, x7]
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	WORD $0x4e23cd42 // fmla v2.4s, v10.4s, v3.4s
+	WORD $0x4e25cd41 // fmla v1.4s, v10.4s, v5.4s
+	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row16
+summed17:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $3, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds18
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+bounds18:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	B bodydone
+ends15:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed20
+row19:
+	MOVD R9, R12
+	FMOVQ 0(R10), F3
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F6
+	FMOVQ 16(R10), F4
+	WORD $0x3ce76987 // ldr q7, [x12, x7]
+	FMOVQ 32(R10), F5
+	WORD $0x3cf96988 // ldr q8, [x12, x25]
+	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
+	WORD $0x3cfa6989 // ldr q9, [x12, x26]
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F10
+	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
+	WORD $0x3ce7698b // ldr q11, [x12, x7]
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F12
+	WORD $0x4e23cd42 // fmla v2.4s, v10.4s, v3.4s
+	WORD $0x4e25cd41 // fmla v1.4s, v10.4s, v5.4s
+	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row19
+summed20:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $3, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds21
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+bounds21:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	B bodydone
+pixels4:
+	ORR R22, R23, R16
+	CBNZ R16, ends22
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed24
+row23:
+	MOVD R9, R12
+	FMOVQ 0(R10), F4
+	FMOVQ (R12), F7
+	FMOVQ 16(R10), F5
+	WORD $0x3ce76988 // ldr q8, [x12, x7]
+	FMOVQ 32(R10), F6
+	WORD $0x3cf96989 // ldr q9, [x12, x25]
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x3cfa698a // ldr q10, [x12, x26]
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F11
+	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	WORD $0x3ce7698c // ldr q12, [x12, x7]
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x4e25cd41 // fmla v1.4s, v10.4s, v5.4s
+	WORD $0x3cf9698d // ldr q13, [x12, x25]
+	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	WORD $0x3cfa698e // ldr q14, [x12, x26]
+	WORD $0x4e26cd61 // fmla v1.4s, v11.4s, v6.4s
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F15
+	WORD $0x4e24cda3 // fmla v3.4s, v13.4s, v4.4s
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x4e25cdc3 // fmla v3.4s, v14.4s, v5.4s
+	WORD $0x4e26cde3 // fmla v3.4s, v15.4s, v6.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row23
+summed24:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds25
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+bounds25:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	B bodydone
+ends22:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed27
+row26:
+	MOVD R9, R12
+	FMOVQ 0(R10), F4
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F7
+	FMOVQ 16(R10), F5
+	WORD $0x3ce76988 // ldr q8, [x12, x7]
+	FMOVQ 32(R10), F6
+	WORD $0x3cf96989 // ldr q9, [x12, x25]
+	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
+	WORD $0x3cfa698a // ldr q10, [x12, x26]
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F11
+	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	WORD $0x3ce7698c // ldr q12, [x12, x7]
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x4e25cd41 // fmla v1.4s, v10.4s, v5.4s
+	WORD $0x3cf9698d // ldr q13, [x12, x25]
+	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	WORD $0x3cfa698e // ldr q14, [x12, x26]
+	WORD $0x4e26cd61 // fmla v1.4s, v11.4s, v6.4s
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F15
+	WORD $0x4e24cda3 // fmla v3.4s, v13.4s, v4.4s
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x4e25cdc3 // fmla v3.4s, v14.4s, v5.4s
+	WORD $0x4e26cde3 // fmla v3.4s, v15.4s, v6.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row26
+summed27:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds28
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+bounds28:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	B bodydone
+pixels5:
+	ORR R22, R23, R16
+	CBNZ R16, ends29
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed31
+row30:
+	MOVD R9, R12
+	FMOVQ 0(R10), F5
+	FMOVQ (R12), F8
+	FMOVQ 16(R10), F6
+	WORD $0x3ce76989 // ldr q9, [x12, x7]
+	FMOVQ 32(R10), F7
+	WORD $0x3cf9698a // ldr q10, [x12, x25]
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x3cfa698b // ldr q11, [x12, x26]
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F12
+	WORD $0x4e25cd41 // fmla v1.4s, v10.4s, v5.4s
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x4e26cd61 // fmla v1.4s, v11.4s, v6.4s
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	WORD $0x3cfa698f // ldr q15, [x12, x26]
+	WORD $0x4e27cd81 // fmla v1.4s, v12.4s, v7.4s
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F16
+	WORD $0x4e25cdc3 // fmla v3.4s, v14.4s, v5.4s
+	WORD $0x3ce76991 // ldr q17, [x12, x7]
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x4e26cde3 // fmla v3.4s, v15.4s, v6.4s
+	WORD $0x3cf96992 // ldr q18, [x12, x25]
+	WORD $0x4e25ce04 // fmla v4.4s, v16.4s, v5.4s
+	WORD $0x4e27ce03 // fmla v3.4s, v16.4s, v7.4s
+	WORD $0x4e26ce24 // fmla v4.4s, v17.4s, v6.4s
+	WORD $0x4e27ce44 // fmla v4.4s, v18.4s, v7.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row30
+summed31:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $5, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds32
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+bounds32:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	B bodydone
+ends29:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed34
+row33:
+	MOVD R9, R12
+	FMOVQ 0(R10), F5
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F8
+	FMOVQ 16(R10), F6
+	WORD $0x3ce76989 // ldr q9, [x12, x7]
+	FMOVQ 32(R10), F7
+	WORD $0x3cf9698a // ldr q10, [x12, x25]
+	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
+	WORD $0x3cfa698b // ldr q11, [x12, x26]
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F12
+	WORD $0x4e25cd41 // fmla v1.4s, v10.4s, v5.4s
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x4e26cd61 // fmla v1.4s, v11.4s, v6.4s
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	WORD $0x3cfa698f // ldr q15, [x12, x26]
+	WORD $0x4e27cd81 // fmla v1.4s, v12.4s, v7.4s
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F16
+	WORD $0x4e25cdc3 // fmla v3.4s, v14.4s, v5.4s
+	WORD $0x3ce76991 // ldr q17, [x12, x7]
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x4e26cde3 // fmla v3.4s, v15.4s, v6.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F18
+	WORD $0x4e25ce04 // fmla v4.4s, v16.4s, v5.4s
+	WORD $0x4e27ce03 // fmla v3.4s, v16.4s, v7.4s
+	WORD $0x4e26ce24 // fmla v4.4s, v17.4s, v6.4s
+	WORD $0x4e27ce44 // fmla v4.4s, v18.4s, v7.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row33
+summed34:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $5, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds35
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+bounds35:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	B bodydone
+pixels6:
+	ORR R22, R23, R16
+	CBNZ R16, ends36
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed38
+row37:
+	MOVD R9, R12
+	FMOVQ 0(R10), F6
+	FMOVQ (R12), F9
+	FMOVQ 16(R10), F7
+	WORD $0x3ce7698a // ldr q10, [x12, x7]
+	FMOVQ 32(R10), F8
+	WORD $0x3cf9698b // ldr q11, [x12, x25]
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x3cfa698c // ldr q12, [x12, x26]
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e26cd61 // fmla v1.4s, v11.4s, v6.4s
+	WORD $0x3ce7698e // ldr q14, [x12, x7]
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	WORD $0x4e27cd81 // fmla v1.4s, v12.4s, v7.4s
+	WORD $0x3cf9698f // ldr q15, [x12, x25]
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x3cfa6990 // ldr q16, [x12, x26]
+	WORD $0x4e28cda1 // fmla v1.4s, v13.4s, v8.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F17
+	WORD $0x4e26cde3 // fmla v3.4s, v15.4s, v6.4s
+	WORD $0x3ce76992 // ldr q18, [x12, x7]
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e27ce03 // fmla v3.4s, v16.4s, v7.4s
+	WORD $0x3cf96993 // ldr q19, [x12, x25]
+	WORD $0x4e26ce24 // fmla v4.4s, v17.4s, v6.4s
+	WORD $0x3cfa6994 // ldr q20, [x12, x26]
+	WORD $0x4e28ce23 // fmla v3.4s, v17.4s, v8.4s
+	WORD $0x4e27ce44 // fmla v4.4s, v18.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F21
+	WORD $0x4e26ce65 // fmla v5.4s, v19.4s, v6.4s
+	WORD $0x4e28ce64 // fmla v4.4s, v19.4s, v8.4s
+	WORD $0x4e27ce85 // fmla v5.4s, v20.4s, v7.4s
+	WORD $0x4e28cea5 // fmla v5.4s, v21.4s, v8.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row37
+summed38:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $6, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds39
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+bounds39:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	B bodydone
+ends36:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed41
+row40:
+	MOVD R9, R12
+	FMOVQ 0(R10), F6
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
+	FMOVQ 16(R10), F7
+	WORD $0x3ce7698a // ldr q10, [x12, x7]
+	FMOVQ 32(R10), F8
+	WORD $0x3cf9698b // ldr q11, [x12, x25]
+	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
+	WORD $0x3cfa698c // ldr q12, [x12, x26]
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e26cd61 // fmla v1.4s, v11.4s, v6.4s
+	WORD $0x3ce7698e // ldr q14, [x12, x7]
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	WORD $0x4e27cd81 // fmla v1.4s, v12.4s, v7.4s
+	WORD $0x3cf9698f // ldr q15, [x12, x25]
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x3cfa6990 // ldr q16, [x12, x26]
+	WORD $0x4e28cda1 // fmla v1.4s, v13.4s, v8.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F17
+	WORD $0x4e26cde3 // fmla v3.4s, v15.4s, v6.4s
+	WORD $0x3ce76992 // ldr q18, [x12, x7]
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e27ce03 // fmla v3.4s, v16.4s, v7.4s
+	WORD $0x3cf96993 // ldr q19, [x12, x25]
+	WORD $0x4e26ce24 // fmla v4.4s, v17.4s, v6.4s
+	WORD $0x3cfa6994 // ldr q20, [x12, x26]
+	WORD $0x4e28ce23 // fmla v3.4s, v17.4s, v8.4s
+	WORD $0x4e27ce44 // fmla v4.4s, v18.4s, v7.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F21
+	WORD $0x4e26ce65 // fmla v5.4s, v19.4s, v6.4s
+	WORD $0x4e28ce64 // fmla v4.4s, v19.4s, v8.4s
+	WORD $0x4e27ce85 // fmla v5.4s, v20.4s, v7.4s
+	WORD $0x4e28cea5 // fmla v5.4s, v21.4s, v8.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row40
+summed41:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $6, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds42
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+bounds42:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	B bodydone
+pixels7:
+	ORR R22, R23, R16
+	CBNZ R16, ends43
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed45
+row44:
+	MOVD R9, R12
+	FMOVQ 0(R10), F7
+	FMOVQ (R12), F10
+	FMOVQ 16(R10), F8
+	WORD $0x3ce7698b // ldr q11, [x12, x7]
+	FMOVQ 32(R10), F9
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x3cfa698d // ldr q13, [x12, x26]
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F14
+	WORD $0x4e27cd81 // fmla v1.4s, v12.4s, v7.4s
+	WORD $0x3ce7698f // ldr q15, [x12, x7]
+	WORD $0x4e29cd80 // fmla v0.4s, v12.4s, v9.4s
+	WORD $0x4e28cda1 // fmla v1.4s, v13.4s, v8.4s
+	WORD $0x3cf96990 // ldr q16, [x12, x25]
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x3cfa6991 // ldr q17, [x12, x26]
+	WORD $0x4e29cdc1 // fmla v1.4s, v14.4s, v9.4s
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F18
+	WORD $0x4e27ce03 // fmla v3.4s, v16.4s, v7.4s
+	WORD $0x3ce76993 // ldr q19, [x12, x7]
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	WORD $0x4e28ce23 // fmla v3.4s, v17.4s, v8.4s
+	WORD $0x3cf96994 // ldr q20, [x12, x25]
+	WORD $0x4e27ce44 // fmla v4.4s, v18.4s, v7.4s
+	WORD $0x3cfa6995 // ldr q21, [x12, x26]
+	WORD $0x4e29ce43 // fmla v3.4s, v18.4s, v9.4s
+	WORD $0x4e28ce64 // fmla v4.4s, v19.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F22
+	WORD $0x4e27ce85 // fmla v5.4s, v20.4s, v7.4s
+	WORD $0x3ce76997 // ldr q23, [x12, x7]
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4e28cea5 // fmla v5.4s, v21.4s, v8.4s
+	WORD $0x3cf96998 // ldr q24, [x12, x25]
+	WORD $0x4e27cec6 // fmla v6.4s, v22.4s, v7.4s
+	WORD $0x4e29cec5 // fmla v5.4s, v22.4s, v9.4s
+	WORD $0x4e28cee6 // fmla v6.4s, v23.4s, v8.4s
+	WORD $0x4e29cf06 // fmla v6.4s, v24.4s, v9.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row44
+summed45:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $7, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds46
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+bounds46:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	B bodydone
+ends43:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed48
+row47:
+	MOVD R9, R12
+	FMOVQ 0(R10), F7
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
+	FMOVQ 16(R10), F8
+	WORD $0x3ce7698b // ldr q11, [x12, x7]
+	FMOVQ 32(R10), F9
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	WORD $0x4e27cd40 // fmla v0.4s, v10.4s, v7.4s
+	WORD $0x3cfa698d // ldr q13, [x12, x26]
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F14
+	WORD $0x4e27cd81 // fmla v1.4s, v12.4s, v7.4s
+	WORD $0x3ce7698f // ldr q15, [x12, x7]
+	WORD $0x4e29cd80 // fmla v0.4s, v12.4s, v9.4s
+	WORD $0x4e28cda1 // fmla v1.4s, v13.4s, v8.4s
+	WORD $0x3cf96990 // ldr q16, [x12, x25]
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x3cfa6991 // ldr q17, [x12, x26]
+	WORD $0x4e29cdc1 // fmla v1.4s, v14.4s, v9.4s
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F18
+	WORD $0x4e27ce03 // fmla v3.4s, v16.4s, v7.4s
+	WORD $0x3ce76993 // ldr q19, [x12, x7]
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	WORD $0x4e28ce23 // fmla v3.4s, v17.4s, v8.4s
+	WORD $0x3cf96994 // ldr q20, [x12, x25]
+	WORD $0x4e27ce44 // fmla v4.4s, v18.4s, v7.4s
+	WORD $0x3cfa6995 // ldr q21, [x12, x26]
+	WORD $0x4e29ce43 // fmla v3.4s, v18.4s, v9.4s
+	WORD $0x4e28ce64 // fmla v4.4s, v19.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F22
+	WORD $0x4e27ce85 // fmla v5.4s, v20.4s, v7.4s
+	WORD $0x3ce76997 // ldr q23, [x12, x7]
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4e28cea5 // fmla v5.4s, v21.4s, v8.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F24
+	WORD $0x4e27cec6 // fmla v6.4s, v22.4s, v7.4s
+	WORD $0x4e29cec5 // fmla v5.4s, v22.4s, v9.4s
+	WORD $0x4e28cee6 // fmla v6.4s, v23.4s, v8.4s
+	WORD $0x4e29cf06 // fmla v6.4s, v24.4s, v9.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row47
+summed48:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $7, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds49
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+bounds49:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	B bodydone
 pixels8:
-	SUBS $8, R8
-	BLT short8
+	ORR R22, R23, R16
+	CBNZ R16, ends50
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -417,11 +2938,13 @@ pixels8:
 	VEOR V5.B16, V5.B16, V5.B16
 	VEOR V6.B16, V6.B16, V6.B16
 	VEOR V7.B16, V7.B16, V7.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed2
-row1:
+	CBZ R11, summed52
+row51:
 	MOVD R9, R12
 	FMOVQ 0(R10), F8
 	FMOVQ (R12), F11
@@ -474,8 +2997,8 @@ row1:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row1
-summed2:
+	BNE row51
+summed52:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
@@ -484,25 +3007,37 @@ summed2:
 	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
 	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
 	WORD $0x4e3dd4e7 // fadd v7.4s, v7.4s, v29.4s
-	ADD R15<<3, R4
-	CBZ R6, bounds3
-	VLD1.P (R6)(R22), [V8.S4]
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $8, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds53
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
-bounds3:
+bounds53:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
@@ -512,183 +3047,198 @@ bounds3:
 	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
 	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
+	FMOVQ F3, (R5)
+	ADD R12, R5
 	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
-	VST1.P [V4.S4], (R5)(R21)
+	FMOVQ F4, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
-	VST1.P [V5.S4], (R5)(R21)
+	FMOVQ F5, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
-	VST1.P [V6.S4], (R5)(R21)
+	FMOVQ F6, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4e7 // fmin v7.4s, v7.4s, v31.4s
-	VST1.P [V7.S4], (R5)(R21)
-	B pixels8
-short8:
-	ADD $8, R8
-pixels4:
-	SUBS $4, R8
-	BLT short4
+	FMOVQ F7, (R5)
+	ADD R12, R5
+	B bodydone
+ends50:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-	ADD R23, R2, R10
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed5
-row4:
+	CBZ R11, summed55
+row54:
 	MOVD R9, R12
-	FMOVQ 0(R10), F4
-	FMOVQ (R12), F7
-	FMOVQ 16(R10), F5
-	WORD $0x3ce76988 // ldr q8, [x12, x7]
-	FMOVQ 32(R10), F6
-	WORD $0x3cf96989 // ldr q9, [x12, x25]
-	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
-	WORD $0x3cfa698a // ldr q10, [x12, x26]
-	WORD $0x4e25cd00 // fmla v0.4s, v8.4s, v5.4s
-	ADD R7<<2, R12
-	FMOVQ (R12), F11
-	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	FMOVQ 0(R10), F8
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F11
+	FMOVQ 16(R10), F9
 	WORD $0x3ce7698c // ldr q12, [x12, x7]
-	WORD $0x4e26cd20 // fmla v0.4s, v9.4s, v6.4s
-	WORD $0x4e25cd41 // fmla v1.4s, v10.4s, v5.4s
+	FMOVQ 32(R10), F10
 	WORD $0x3cf9698d // ldr q13, [x12, x25]
-	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	WORD $0x4e28cd60 // fmla v0.4s, v11.4s, v8.4s
 	WORD $0x3cfa698e // ldr q14, [x12, x26]
-	WORD $0x4e26cd61 // fmla v1.4s, v11.4s, v6.4s
-	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	WORD $0x4e29cd80 // fmla v0.4s, v12.4s, v9.4s
 	ADD R7<<2, R12
 	FMOVQ (R12), F15
-	WORD $0x4e24cda3 // fmla v3.4s, v13.4s, v4.4s
-	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
-	WORD $0x4e25cdc3 // fmla v3.4s, v14.4s, v5.4s
-	WORD $0x4e26cde3 // fmla v3.4s, v15.4s, v6.4s
+	WORD $0x4e28cda1 // fmla v1.4s, v13.4s, v8.4s
+	WORD $0x3ce76990 // ldr q16, [x12, x7]
+	WORD $0x4e2acda0 // fmla v0.4s, v13.4s, v10.4s
+	WORD $0x4e29cdc1 // fmla v1.4s, v14.4s, v9.4s
+	WORD $0x3cf96991 // ldr q17, [x12, x25]
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x3cfa6992 // ldr q18, [x12, x26]
+	WORD $0x4e2acde1 // fmla v1.4s, v15.4s, v10.4s
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F19
+	WORD $0x4e28ce23 // fmla v3.4s, v17.4s, v8.4s
+	WORD $0x3ce76994 // ldr q20, [x12, x7]
+	WORD $0x4e2ace22 // fmla v2.4s, v17.4s, v10.4s
+	WORD $0x4e29ce43 // fmla v3.4s, v18.4s, v9.4s
+	WORD $0x3cf96995 // ldr q21, [x12, x25]
+	WORD $0x4e28ce64 // fmla v4.4s, v19.4s, v8.4s
+	WORD $0x3cfa6996 // ldr q22, [x12, x26]
+	WORD $0x4e2ace63 // fmla v3.4s, v19.4s, v10.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F23
+	WORD $0x4e28cea5 // fmla v5.4s, v21.4s, v8.4s
+	WORD $0x3ce76998 // ldr q24, [x12, x7]
+	WORD $0x4e2acea4 // fmla v4.4s, v21.4s, v10.4s
+	WORD $0x4e29cec5 // fmla v5.4s, v22.4s, v9.4s
+	WORD $0x3cf96999 // ldr q25, [x12, x25]
+	WORD $0x4e28cee6 // fmla v6.4s, v23.4s, v8.4s
+	WORD $0x3cfa699a // ldr q26, [x12, x26]
+	WORD $0x4e2acee5 // fmla v5.4s, v23.4s, v10.4s
+	WORD $0x4e29cf06 // fmla v6.4s, v24.4s, v9.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F27
+	WORD $0x4e28cf27 // fmla v7.4s, v25.4s, v8.4s
+	WORD $0x4e2acf26 // fmla v6.4s, v25.4s, v10.4s
+	WORD $0x4e29cf47 // fmla v7.4s, v26.4s, v9.4s
+	WORD $0x4e2acf67 // fmla v7.4s, v27.4s, v10.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row4
-summed5:
+	BNE row54
+summed55:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
 	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
-	ADD R15<<2, R4
-	CBZ R6, bounds6
-	VLD1.P (R6)(R22), [V4.S4]
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	VLD1.P (R6)(R22), [V4.S4]
-	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
-	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
-bounds6:
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	WORD $0x4e3dd4e7 // fadd v7.4s, v7.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $8, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds56
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+bounds56:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
 	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
-	B pixels4
-short4:
-	ADD $4, R8
-pixels2:
-	SUBS $2, R8
-	BLT short2
-	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	ADD R23, R2, R10
-	MOVD R4, R9
-	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed8
-row7:
-	MOVD R9, R12
-	FMOVQ 0(R10), F2
-	FMOVQ (R12), F5
-	FMOVQ 16(R10), F3
-	WORD $0x3ce76986 // ldr q6, [x12, x7]
-	FMOVQ 32(R10), F4
-	WORD $0x3cf96987 // ldr q7, [x12, x25]
-	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
-	WORD $0x3cfa6988 // ldr q8, [x12, x26]
-	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
-	ADD R7<<2, R12
-	FMOVQ (R12), F9
-	WORD $0x4e22cce1 // fmla v1.4s, v7.4s, v2.4s
-	WORD $0x4e24cce0 // fmla v0.4s, v7.4s, v4.4s
-	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
-	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
-	ADD R13, R9
-	ADD R14, R10
-	SUBS $1, R11
-	BNE row7
-summed8:
-	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
-	ADD R15<<1, R4
-	CBZ R6, bounds9
-	VLD1.P (R6)(R22), [V2.S4]
-	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
-	VLD1.P (R6)(R22), [V3.S4]
-	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
-bounds9:
-	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
-	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
-	B pixels2
-short2:
-	ADD $2, R8
-pixels1:
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4e7 // fmin v7.4s, v7.4s, v31.4s
+	FMOVQ F7, (R5)
+	ADD R12, R5
+bodydone:
+	MOVD $0, R22
 	SUBS $1, R8
-	BLT short1
-	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
-	MOVD R4, R9
-	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed11
-row10:
-	MOVD R9, R12
-	FMOVQ 0(R10), F1
-	FMOVQ (R12), F4
-	FMOVQ 16(R10), F2
-	WORD $0x3ce76985 // ldr q5, [x12, x7]
-	FMOVQ 32(R10), F3
-	WORD $0x3cf96986 // ldr q6, [x12, x25]
-	WORD $0x4e21cc80 // fmla v0.4s, v4.4s, v1.4s
-	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
-	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
-	ADD R13, R9
-	ADD R14, R10
-	SUBS $1, R11
-	BNE row10
-summed11:
-	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds12
-	VLD1.P (R6)(R22), [V1.S4]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds12:
-	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	B pixels1
-short1:
-	ADD $1, R8
+	BNE body
+	MOVD depthwiseF32_n(R0), R8
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD depthwiseF32_srcLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R4
+	MOVD depthwiseF32_dstStep(R0), R16
+	MOVD depthwiseF32_dstLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R5
+	CBZ R6, lineend
+	MOVD depthwiseF32_resStep(R0), R16
+	MOVD depthwiseF32_resLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R6
+lineend:
+	SUBS $1, R21
+	BNE line
 	ADD $16, R1
 	MOVD depthwiseF32_wBlock(R0), R16
 	ADD R16, R2
@@ -700,54 +3250,75 @@ part:
 	CSET NE, R19
 	LSL $2, R19
 	LSL $2, R20
+	MOVD depthwiseF32_before(R0), R22
+	MSUB R22, R4, R7, R4
+	MOVD depthwiseF32_lines(R0), R21
+partline:
+	MOVD depthwiseF32_before(R0), R22
+	MOVD depthwiseF32_n(R0), R8
 partpixel:
+	MOVD depthwiseF32_after(R0), R23
+	SUB $1, R8, R16
+	LSL $1, R16
+	SUBS R16, R23
+	CSEL LT, ZR, R23, R23
 	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed14
-row13:
+	CBZ R11, summed58
+row57:
 	MOVD R9, R12
 	FMOVQ 0(R10), F1
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F4
+	MOVD R12, R15
+	CMP $1, R22
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F4
 	VLD1 (R16), V4.S[1]
 	VLD1 (R17), V4.S[2]
-	ADD R7, R12
 	FMOVQ 16(R10), F2
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F5
+	ADD R7, R12, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F5
 	VLD1 (R16), V5.S[1]
 	VLD1 (R17), V5.S[2]
-	ADD R7, R12
 	FMOVQ 32(R10), F3
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F6
+	ADD R25, R12, R15
+	CMP $1, R23
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F6
 	VLD1 (R16), V6.S[1]
 	VLD1 (R17), V6.S[2]
-	ADD R7, R12
 	WORD $0x4e21cc80 // fmla v0.4s, v4.4s, v1.4s
 	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
 	WORD $0x4e23ccc0 // fmla v0.4s, v6.4s, v3.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row13
-summed14:
+	BNE row57
+summed58:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds15
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds59
+	MOVD depthwiseF32_resStep(R0), R12
 	ADD R19, R6, R16
 	ADD R20, R6, R17
 	FMOVS (R6), F1
 	VLD1 (R16), V1.S[1]
 	VLD1 (R17), V1.S[2]
-	ADD R22, R6
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds15:
+bounds59:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
 	ADD R19, R5, R16
@@ -755,9 +3326,28 @@ bounds15:
 	VST1 V0.S[2], (R17)
 	VST1 V0.S[1], (R16)
 	FMOVS F0, (R5)
-	ADD R21, R5
+	ADD R12, R5
+	SUBS $2, R22
+	CSEL LT, ZR, R22, R22
 	SUBS $1, R8
 	BGT partpixel
+	MOVD depthwiseF32_n(R0), R8
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD depthwiseF32_srcLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R4
+	MOVD depthwiseF32_dstStep(R0), R16
+	MOVD depthwiseF32_dstLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R5
+	CBZ R6, partlineend
+	MOVD depthwiseF32_resStep(R0), R16
+	MOVD depthwiseF32_resLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R6
+partlineend:
+	SUBS $1, R21
+	BNE partline
 	RET
 
 TEXT ·depthwise5S1F32NEON(SB), NOSPLIT, $0-8
@@ -767,17 +3357,13 @@ TEXT ·depthwise5S1F32NEON(SB), NOSPLIT, $0-8
 	MOVD depthwiseF32_colStep(R0), R7
 	MOVD depthwiseF32_rowStep(R0), R13
 	MOVD depthwiseF32_wRow(R0), R14
-	MOVD depthwiseF32_pixStep(R0), R15
-	MOVD depthwiseF32_dstStep(R0), R21
-	MOVD depthwiseF32_resStep(R0), R22
-	MOVD depthwiseF32_wSkip(R0), R23
+	LSL $1, R7, R25
+	ADD R7, R25, R26
 	ADD $depthwiseF32_lo, R0, R16
 	VLD1R (R16), [V30.S4]
 	ADD $depthwiseF32_hi, R0, R16
 	VLD1R (R16), [V31.S4]
-	ADD $16, R23
-	LSL $1, R7, R25
-	ADD R7, R25, R26
+	MOVD $zeros<>(SB), R24
 	MOVD $0, R1
 block:
 	FMOVQ (R2), F29
@@ -789,12 +3375,1435 @@ block:
 	CBZ R6, noresidual
 	ADD R1, R6
 noresidual:
-	MOVD depthwiseF32_n(R0), R8
 	CMP $4, R3
 	BLT part
+	MOVD depthwiseF32_before(R0), R22
+	MSUB R22, R4, R7, R4
+	MOVD depthwiseF32_lines(R0), R21
+line:
+	MOVD depthwiseF32_before(R0), R22
+	MOVD $0, R23
+	MOVD depthwiseF32_bodies(R0), R8
+	MOVD depthwiseF32_longer(R0), R15
+body:
+	CMP $1, R8
+	BNE inner
+	MOVD depthwiseF32_after(R0), R23
+inner:
+	MOVD depthwiseF32_least(R0), R16
+	SUBS $1, R15
+	BLT shorter
+	ADD $1, R16
+shorter:
+	CMP $8, R16
+	BEQ pixels8
+	CMP $7, R16
+	BEQ pixels7
+	CMP $6, R16
+	BEQ pixels6
+	CMP $5, R16
+	BEQ pixels5
+	CMP $4, R16
+	BEQ pixels4
+	CMP $3, R16
+	BEQ pixels3
+	CMP $2, R16
+	BEQ pixels2
+pixels1:
+	ORR R22, R23, R16
+	CBNZ R16, ends1
+	VEOR V0.B16, V0.B16, V0.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed3
+row2:
+	MOVD R9, R12
+	FMOVQ 0(R10), F1
+	FMOVQ (R12), F6
+	FMOVQ 16(R10), F2
+	WORD $0x3ce76987 // ldr q7, [x12, x7]
+	FMOVQ 32(R10), F3
+	WORD $0x3cf96988 // ldr q8, [x12, x25]
+	FMOVQ 48(R10), F4
+	FMOVQ 64(R10), F5
+	WORD $0x4e21ccc0 // fmla v0.4s, v6.4s, v1.4s
+	WORD $0x3cfa6989 // ldr q9, [x12, x26]
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F10
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row2
+summed3:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds4
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+bounds4:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	B bodydone
+ends1:
+	VEOR V0.B16, V0.B16, V0.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed6
+row5:
+	MOVD R9, R12
+	FMOVQ 0(R10), F1
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F6
+	FMOVQ 16(R10), F2
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F7
+	FMOVQ 32(R10), F3
+	WORD $0x3cf96988 // ldr q8, [x12, x25]
+	FMOVQ 48(R10), F4
+	FMOVQ 64(R10), F5
+	WORD $0x4e21ccc0 // fmla v0.4s, v6.4s, v1.4s
+	ADD R26, R12, R16
+	CMP $2, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row5
+summed6:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds7
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+bounds7:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	B bodydone
+pixels2:
+	ORR R22, R23, R16
+	CBNZ R16, ends8
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed10
+row9:
+	MOVD R9, R12
+	FMOVQ 0(R10), F2
+	FMOVQ (R12), F7
+	FMOVQ 16(R10), F3
+	WORD $0x3ce76988 // ldr q8, [x12, x7]
+	FMOVQ 32(R10), F4
+	WORD $0x3cf96989 // ldr q9, [x12, x25]
+	FMOVQ 48(R10), F5
+	FMOVQ 64(R10), F6
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x3cfa698a // ldr q10, [x12, x26]
+	WORD $0x4e22cd01 // fmla v1.4s, v8.4s, v2.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F11
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	WORD $0x3ce7698c // ldr q12, [x12, x7]
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x4e24cd41 // fmla v1.4s, v10.4s, v4.4s
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row9
+summed10:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $2, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds11
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F2
+	ADD R12, R6
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+bounds11:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	B bodydone
+ends8:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed13
+row12:
+	MOVD R9, R12
+	FMOVQ 0(R10), F2
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F7
+	FMOVQ 16(R10), F3
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F8
+	FMOVQ 32(R10), F4
+	WORD $0x3cf96989 // ldr q9, [x12, x25]
+	FMOVQ 48(R10), F5
+	FMOVQ 64(R10), F6
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x3cfa698a // ldr q10, [x12, x26]
+	WORD $0x4e22cd01 // fmla v1.4s, v8.4s, v2.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $2, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F11
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	ADD R7, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F12
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x4e24cd41 // fmla v1.4s, v10.4s, v4.4s
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row12
+summed13:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $2, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds14
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F2
+	ADD R12, R6
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+bounds14:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	B bodydone
+pixels3:
+	ORR R22, R23, R16
+	CBNZ R16, ends15
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed17
+row16:
+	MOVD R9, R12
+	FMOVQ 0(R10), F3
+	FMOVQ (R12), F8
+	FMOVQ 16(R10), F4
+	WORD $0x3ce76989 // ldr q9, [x12, x7]
+	FMOVQ 32(R10), F5
+	WORD $0x3cf9698a // ldr q10, [x12, x25]
+	FMOVQ 48(R10), F6
+	FMOVQ 64(R10), F7
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	WORD $0x3cfa698b // ldr q11, [x12, x26]
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F12
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x4e23cd42 // fmla v2.4s, v10.4s, v3.4s
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	WORD $0x4e24cd41 // fmla v1.4s, v10.4s, v4.4s
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row16
+summed17:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $3, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds18
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+bounds18:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	B bodydone
+ends15:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed20
+row19:
+	MOVD R9, R12
+	FMOVQ 0(R10), F3
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F8
+	FMOVQ 16(R10), F4
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
+	FMOVQ 32(R10), F5
+	WORD $0x3cf9698a // ldr q10, [x12, x25]
+	FMOVQ 48(R10), F6
+	FMOVQ 64(R10), F7
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	WORD $0x3cfa698b // ldr q11, [x12, x26]
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F12
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x4e23cd42 // fmla v2.4s, v10.4s, v3.4s
+	ADD R7, R12, R16
+	CMP $2, R23
+	WORD $0x4e24cd41 // fmla v1.4s, v10.4s, v4.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F13
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F14
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row19
+summed20:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $3, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds21
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+bounds21:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	B bodydone
+pixels4:
+	ORR R22, R23, R16
+	CBNZ R16, ends22
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed24
+row23:
+	MOVD R9, R12
+	FMOVQ 0(R10), F4
+	FMOVQ (R12), F9
+	FMOVQ 16(R10), F5
+	WORD $0x3ce7698a // ldr q10, [x12, x7]
+	FMOVQ 32(R10), F6
+	WORD $0x3cf9698b // ldr q11, [x12, x25]
+	FMOVQ 48(R10), F7
+	FMOVQ 64(R10), F8
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x3cfa698c // ldr q12, [x12, x26]
+	WORD $0x4e24cd41 // fmla v1.4s, v10.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	WORD $0x3ce7698e // ldr q14, [x12, x7]
+	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e24cd83 // fmla v3.4s, v12.4s, v4.4s
+	WORD $0x3cf9698f // ldr q15, [x12, x25]
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e25cda3 // fmla v3.4s, v13.4s, v5.4s
+	WORD $0x3cfa6990 // ldr q16, [x12, x26]
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e26cdc3 // fmla v3.4s, v14.4s, v6.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row23
+summed24:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds25
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+bounds25:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	B bodydone
+ends22:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed27
+row26:
+	MOVD R9, R12
+	FMOVQ 0(R10), F4
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
+	FMOVQ 16(R10), F5
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
+	FMOVQ 32(R10), F6
+	WORD $0x3cf9698b // ldr q11, [x12, x25]
+	FMOVQ 48(R10), F7
+	FMOVQ 64(R10), F8
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x3cfa698c // ldr q12, [x12, x26]
+	WORD $0x4e24cd41 // fmla v1.4s, v10.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
+	WORD $0x3ce7698e // ldr q14, [x12, x7]
+	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e24cd83 // fmla v3.4s, v12.4s, v4.4s
+	ADD R25, R12, R16
+	CMP $2, R23
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	FMOVQ (R16), F15
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e25cda3 // fmla v3.4s, v13.4s, v5.4s
+	ADD R26, R12, R16
+	CMP $1, R23
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	FMOVQ (R16), F16
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e26cdc3 // fmla v3.4s, v14.4s, v6.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row26
+summed27:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds28
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+bounds28:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	B bodydone
+pixels5:
+	ORR R22, R23, R16
+	CBNZ R16, ends29
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed31
+row30:
+	MOVD R9, R12
+	FMOVQ 0(R10), F5
+	FMOVQ (R12), F10
+	FMOVQ 16(R10), F6
+	WORD $0x3ce7698b // ldr q11, [x12, x7]
+	FMOVQ 32(R10), F7
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	FMOVQ 48(R10), F8
+	FMOVQ 64(R10), F9
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x3cfa698d // ldr q13, [x12, x26]
+	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F14
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	WORD $0x3ce7698f // ldr q15, [x12, x7]
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e25cda3 // fmla v3.4s, v13.4s, v5.4s
+	WORD $0x3cf96990 // ldr q16, [x12, x25]
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e25cdc4 // fmla v4.4s, v14.4s, v5.4s
+	WORD $0x3cfa6991 // ldr q17, [x12, x26]
+	WORD $0x4e26cdc3 // fmla v3.4s, v14.4s, v6.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e26cde4 // fmla v4.4s, v15.4s, v6.4s
+	ADD R7<<2, R12
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	FMOVQ (R12), F18
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e29cde1 // fmla v1.4s, v15.4s, v9.4s
+	WORD $0x4e27ce04 // fmla v4.4s, v16.4s, v7.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	WORD $0x4e28ce24 // fmla v4.4s, v17.4s, v8.4s
+	WORD $0x4e29ce23 // fmla v3.4s, v17.4s, v9.4s
+	WORD $0x4e29ce44 // fmla v4.4s, v18.4s, v9.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row30
+summed31:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $5, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds32
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+bounds32:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	B bodydone
+ends29:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed34
+row33:
+	MOVD R9, R12
+	FMOVQ 0(R10), F5
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
+	FMOVQ 16(R10), F6
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F11
+	FMOVQ 32(R10), F7
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	FMOVQ 48(R10), F8
+	FMOVQ 64(R10), F9
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x3cfa698d // ldr q13, [x12, x26]
+	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F14
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
+	WORD $0x3ce7698f // ldr q15, [x12, x7]
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e25cda3 // fmla v3.4s, v13.4s, v5.4s
+	WORD $0x3cf96990 // ldr q16, [x12, x25]
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e25cdc4 // fmla v4.4s, v14.4s, v5.4s
+	ADD R26, R12, R16
+	WORD $0x4e26cdc3 // fmla v3.4s, v14.4s, v6.4s
+	CMP $2, R23
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
+	FMOVQ (R16), F17
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e26cde4 // fmla v4.4s, v15.4s, v6.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	FMOVQ (R16), F18
+	WORD $0x4e29cde1 // fmla v1.4s, v15.4s, v9.4s
+	WORD $0x4e27ce04 // fmla v4.4s, v16.4s, v7.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	WORD $0x4e28ce24 // fmla v4.4s, v17.4s, v8.4s
+	WORD $0x4e29ce23 // fmla v3.4s, v17.4s, v9.4s
+	WORD $0x4e29ce44 // fmla v4.4s, v18.4s, v9.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row33
+summed34:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $5, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds35
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+bounds35:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	B bodydone
+pixels6:
+	ORR R22, R23, R16
+	CBNZ R16, ends36
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed38
+row37:
+	MOVD R9, R12
+	FMOVQ 0(R10), F6
+	FMOVQ (R12), F11
+	FMOVQ 16(R10), F7
+	WORD $0x3ce7698c // ldr q12, [x12, x7]
+	FMOVQ 32(R10), F8
+	WORD $0x3cf9698d // ldr q13, [x12, x25]
+	FMOVQ 48(R10), F9
+	FMOVQ 64(R10), F10
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x3cfa698e // ldr q14, [x12, x26]
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F15
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x3ce76990 // ldr q16, [x12, x7]
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e26cdc3 // fmla v3.4s, v14.4s, v6.4s
+	WORD $0x3cf96991 // ldr q17, [x12, x25]
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e26cde4 // fmla v4.4s, v15.4s, v6.4s
+	WORD $0x3cfa6992 // ldr q18, [x12, x26]
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e29cde1 // fmla v1.4s, v15.4s, v9.4s
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e26ce05 // fmla v5.4s, v16.4s, v6.4s
+	ADD R7<<2, R12
+	WORD $0x4e27ce04 // fmla v4.4s, v16.4s, v7.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	FMOVQ (R12), F19
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	WORD $0x4e2ace01 // fmla v1.4s, v16.4s, v10.4s
+	WORD $0x4e27ce25 // fmla v5.4s, v17.4s, v7.4s
+	WORD $0x3ce76994 // ldr q20, [x12, x7]
+	WORD $0x4e28ce24 // fmla v4.4s, v17.4s, v8.4s
+	WORD $0x4e29ce23 // fmla v3.4s, v17.4s, v9.4s
+	WORD $0x4e2ace22 // fmla v2.4s, v17.4s, v10.4s
+	WORD $0x4e28ce45 // fmla v5.4s, v18.4s, v8.4s
+	WORD $0x4e29ce44 // fmla v4.4s, v18.4s, v9.4s
+	WORD $0x4e2ace43 // fmla v3.4s, v18.4s, v10.4s
+	WORD $0x4e29ce65 // fmla v5.4s, v19.4s, v9.4s
+	WORD $0x4e2ace64 // fmla v4.4s, v19.4s, v10.4s
+	WORD $0x4e2ace85 // fmla v5.4s, v20.4s, v10.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row37
+summed38:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $6, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds39
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+bounds39:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	B bodydone
+ends36:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed41
+row40:
+	MOVD R9, R12
+	FMOVQ 0(R10), F6
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F11
+	FMOVQ 16(R10), F7
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F12
+	FMOVQ 32(R10), F8
+	WORD $0x3cf9698d // ldr q13, [x12, x25]
+	FMOVQ 48(R10), F9
+	FMOVQ 64(R10), F10
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x3cfa698e // ldr q14, [x12, x26]
+	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F15
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
+	WORD $0x3ce76990 // ldr q16, [x12, x7]
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e26cdc3 // fmla v3.4s, v14.4s, v6.4s
+	WORD $0x3cf96991 // ldr q17, [x12, x25]
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e26cde4 // fmla v4.4s, v15.4s, v6.4s
+	WORD $0x3cfa6992 // ldr q18, [x12, x26]
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e29cde1 // fmla v1.4s, v15.4s, v9.4s
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e26ce05 // fmla v5.4s, v16.4s, v6.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	WORD $0x4e27ce04 // fmla v4.4s, v16.4s, v7.4s
+	CMP $2, R23
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	FMOVQ (R16), F19
+	WORD $0x4e2ace01 // fmla v1.4s, v16.4s, v10.4s
+	WORD $0x4e27ce25 // fmla v5.4s, v17.4s, v7.4s
+	ADD R7, R12, R16
+	CMP $1, R23
+	WORD $0x4e28ce24 // fmla v4.4s, v17.4s, v8.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e29ce23 // fmla v3.4s, v17.4s, v9.4s
+	FMOVQ (R16), F20
+	WORD $0x4e2ace22 // fmla v2.4s, v17.4s, v10.4s
+	WORD $0x4e28ce45 // fmla v5.4s, v18.4s, v8.4s
+	WORD $0x4e29ce44 // fmla v4.4s, v18.4s, v9.4s
+	WORD $0x4e2ace43 // fmla v3.4s, v18.4s, v10.4s
+	WORD $0x4e29ce65 // fmla v5.4s, v19.4s, v9.4s
+	WORD $0x4e2ace64 // fmla v4.4s, v19.4s, v10.4s
+	WORD $0x4e2ace85 // fmla v5.4s, v20.4s, v10.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row40
+summed41:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $6, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds42
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+bounds42:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	B bodydone
+pixels7:
+	ORR R22, R23, R16
+	CBNZ R16, ends43
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed45
+row44:
+	MOVD R9, R12
+	FMOVQ 0(R10), F7
+	FMOVQ (R12), F12
+	FMOVQ 16(R10), F8
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	FMOVQ 32(R10), F9
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	FMOVQ 48(R10), F10
+	FMOVQ 64(R10), F11
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x3cfa698f // ldr q15, [x12, x26]
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F16
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x3ce76991 // ldr q17, [x12, x7]
+	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	WORD $0x3cf96992 // ldr q18, [x12, x25]
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e29cde1 // fmla v1.4s, v15.4s, v9.4s
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e27ce04 // fmla v4.4s, v16.4s, v7.4s
+	WORD $0x3cfa6993 // ldr q19, [x12, x26]
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	WORD $0x4e2ace01 // fmla v1.4s, v16.4s, v10.4s
+	WORD $0x4e2bce00 // fmla v0.4s, v16.4s, v11.4s
+	WORD $0x4e27ce25 // fmla v5.4s, v17.4s, v7.4s
+	ADD R7<<2, R12
+	WORD $0x4e28ce24 // fmla v4.4s, v17.4s, v8.4s
+	WORD $0x4e29ce23 // fmla v3.4s, v17.4s, v9.4s
+	FMOVQ (R12), F20
+	WORD $0x4e2ace22 // fmla v2.4s, v17.4s, v10.4s
+	WORD $0x4e2bce21 // fmla v1.4s, v17.4s, v11.4s
+	WORD $0x4e27ce46 // fmla v6.4s, v18.4s, v7.4s
+	WORD $0x3ce76995 // ldr q21, [x12, x7]
+	WORD $0x4e28ce45 // fmla v5.4s, v18.4s, v8.4s
+	WORD $0x4e29ce44 // fmla v4.4s, v18.4s, v9.4s
+	WORD $0x4e2ace43 // fmla v3.4s, v18.4s, v10.4s
+	WORD $0x4e2bce42 // fmla v2.4s, v18.4s, v11.4s
+	WORD $0x4e28ce66 // fmla v6.4s, v19.4s, v8.4s
+	WORD $0x3cf96996 // ldr q22, [x12, x25]
+	WORD $0x4e29ce65 // fmla v5.4s, v19.4s, v9.4s
+	WORD $0x4e2ace64 // fmla v4.4s, v19.4s, v10.4s
+	WORD $0x4e2bce63 // fmla v3.4s, v19.4s, v11.4s
+	WORD $0x4e29ce86 // fmla v6.4s, v20.4s, v9.4s
+	WORD $0x4e2ace85 // fmla v5.4s, v20.4s, v10.4s
+	WORD $0x4e2bce84 // fmla v4.4s, v20.4s, v11.4s
+	WORD $0x4e2acea6 // fmla v6.4s, v21.4s, v10.4s
+	WORD $0x4e2bcea5 // fmla v5.4s, v21.4s, v11.4s
+	WORD $0x4e2bcec6 // fmla v6.4s, v22.4s, v11.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row44
+summed45:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $7, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds46
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+bounds46:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	B bodydone
+ends43:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed48
+row47:
+	MOVD R9, R12
+	FMOVQ 0(R10), F7
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F12
+	FMOVQ 16(R10), F8
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F13
+	FMOVQ 32(R10), F9
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	FMOVQ 48(R10), F10
+	FMOVQ 64(R10), F11
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x3cfa698f // ldr q15, [x12, x26]
+	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F16
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x3ce76991 // ldr q17, [x12, x7]
+	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	WORD $0x3cf96992 // ldr q18, [x12, x25]
+	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x4e29cde1 // fmla v1.4s, v15.4s, v9.4s
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e27ce04 // fmla v4.4s, v16.4s, v7.4s
+	WORD $0x3cfa6993 // ldr q19, [x12, x26]
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	WORD $0x4e2ace01 // fmla v1.4s, v16.4s, v10.4s
+	WORD $0x4e2bce00 // fmla v0.4s, v16.4s, v11.4s
+	WORD $0x4e27ce25 // fmla v5.4s, v17.4s, v7.4s
+	ADD R7<<2, R12
+	WORD $0x4e28ce24 // fmla v4.4s, v17.4s, v8.4s
+	WORD $0x4e29ce23 // fmla v3.4s, v17.4s, v9.4s
+	FMOVQ (R12), F20
+	WORD $0x4e2ace22 // fmla v2.4s, v17.4s, v10.4s
+	WORD $0x4e2bce21 // fmla v1.4s, v17.4s, v11.4s
+	WORD $0x4e27ce46 // fmla v6.4s, v18.4s, v7.4s
+	ADD R7, R12, R16
+	WORD $0x4e28ce45 // fmla v5.4s, v18.4s, v8.4s
+	CMP $2, R23
+	WORD $0x4e29ce44 // fmla v4.4s, v18.4s, v9.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e2ace43 // fmla v3.4s, v18.4s, v10.4s
+	FMOVQ (R16), F21
+	WORD $0x4e2bce42 // fmla v2.4s, v18.4s, v11.4s
+	WORD $0x4e28ce66 // fmla v6.4s, v19.4s, v8.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	WORD $0x4e29ce65 // fmla v5.4s, v19.4s, v9.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e2ace64 // fmla v4.4s, v19.4s, v10.4s
+	FMOVQ (R16), F22
+	WORD $0x4e2bce63 // fmla v3.4s, v19.4s, v11.4s
+	WORD $0x4e29ce86 // fmla v6.4s, v20.4s, v9.4s
+	WORD $0x4e2ace85 // fmla v5.4s, v20.4s, v10.4s
+	WORD $0x4e2bce84 // fmla v4.4s, v20.4s, v11.4s
+	WORD $0x4e2acea6 // fmla v6.4s, v21.4s, v10.4s
+	WORD $0x4e2bcea5 // fmla v5.4s, v21.4s, v11.4s
+	WORD $0x4e2bcec6 // fmla v6.4s, v22.4s, v11.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row47
+summed48:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $7, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds49
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+bounds49:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	B bodydone
 pixels8:
-	SUBS $8, R8
-	BLT short8
+	ORR R22, R23, R16
+	CBNZ R16, ends50
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -803,11 +4812,13 @@ pixels8:
 	VEOR V5.B16, V5.B16, V5.B16
 	VEOR V6.B16, V6.B16, V6.B16
 	VEOR V7.B16, V7.B16, V7.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed2
-row1:
+	CBZ R11, summed52
+row51:
 	MOVD R9, R12
 	FMOVQ 0(R10), F8
 	FMOVQ (R12), F13
@@ -871,8 +4882,8 @@ row1:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row1
-summed2:
+	BNE row51
+summed52:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
@@ -881,25 +4892,37 @@ summed2:
 	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
 	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
 	WORD $0x4e3dd4e7 // fadd v7.4s, v7.4s, v29.4s
-	ADD R15<<3, R4
-	CBZ R6, bounds3
-	VLD1.P (R6)(R22), [V8.S4]
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $8, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds53
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
-bounds3:
+bounds53:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
@@ -909,171 +4932,416 @@ bounds3:
 	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
 	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
+	FMOVQ F3, (R5)
+	ADD R12, R5
 	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
-	VST1.P [V4.S4], (R5)(R21)
+	FMOVQ F4, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
-	VST1.P [V5.S4], (R5)(R21)
+	FMOVQ F5, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
-	VST1.P [V6.S4], (R5)(R21)
+	FMOVQ F6, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4e7 // fmin v7.4s, v7.4s, v31.4s
-	VST1.P [V7.S4], (R5)(R21)
-	B pixels8
-short8:
-	ADD $8, R8
-pixels4:
-	SUBS $4, R8
-	BLT short4
+	FMOVQ F7, (R5)
+	ADD R12, R5
+	B bodydone
+ends50:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-	ADD R23, R2, R10
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed5
-row4:
+	CBZ R11, summed55
+row54:
 	MOVD R9, R12
-	FMOVQ 0(R10), F4
-	FMOVQ (R12), F9
-	FMOVQ 16(R10), F5
-	WORD $0x3ce7698a // ldr q10, [x12, x7]
-	FMOVQ 32(R10), F6
-	WORD $0x3cf9698b // ldr q11, [x12, x25]
-	FMOVQ 48(R10), F7
-	FMOVQ 64(R10), F8
-	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
-	WORD $0x3cfa698c // ldr q12, [x12, x26]
-	WORD $0x4e24cd41 // fmla v1.4s, v10.4s, v4.4s
-	ADD R7<<2, R12
-	FMOVQ (R12), F13
-	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
-	WORD $0x4e24cd62 // fmla v2.4s, v11.4s, v4.4s
-	WORD $0x3ce7698e // ldr q14, [x12, x7]
-	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
-	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
-	WORD $0x4e24cd83 // fmla v3.4s, v12.4s, v4.4s
+	FMOVQ 0(R10), F8
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F13
+	FMOVQ 16(R10), F9
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F14
+	FMOVQ 32(R10), F10
 	WORD $0x3cf9698f // ldr q15, [x12, x25]
-	WORD $0x4e25cd82 // fmla v2.4s, v12.4s, v5.4s
-	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
-	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
-	WORD $0x4e25cda3 // fmla v3.4s, v13.4s, v5.4s
-	WORD $0x3cfa6990 // ldr q16, [x12, x26]
-	WORD $0x4e26cda2 // fmla v2.4s, v13.4s, v6.4s
-	WORD $0x4e27cda1 // fmla v1.4s, v13.4s, v7.4s
+	FMOVQ 48(R10), F11
+	FMOVQ 64(R10), F12
 	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
-	WORD $0x4e26cdc3 // fmla v3.4s, v14.4s, v6.4s
-	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x3cfa6990 // ldr q16, [x12, x26]
 	WORD $0x4e28cdc1 // fmla v1.4s, v14.4s, v8.4s
-	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F17
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
 	WORD $0x4e28cde2 // fmla v2.4s, v15.4s, v8.4s
+	WORD $0x3ce76992 // ldr q18, [x12, x7]
+	WORD $0x4e29cde1 // fmla v1.4s, v15.4s, v9.4s
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
 	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x3cf96993 // ldr q19, [x12, x25]
+	WORD $0x4e29ce02 // fmla v2.4s, v16.4s, v9.4s
+	WORD $0x4e2ace01 // fmla v1.4s, v16.4s, v10.4s
+	WORD $0x4e2bce00 // fmla v0.4s, v16.4s, v11.4s
+	WORD $0x4e28ce24 // fmla v4.4s, v17.4s, v8.4s
+	WORD $0x3cfa6994 // ldr q20, [x12, x26]
+	WORD $0x4e29ce23 // fmla v3.4s, v17.4s, v9.4s
+	WORD $0x4e2ace22 // fmla v2.4s, v17.4s, v10.4s
+	WORD $0x4e2bce21 // fmla v1.4s, v17.4s, v11.4s
+	WORD $0x4e2cce20 // fmla v0.4s, v17.4s, v12.4s
+	WORD $0x4e28ce45 // fmla v5.4s, v18.4s, v8.4s
+	ADD R7<<2, R12
+	WORD $0x4e29ce44 // fmla v4.4s, v18.4s, v9.4s
+	WORD $0x4e2ace43 // fmla v3.4s, v18.4s, v10.4s
+	FMOVQ (R12), F21
+	WORD $0x4e2bce42 // fmla v2.4s, v18.4s, v11.4s
+	WORD $0x4e2cce41 // fmla v1.4s, v18.4s, v12.4s
+	WORD $0x4e28ce66 // fmla v6.4s, v19.4s, v8.4s
+	WORD $0x3ce76996 // ldr q22, [x12, x7]
+	WORD $0x4e29ce65 // fmla v5.4s, v19.4s, v9.4s
+	WORD $0x4e2ace64 // fmla v4.4s, v19.4s, v10.4s
+	WORD $0x4e2bce63 // fmla v3.4s, v19.4s, v11.4s
+	WORD $0x4e2cce62 // fmla v2.4s, v19.4s, v12.4s
+	WORD $0x4e28ce87 // fmla v7.4s, v20.4s, v8.4s
+	ADD R25, R12, R16
+	WORD $0x4e29ce86 // fmla v6.4s, v20.4s, v9.4s
+	CMP $2, R23
+	WORD $0x4e2ace85 // fmla v5.4s, v20.4s, v10.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e2bce84 // fmla v4.4s, v20.4s, v11.4s
+	FMOVQ (R16), F23
+	WORD $0x4e2cce83 // fmla v3.4s, v20.4s, v12.4s
+	WORD $0x4e29cea7 // fmla v7.4s, v21.4s, v9.4s
+	ADD R26, R12, R16
+	CMP $1, R23
+	WORD $0x4e2acea6 // fmla v6.4s, v21.4s, v10.4s
+	CSEL GE, R24, R16, R16
+	WORD $0x4e2bcea5 // fmla v5.4s, v21.4s, v11.4s
+	FMOVQ (R16), F24
+	WORD $0x4e2ccea4 // fmla v4.4s, v21.4s, v12.4s
+	WORD $0x4e2acec7 // fmla v7.4s, v22.4s, v10.4s
+	WORD $0x4e2bcec6 // fmla v6.4s, v22.4s, v11.4s
+	WORD $0x4e2ccec5 // fmla v5.4s, v22.4s, v12.4s
+	WORD $0x4e2bcee7 // fmla v7.4s, v23.4s, v11.4s
+	WORD $0x4e2ccee6 // fmla v6.4s, v23.4s, v12.4s
+	WORD $0x4e2ccf07 // fmla v7.4s, v24.4s, v12.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row4
-summed5:
+	BNE row54
+summed55:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
 	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
-	ADD R15<<2, R4
-	CBZ R6, bounds6
-	VLD1.P (R6)(R22), [V4.S4]
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	VLD1.P (R6)(R22), [V4.S4]
-	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
-	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
-bounds6:
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	WORD $0x4e3dd4e7 // fadd v7.4s, v7.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $8, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds56
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+bounds56:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
 	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
-	B pixels4
-short4:
-	ADD $4, R8
-pixels2:
-	SUBS $2, R8
-	BLT short2
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4e7 // fmin v7.4s, v7.4s, v31.4s
+	FMOVQ F7, (R5)
+	ADD R12, R5
+bodydone:
+	MOVD $0, R22
+	SUBS $1, R8
+	BNE body
+	MOVD depthwiseF32_n(R0), R8
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD depthwiseF32_srcLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R4
+	MOVD depthwiseF32_dstStep(R0), R16
+	MOVD depthwiseF32_dstLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R5
+	CBZ R6, lineend
+	MOVD depthwiseF32_resStep(R0), R16
+	MOVD depthwiseF32_resLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R6
+lineend:
+	SUBS $1, R21
+	BNE line
+	ADD $16, R1
+	MOVD depthwiseF32_wBlock(R0), R16
+	ADD R16, R2
+	SUBS $4, R3
+	BGT block
+	RET
+part:
+	SUBS $1, R3, R20
+	CSET NE, R19
+	LSL $2, R19
+	LSL $2, R20
+	MOVD depthwiseF32_before(R0), R22
+	MSUB R22, R4, R7, R4
+	MOVD depthwiseF32_lines(R0), R21
+partline:
+	MOVD depthwiseF32_before(R0), R22
+	MOVD depthwiseF32_n(R0), R8
+partpixel:
+	MOVD depthwiseF32_after(R0), R23
+	SUB $1, R8, R16
+	SUBS R16, R23
+	CSEL LT, ZR, R23, R23
 	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed8
-row7:
+	CBZ R11, summed58
+row57:
 	MOVD R9, R12
-	FMOVQ 0(R10), F2
-	FMOVQ (R12), F7
-	FMOVQ 16(R10), F3
-	WORD $0x3ce76988 // ldr q8, [x12, x7]
-	FMOVQ 32(R10), F4
-	WORD $0x3cf96989 // ldr q9, [x12, x25]
-	FMOVQ 48(R10), F5
-	FMOVQ 64(R10), F6
+	FMOVQ 0(R10), F1
+	MOVD R12, R15
+	CMP $1, R22
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F6
+	VLD1 (R16), V6.S[1]
+	VLD1 (R17), V6.S[2]
+	FMOVQ 16(R10), F2
+	ADD R7, R12, R15
+	CMP $2, R22
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F7
+	VLD1 (R16), V7.S[1]
+	VLD1 (R17), V7.S[2]
+	FMOVQ 32(R10), F3
+	ADD R25, R12, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F8
+	VLD1 (R16), V8.S[1]
+	VLD1 (R17), V8.S[2]
+	FMOVQ 48(R10), F4
+	FMOVQ 64(R10), F5
+	WORD $0x4e21ccc0 // fmla v0.4s, v6.4s, v1.4s
+	ADD R26, R12, R15
+	CMP $2, R23
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F9
+	VLD1 (R16), V9.S[1]
+	VLD1 (R17), V9.S[2]
 	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
-	WORD $0x3cfa698a // ldr q10, [x12, x26]
-	WORD $0x4e22cd01 // fmla v1.4s, v8.4s, v2.4s
 	ADD R7<<2, R12
-	FMOVQ (R12), F11
+	MOVD R12, R15
+	CMP $1, R23
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F10
+	VLD1 (R16), V10.S[1]
+	VLD1 (R17), V10.S[2]
 	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
-	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
-	WORD $0x3ce7698c // ldr q12, [x12, x7]
 	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
-	WORD $0x4e24cd41 // fmla v1.4s, v10.4s, v4.4s
 	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
-	WORD $0x4e25cd61 // fmla v1.4s, v11.4s, v5.4s
-	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
-	WORD $0x4e26cd81 // fmla v1.4s, v12.4s, v6.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row7
-summed8:
+	BNE row57
+summed58:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
-	ADD R15<<1, R4
-	CBZ R6, bounds9
-	VLD1.P (R6)(R22), [V2.S4]
-	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
-	VLD1.P (R6)(R22), [V3.S4]
-	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
-bounds9:
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds59
+	MOVD depthwiseF32_resStep(R0), R12
+	ADD R19, R6, R16
+	ADD R20, R6, R17
+	FMOVS (R6), F1
+	VLD1 (R16), V1.S[1]
+	VLD1 (R17), V1.S[2]
+	ADD R12, R6
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+bounds59:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
-	B pixels2
-short2:
-	ADD $2, R8
-pixels1:
+	ADD R19, R5, R16
+	ADD R20, R5, R17
+	VST1 V0.S[2], (R17)
+	VST1 V0.S[1], (R16)
+	FMOVS F0, (R5)
+	ADD R12, R5
+	SUBS $1, R22
+	CSEL LT, ZR, R22, R22
 	SUBS $1, R8
-	BLT short1
+	BGT partpixel
+	MOVD depthwiseF32_n(R0), R8
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD depthwiseF32_srcLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R4
+	MOVD depthwiseF32_dstStep(R0), R16
+	MOVD depthwiseF32_dstLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R5
+	CBZ R6, partlineend
+	MOVD depthwiseF32_resStep(R0), R16
+	MOVD depthwiseF32_resLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R6
+partlineend:
+	SUBS $1, R21
+	BNE partline
+	RET
+
+TEXT ·depthwise5S2F32NEON(SB), NOSPLIT, $0-8
+	MOVD args+0(FP), R0
+	MOVD depthwiseF32_w(R0), R2
+	MOVD depthwiseF32_channels(R0), R3
+	MOVD depthwiseF32_colStep(R0), R7
+	MOVD depthwiseF32_rowStep(R0), R13
+	MOVD depthwiseF32_wRow(R0), R14
+	LSL $1, R7, R25
+	ADD R7, R25, R26
+	ADD $depthwiseF32_lo, R0, R16
+	VLD1R (R16), [V30.S4]
+	ADD $depthwiseF32_hi, R0, R16
+	VLD1R (R16), [V31.S4]
+	MOVD $zeros<>(SB), R24
+	MOVD $0, R1
+block:
+	FMOVQ (R2), F29
+	MOVD depthwiseF32_src(R0), R4
+	ADD R1, R4
+	MOVD depthwiseF32_dst(R0), R5
+	ADD R1, R5
+	MOVD depthwiseF32_res(R0), R6
+	CBZ R6, noresidual
+	ADD R1, R6
+noresidual:
+	CMP $4, R3
+	BLT part
+	MOVD depthwiseF32_before(R0), R22
+	MSUB R22, R4, R7, R4
+	MOVD depthwiseF32_lines(R0), R21
+line:
+	MOVD depthwiseF32_before(R0), R22
+	MOVD $0, R23
+	MOVD depthwiseF32_bodies(R0), R8
+	MOVD depthwiseF32_longer(R0), R15
+body:
+	CMP $1, R8
+	BNE inner
+	MOVD depthwiseF32_after(R0), R23
+inner:
+	MOVD depthwiseF32_least(R0), R16
+	SUBS $1, R15
+	BLT shorter
+	ADD $1, R16
+shorter:
+	CMP $8, R16
+	BEQ pixels8
+	CMP $7, R16
+	BEQ pixels7
+	CMP $6, R16
+	BEQ pixels6
+	CMP $5, R16
+	BEQ pixels5
+	CMP $4, R16
+	BEQ pixels4
+	CMP $3, R16
+	BEQ pixels3
+	CMP $2, R16
+	BEQ pixels2
+pixels1:
+	ORR R22, R23, R16
+	CBNZ R16, ends1
 	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed11
-row10:
+	CBZ R11, summed3
+row2:
 	MOVD R9, R12
 	FMOVQ 0(R10), F1
 	FMOVQ (R12), F6
@@ -1094,142 +5362,1424 @@ row10:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row10
-summed11:
+	BNE row2
+summed3:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds12
-	VLD1.P (R6)(R22), [V1.S4]
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds4
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds12:
+bounds4:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	B pixels1
-short1:
-	ADD $1, R8
-	ADD $16, R1
-	MOVD depthwiseF32_wBlock(R0), R16
-	ADD R16, R2
-	SUBS $4, R3
-	BGT block
-	RET
-part:
-	SUBS $1, R3, R20
-	CSET NE, R19
-	LSL $2, R19
-	LSL $2, R20
-partpixel:
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	B bodydone
+ends1:
 	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed14
-row13:
+	CBZ R11, summed6
+row5:
 	MOVD R9, R12
 	FMOVQ 0(R10), F1
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F6
-	VLD1 (R16), V6.S[1]
-	VLD1 (R17), V6.S[2]
-	ADD R7, R12
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F6
 	FMOVQ 16(R10), F2
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F7
-	VLD1 (R16), V7.S[1]
-	VLD1 (R17), V7.S[2]
-	ADD R7, R12
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F7
 	FMOVQ 32(R10), F3
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F8
-	VLD1 (R16), V8.S[1]
-	VLD1 (R17), V8.S[2]
-	ADD R7, R12
+	WORD $0x3cf96988 // ldr q8, [x12, x25]
 	FMOVQ 48(R10), F4
 	FMOVQ 64(R10), F5
 	WORD $0x4e21ccc0 // fmla v0.4s, v6.4s, v1.4s
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F9
-	VLD1 (R16), V9.S[1]
-	VLD1 (R17), V9.S[2]
-	ADD R7, R12
+	ADD R26, R12, R16
+	CMP $2, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
 	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F10
-	VLD1 (R16), V10.S[1]
-	VLD1 (R17), V10.S[2]
-	ADD R7, R12
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
 	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
 	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
 	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row13
-summed14:
+	BNE row5
+summed6:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds15
-	ADD R19, R6, R16
-	ADD R20, R6, R17
-	FMOVS (R6), F1
-	VLD1 (R16), V1.S[1]
-	VLD1 (R17), V1.S[2]
-	ADD R22, R6
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds7
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds15:
+bounds7:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	ADD R19, R5, R16
-	ADD R20, R5, R17
-	VST1 V0.S[2], (R17)
-	VST1 V0.S[1], (R16)
-	FMOVS F0, (R5)
-	ADD R21, R5
-	SUBS $1, R8
-	BGT partpixel
-	RET
-
-TEXT ·depthwise5S2F32NEON(SB), NOSPLIT, $0-8
-	MOVD args+0(FP), R0
-	MOVD depthwiseF32_w(R0), R2
-	MOVD depthwiseF32_channels(R0), R3
-	MOVD depthwiseF32_colStep(R0), R7
-	MOVD depthwiseF32_rowStep(R0), R13
-	MOVD depthwiseF32_wRow(R0), R14
-	MOVD depthwiseF32_pixStep(R0), R15
-	MOVD depthwiseF32_dstStep(R0), R21
-	MOVD depthwiseF32_resStep(R0), R22
-	MOVD depthwiseF32_wSkip(R0), R23
-	ADD $depthwiseF32_lo, R0, R16
-	VLD1R (R16), [V30.S4]
-	ADD $depthwiseF32_hi, R0, R16
-	VLD1R (R16), [V31.S4]
-	ADD $16, R23
-	LSL $1, R7, R25
-	ADD R7, R25, R26
-	MOVD $0, R1
-block:
-	FMOVQ (R2), F29
-	MOVD depthwiseF32_src(R0), R4
-	ADD R1, R4
-	MOVD depthwiseF32_dst(R0), R5
-	ADD R1, R5
-	MOVD depthwiseF32_res(R0), R6
-	CBZ R6, noresidual
-	ADD R1, R6
-noresidual:
-	MOVD depthwiseF32_n(R0), R8
-	CMP $4, R3
-	BLT part
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	B bodydone
+pixels2:
+	ORR R22, R23, R16
+	CBNZ R16, ends8
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed10
+row9:
+	MOVD R9, R12
+	FMOVQ 0(R10), F2
+	FMOVQ (R12), F7
+	FMOVQ 16(R10), F3
+	WORD $0x3ce76988 // ldr q8, [x12, x7]
+	FMOVQ 32(R10), F4
+	WORD $0x3cf96989 // ldr q9, [x12, x25]
+	FMOVQ 48(R10), F5
+	FMOVQ 64(R10), F6
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x3cfa698a // ldr q10, [x12, x26]
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F11
+	WORD $0x4e22cd21 // fmla v1.4s, v9.4s, v2.4s
+	WORD $0x3ce7698c // ldr q12, [x12, x7]
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
+	WORD $0x3cf9698d // ldr q13, [x12, x25]
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e24cd61 // fmla v1.4s, v11.4s, v4.4s
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row9
+summed10:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $2, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds11
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F2
+	ADD R12, R6
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+bounds11:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	B bodydone
+ends8:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed13
+row12:
+	MOVD R9, R12
+	FMOVQ 0(R10), F2
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F7
+	FMOVQ 16(R10), F3
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F8
+	FMOVQ 32(R10), F4
+	WORD $0x3cf96989 // ldr q9, [x12, x25]
+	FMOVQ 48(R10), F5
+	FMOVQ 64(R10), F6
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x3cfa698a // ldr q10, [x12, x26]
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F11
+	WORD $0x4e22cd21 // fmla v1.4s, v9.4s, v2.4s
+	ADD R7, R12, R16
+	CMP $2, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F12
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F13
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e24cd61 // fmla v1.4s, v11.4s, v4.4s
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row12
+summed13:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $2, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds14
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F2
+	ADD R12, R6
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+bounds14:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	B bodydone
+pixels3:
+	ORR R22, R23, R16
+	CBNZ R16, ends15
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed17
+row16:
+	MOVD R9, R12
+	FMOVQ 0(R10), F3
+	FMOVQ (R12), F8
+	FMOVQ 16(R10), F4
+	WORD $0x3ce76989 // ldr q9, [x12, x7]
+	FMOVQ 32(R10), F5
+	WORD $0x3cf9698a // ldr q10, [x12, x25]
+	FMOVQ 48(R10), F6
+	FMOVQ 64(R10), F7
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	WORD $0x3cfa698b // ldr q11, [x12, x26]
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F12
+	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e24cd61 // fmla v1.4s, v11.4s, v4.4s
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e23cd82 // fmla v2.4s, v12.4s, v3.4s
+	WORD $0x3cfa698f // ldr q15, [x12, x26]
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e24cda2 // fmla v2.4s, v13.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F16
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x4e25cdc2 // fmla v2.4s, v14.4s, v5.4s
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row16
+summed17:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $3, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds18
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+bounds18:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	B bodydone
+ends15:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed20
+row19:
+	MOVD R9, R12
+	FMOVQ 0(R10), F3
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F8
+	FMOVQ 16(R10), F4
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
+	FMOVQ 32(R10), F5
+	WORD $0x3cf9698a // ldr q10, [x12, x25]
+	FMOVQ 48(R10), F6
+	FMOVQ 64(R10), F7
+	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
+	WORD $0x3cfa698b // ldr q11, [x12, x26]
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F12
+	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x4e24cd61 // fmla v1.4s, v11.4s, v4.4s
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e23cd82 // fmla v2.4s, v12.4s, v3.4s
+	ADD R26, R12, R16
+	CMP $2, R23
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F15
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e24cda2 // fmla v2.4s, v13.4s, v4.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F16
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x4e25cdc2 // fmla v2.4s, v14.4s, v5.4s
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row19
+summed20:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $3, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds21
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	FMOVQ (R6), F3
+	ADD R12, R6
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+bounds21:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	B bodydone
+pixels4:
+	ORR R22, R23, R16
+	CBNZ R16, ends22
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed24
+row23:
+	MOVD R9, R12
+	FMOVQ 0(R10), F4
+	FMOVQ (R12), F9
+	FMOVQ 16(R10), F5
+	WORD $0x3ce7698a // ldr q10, [x12, x7]
+	FMOVQ 32(R10), F6
+	WORD $0x3cf9698b // ldr q11, [x12, x25]
+	FMOVQ 48(R10), F7
+	FMOVQ 64(R10), F8
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x3cfa698c // ldr q12, [x12, x26]
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e24cd61 // fmla v1.4s, v11.4s, v4.4s
+	WORD $0x3ce7698e // ldr q14, [x12, x7]
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x3cf9698f // ldr q15, [x12, x25]
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e24cda2 // fmla v2.4s, v13.4s, v4.4s
+	WORD $0x3cfa6990 // ldr q16, [x12, x26]
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e25cdc2 // fmla v2.4s, v14.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F17
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x4e24cde3 // fmla v3.4s, v15.4s, v4.4s
+	WORD $0x3ce76992 // ldr q18, [x12, x7]
+	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x4e25ce03 // fmla v3.4s, v16.4s, v5.4s
+	WORD $0x3cf96993 // ldr q19, [x12, x25]
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
+	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row23
+summed24:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds25
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+bounds25:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	B bodydone
+ends22:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed27
+row26:
+	MOVD R9, R12
+	FMOVQ 0(R10), F4
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F9
+	FMOVQ 16(R10), F5
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
+	FMOVQ 32(R10), F6
+	WORD $0x3cf9698b // ldr q11, [x12, x25]
+	FMOVQ 48(R10), F7
+	FMOVQ 64(R10), F8
+	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
+	WORD $0x3cfa698c // ldr q12, [x12, x26]
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e24cd61 // fmla v1.4s, v11.4s, v4.4s
+	WORD $0x3ce7698e // ldr q14, [x12, x7]
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x3cf9698f // ldr q15, [x12, x25]
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e24cda2 // fmla v2.4s, v13.4s, v4.4s
+	WORD $0x3cfa6990 // ldr q16, [x12, x26]
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e25cdc2 // fmla v2.4s, v14.4s, v5.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F17
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x4e24cde3 // fmla v3.4s, v15.4s, v4.4s
+	ADD R7, R12, R16
+	CMP $2, R23
+	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F18
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x4e25ce03 // fmla v3.4s, v16.4s, v5.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F19
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
+	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row26
+summed27:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds28
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ (R6), F4
+	ADD R12, R6
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+bounds28:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	B bodydone
+pixels5:
+	ORR R22, R23, R16
+	CBNZ R16, ends29
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed31
+row30:
+	MOVD R9, R12
+	FMOVQ 0(R10), F5
+	FMOVQ (R12), F10
+	FMOVQ 16(R10), F6
+	WORD $0x3ce7698b // ldr q11, [x12, x7]
+	FMOVQ 32(R10), F7
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	FMOVQ 48(R10), F8
+	FMOVQ 64(R10), F9
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x3cfa698d // ldr q13, [x12, x26]
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F14
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x3ce7698f // ldr q15, [x12, x7]
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x3cf96990 // ldr q16, [x12, x25]
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e25cdc2 // fmla v2.4s, v14.4s, v5.4s
+	WORD $0x3cfa6991 // ldr q17, [x12, x26]
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F18
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x4e25ce03 // fmla v3.4s, v16.4s, v5.4s
+	WORD $0x3ce76993 // ldr q19, [x12, x7]
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	WORD $0x4e29ce01 // fmla v1.4s, v16.4s, v9.4s
+	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x3cf96994 // ldr q20, [x12, x25]
+	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
+	WORD $0x4e25ce44 // fmla v4.4s, v18.4s, v5.4s
+	WORD $0x3cfa6995 // ldr q21, [x12, x26]
+	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	WORD $0x4e29ce42 // fmla v2.4s, v18.4s, v9.4s
+	WORD $0x4e26ce64 // fmla v4.4s, v19.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F22
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	WORD $0x4e29ce83 // fmla v3.4s, v20.4s, v9.4s
+	WORD $0x4e28cea4 // fmla v4.4s, v21.4s, v8.4s
+	WORD $0x4e29cec4 // fmla v4.4s, v22.4s, v9.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row30
+summed31:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $5, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds32
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+bounds32:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	B bodydone
+ends29:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed34
+row33:
+	MOVD R9, R12
+	FMOVQ 0(R10), F5
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F10
+	FMOVQ 16(R10), F6
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F11
+	FMOVQ 32(R10), F7
+	WORD $0x3cf9698c // ldr q12, [x12, x25]
+	FMOVQ 48(R10), F8
+	FMOVQ 64(R10), F9
+	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
+	WORD $0x3cfa698d // ldr q13, [x12, x26]
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F14
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x3ce7698f // ldr q15, [x12, x7]
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x3cf96990 // ldr q16, [x12, x25]
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e25cdc2 // fmla v2.4s, v14.4s, v5.4s
+	WORD $0x3cfa6991 // ldr q17, [x12, x26]
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F18
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x4e25ce03 // fmla v3.4s, v16.4s, v5.4s
+	WORD $0x3ce76993 // ldr q19, [x12, x7]
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	WORD $0x4e29ce01 // fmla v1.4s, v16.4s, v9.4s
+	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x3cf96994 // ldr q20, [x12, x25]
+	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
+	WORD $0x4e25ce44 // fmla v4.4s, v18.4s, v5.4s
+	ADD R26, R12, R16
+	CMP $2, R23
+	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F21
+	WORD $0x4e29ce42 // fmla v2.4s, v18.4s, v9.4s
+	WORD $0x4e26ce64 // fmla v4.4s, v19.4s, v6.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F22
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	WORD $0x4e29ce83 // fmla v3.4s, v20.4s, v9.4s
+	WORD $0x4e28cea4 // fmla v4.4s, v21.4s, v8.4s
+	WORD $0x4e29cec4 // fmla v4.4s, v22.4s, v9.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row33
+summed34:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $5, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds35
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	FMOVQ (R6), F5
+	ADD R12, R6
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+bounds35:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	B bodydone
+pixels6:
+	ORR R22, R23, R16
+	CBNZ R16, ends36
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed38
+row37:
+	MOVD R9, R12
+	FMOVQ 0(R10), F6
+	FMOVQ (R12), F11
+	FMOVQ 16(R10), F7
+	WORD $0x3ce7698c // ldr q12, [x12, x7]
+	FMOVQ 32(R10), F8
+	WORD $0x3cf9698d // ldr q13, [x12, x25]
+	FMOVQ 48(R10), F9
+	FMOVQ 64(R10), F10
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x3cfa698e // ldr q14, [x12, x26]
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F15
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x3ce76990 // ldr q16, [x12, x7]
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x3cf96991 // ldr q17, [x12, x25]
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
+	WORD $0x3cfa6992 // ldr q18, [x12, x26]
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F19
+	WORD $0x4e29ce01 // fmla v1.4s, v16.4s, v9.4s
+	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x3ce76994 // ldr q20, [x12, x7]
+	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
+	WORD $0x4e2ace21 // fmla v1.4s, v17.4s, v10.4s
+	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	WORD $0x3cf96995 // ldr q21, [x12, x25]
+	WORD $0x4e29ce42 // fmla v2.4s, v18.4s, v9.4s
+	WORD $0x4e26ce64 // fmla v4.4s, v19.4s, v6.4s
+	WORD $0x3cfa6996 // ldr q22, [x12, x26]
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x4e2ace62 // fmla v2.4s, v19.4s, v10.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F23
+	WORD $0x4e29ce83 // fmla v3.4s, v20.4s, v9.4s
+	WORD $0x4e26cea5 // fmla v5.4s, v21.4s, v6.4s
+	WORD $0x3ce76998 // ldr q24, [x12, x7]
+	WORD $0x4e28cea4 // fmla v4.4s, v21.4s, v8.4s
+	WORD $0x4e2acea3 // fmla v3.4s, v21.4s, v10.4s
+	WORD $0x4e27cec5 // fmla v5.4s, v22.4s, v7.4s
+	WORD $0x3cf96999 // ldr q25, [x12, x25]
+	WORD $0x4e29cec4 // fmla v4.4s, v22.4s, v9.4s
+	WORD $0x4e28cee5 // fmla v5.4s, v23.4s, v8.4s
+	WORD $0x4e2acee4 // fmla v4.4s, v23.4s, v10.4s
+	WORD $0x4e29cf05 // fmla v5.4s, v24.4s, v9.4s
+	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row37
+summed38:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $6, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds39
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+bounds39:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	B bodydone
+ends36:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed41
+row40:
+	MOVD R9, R12
+	FMOVQ 0(R10), F6
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F11
+	FMOVQ 16(R10), F7
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F12
+	FMOVQ 32(R10), F8
+	WORD $0x3cf9698d // ldr q13, [x12, x25]
+	FMOVQ 48(R10), F9
+	FMOVQ 64(R10), F10
+	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
+	WORD $0x3cfa698e // ldr q14, [x12, x26]
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F15
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x3ce76990 // ldr q16, [x12, x7]
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x3cf96991 // ldr q17, [x12, x25]
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
+	WORD $0x3cfa6992 // ldr q18, [x12, x26]
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F19
+	WORD $0x4e29ce01 // fmla v1.4s, v16.4s, v9.4s
+	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x3ce76994 // ldr q20, [x12, x7]
+	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
+	WORD $0x4e2ace21 // fmla v1.4s, v17.4s, v10.4s
+	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	WORD $0x3cf96995 // ldr q21, [x12, x25]
+	WORD $0x4e29ce42 // fmla v2.4s, v18.4s, v9.4s
+	WORD $0x4e26ce64 // fmla v4.4s, v19.4s, v6.4s
+	WORD $0x3cfa6996 // ldr q22, [x12, x26]
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x4e2ace62 // fmla v2.4s, v19.4s, v10.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F23
+	WORD $0x4e29ce83 // fmla v3.4s, v20.4s, v9.4s
+	WORD $0x4e26cea5 // fmla v5.4s, v21.4s, v6.4s
+	ADD R7, R12, R16
+	CMP $2, R23
+	WORD $0x4e28cea4 // fmla v4.4s, v21.4s, v8.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F24
+	WORD $0x4e2acea3 // fmla v3.4s, v21.4s, v10.4s
+	WORD $0x4e27cec5 // fmla v5.4s, v22.4s, v7.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F25
+	WORD $0x4e29cec4 // fmla v4.4s, v22.4s, v9.4s
+	WORD $0x4e28cee5 // fmla v5.4s, v23.4s, v8.4s
+	WORD $0x4e2acee4 // fmla v4.4s, v23.4s, v10.4s
+	WORD $0x4e29cf05 // fmla v5.4s, v24.4s, v9.4s
+	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row40
+summed41:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $6, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds42
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	FMOVQ (R6), F6
+	ADD R12, R6
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+bounds42:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	B bodydone
+pixels7:
+	ORR R22, R23, R16
+	CBNZ R16, ends43
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed45
+row44:
+	MOVD R9, R12
+	FMOVQ 0(R10), F7
+	FMOVQ (R12), F12
+	FMOVQ 16(R10), F8
+	WORD $0x3ce7698d // ldr q13, [x12, x7]
+	FMOVQ 32(R10), F9
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	FMOVQ 48(R10), F10
+	FMOVQ 64(R10), F11
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x3cfa698f // ldr q15, [x12, x26]
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F16
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x3ce76991 // ldr q17, [x12, x7]
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x3cf96992 // ldr q18, [x12, x25]
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	WORD $0x3cfa6993 // ldr q19, [x12, x26]
+	WORD $0x4e29ce01 // fmla v1.4s, v16.4s, v9.4s
+	WORD $0x4e2bce00 // fmla v0.4s, v16.4s, v11.4s
+	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F20
+	WORD $0x4e2ace21 // fmla v1.4s, v17.4s, v10.4s
+	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	WORD $0x3ce76995 // ldr q21, [x12, x7]
+	WORD $0x4e29ce42 // fmla v2.4s, v18.4s, v9.4s
+	WORD $0x4e2bce41 // fmla v1.4s, v18.4s, v11.4s
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x3cf96996 // ldr q22, [x12, x25]
+	WORD $0x4e2ace62 // fmla v2.4s, v19.4s, v10.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	WORD $0x3cfa6997 // ldr q23, [x12, x26]
+	WORD $0x4e29ce83 // fmla v3.4s, v20.4s, v9.4s
+	WORD $0x4e2bce82 // fmla v2.4s, v20.4s, v11.4s
+	WORD $0x4e28cea4 // fmla v4.4s, v21.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F24
+	WORD $0x4e2acea3 // fmla v3.4s, v21.4s, v10.4s
+	WORD $0x4e27cec5 // fmla v5.4s, v22.4s, v7.4s
+	WORD $0x3ce76999 // ldr q25, [x12, x7]
+	WORD $0x4e29cec4 // fmla v4.4s, v22.4s, v9.4s
+	WORD $0x4e2bcec3 // fmla v3.4s, v22.4s, v11.4s
+	WORD $0x4e28cee5 // fmla v5.4s, v23.4s, v8.4s
+	WORD $0x3cf9699a // ldr q26, [x12, x25]
+	WORD $0x4e2acee4 // fmla v4.4s, v23.4s, v10.4s
+	WORD $0x4e27cf06 // fmla v6.4s, v24.4s, v7.4s
+	WORD $0x3cfa699b // ldr q27, [x12, x26]
+	WORD $0x4e29cf05 // fmla v5.4s, v24.4s, v9.4s
+	WORD $0x4e2bcf04 // fmla v4.4s, v24.4s, v11.4s
+	WORD $0x4e28cf26 // fmla v6.4s, v25.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F28
+	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
+	WORD $0x4e29cf46 // fmla v6.4s, v26.4s, v9.4s
+	WORD $0x4e2bcf45 // fmla v5.4s, v26.4s, v11.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2bcf86 // fmla v6.4s, v28.4s, v11.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row44
+summed45:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $7, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds46
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+bounds46:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	B bodydone
+ends43:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
+	MOVD R4, R9
+	MOVD depthwiseF32_rows(R0), R11
+	CBZ R11, summed48
+row47:
+	MOVD R9, R12
+	FMOVQ 0(R10), F7
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F12
+	FMOVQ 16(R10), F8
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F13
+	FMOVQ 32(R10), F9
+	WORD $0x3cf9698e // ldr q14, [x12, x25]
+	FMOVQ 48(R10), F10
+	FMOVQ 64(R10), F11
+	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
+	WORD $0x3cfa698f // ldr q15, [x12, x26]
+	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F16
+	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
+	WORD $0x3ce76991 // ldr q17, [x12, x7]
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x3cf96992 // ldr q18, [x12, x25]
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
+	WORD $0x3cfa6993 // ldr q19, [x12, x26]
+	WORD $0x4e29ce01 // fmla v1.4s, v16.4s, v9.4s
+	WORD $0x4e2bce00 // fmla v0.4s, v16.4s, v11.4s
+	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F20
+	WORD $0x4e2ace21 // fmla v1.4s, v17.4s, v10.4s
+	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	WORD $0x3ce76995 // ldr q21, [x12, x7]
+	WORD $0x4e29ce42 // fmla v2.4s, v18.4s, v9.4s
+	WORD $0x4e2bce41 // fmla v1.4s, v18.4s, v11.4s
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x3cf96996 // ldr q22, [x12, x25]
+	WORD $0x4e2ace62 // fmla v2.4s, v19.4s, v10.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	WORD $0x3cfa6997 // ldr q23, [x12, x26]
+	WORD $0x4e29ce83 // fmla v3.4s, v20.4s, v9.4s
+	WORD $0x4e2bce82 // fmla v2.4s, v20.4s, v11.4s
+	WORD $0x4e28cea4 // fmla v4.4s, v21.4s, v8.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F24
+	WORD $0x4e2acea3 // fmla v3.4s, v21.4s, v10.4s
+	WORD $0x4e27cec5 // fmla v5.4s, v22.4s, v7.4s
+	WORD $0x3ce76999 // ldr q25, [x12, x7]
+	WORD $0x4e29cec4 // fmla v4.4s, v22.4s, v9.4s
+	WORD $0x4e2bcec3 // fmla v3.4s, v22.4s, v11.4s
+	WORD $0x4e28cee5 // fmla v5.4s, v23.4s, v8.4s
+	WORD $0x3cf9699a // ldr q26, [x12, x25]
+	WORD $0x4e2acee4 // fmla v4.4s, v23.4s, v10.4s
+	WORD $0x4e27cf06 // fmla v6.4s, v24.4s, v7.4s
+	ADD R26, R12, R16
+	CMP $2, R23
+	WORD $0x4e29cf05 // fmla v5.4s, v24.4s, v9.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F27
+	WORD $0x4e2bcf04 // fmla v4.4s, v24.4s, v11.4s
+	WORD $0x4e28cf26 // fmla v6.4s, v25.4s, v8.4s
+	ADD R7<<2, R12
+	MOVD R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F28
+	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
+	WORD $0x4e29cf46 // fmla v6.4s, v26.4s, v9.4s
+	WORD $0x4e2bcf45 // fmla v5.4s, v26.4s, v11.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2bcf86 // fmla v6.4s, v28.4s, v11.4s
+	ADD R13, R9
+	ADD R14, R10
+	SUBS $1, R11
+	BNE row47
+summed48:
+	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
+	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
+	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
+	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $7, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds49
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d421 // fadd v1.4s, v1.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d442 // fadd v2.4s, v2.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4a5 // fadd v5.4s, v5.4s, v8.4s
+	FMOVQ (R6), F7
+	ADD R12, R6
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+bounds49:
+	MOVD depthwiseF32_dstStep(R0), R12
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
+	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
+	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
+	FMOVQ F1, (R5)
+	ADD R12, R5
+	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
+	FMOVQ F2, (R5)
+	ADD R12, R5
+	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	B bodydone
 pixels8:
-	SUBS $8, R8
-	BLT short8
+	ORR R22, R23, R16
+	CBNZ R16, ends50
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -1238,11 +6788,13 @@ pixels8:
 	VEOR V5.B16, V5.B16, V5.B16
 	VEOR V6.B16, V6.B16, V6.B16
 	VEOR V7.B16, V7.B16, V7.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed2
-row1:
+	CBZ R11, summed52
+row51:
 	MOVD R9, R12
 	FMOVQ 0(R10), F8
 	FMOVQ (R12), F13
@@ -1315,8 +6867,8 @@ row1:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row1
-summed2:
+	BNE row51
+summed52:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
@@ -1325,25 +6877,37 @@ summed2:
 	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
 	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
 	WORD $0x4e3dd4e7 // fadd v7.4s, v7.4s, v29.4s
-	ADD R15<<3, R4
-	CBZ R6, bounds3
-	VLD1.P (R6)(R22), [V8.S4]
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $8, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds53
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
-	VLD1.P (R6)(R22), [V8.S4]
+	FMOVQ (R6), F8
+	ADD R12, R6
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	VLD1.P (R6)(R22), [V9.S4]
+	FMOVQ (R6), F9
+	ADD R12, R6
 	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
-bounds3:
+bounds53:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
@@ -1353,210 +6917,224 @@ bounds3:
 	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
 	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
+	FMOVQ F3, (R5)
+	ADD R12, R5
 	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
-	VST1.P [V4.S4], (R5)(R21)
+	FMOVQ F4, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
-	VST1.P [V5.S4], (R5)(R21)
+	FMOVQ F5, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
-	VST1.P [V6.S4], (R5)(R21)
+	FMOVQ F6, (R5)
+	ADD R12, R5
 	WORD $0x4ebff4e7 // fmin v7.4s, v7.4s, v31.4s
-	VST1.P [V7.S4], (R5)(R21)
-	B pixels8
-short8:
-	ADD $8, R8
-pixels4:
-	SUBS $4, R8
-	BLT short4
+	FMOVQ F7, (R5)
+	ADD R12, R5
+	B bodydone
+ends50:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-	ADD R23, R2, R10
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed5
-row4:
+	CBZ R11, summed55
+row54:
 	MOVD R9, R12
-	FMOVQ 0(R10), F4
-	FMOVQ (R12), F9
-	FMOVQ 16(R10), F5
-	WORD $0x3ce7698a // ldr q10, [x12, x7]
-	FMOVQ 32(R10), F6
-	WORD $0x3cf9698b // ldr q11, [x12, x25]
-	FMOVQ 48(R10), F7
-	FMOVQ 64(R10), F8
-	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
-	WORD $0x3cfa698c // ldr q12, [x12, x26]
-	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
-	ADD R7<<2, R12
-	FMOVQ (R12), F13
-	WORD $0x4e24cd61 // fmla v1.4s, v11.4s, v4.4s
-	WORD $0x3ce7698e // ldr q14, [x12, x7]
-	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
-	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	FMOVQ 0(R10), F8
+	MOVD R12, R16
+	CMP $1, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F13
+	FMOVQ 16(R10), F9
+	ADD R7, R12, R16
+	CMP $2, R22
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F14
+	FMOVQ 32(R10), F10
 	WORD $0x3cf9698f // ldr q15, [x12, x25]
-	WORD $0x4e27cd80 // fmla v0.4s, v12.4s, v7.4s
-	WORD $0x4e24cda2 // fmla v2.4s, v13.4s, v4.4s
-	WORD $0x3cfa6990 // ldr q16, [x12, x26]
-	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	FMOVQ 48(R10), F11
+	FMOVQ 64(R10), F12
 	WORD $0x4e28cda0 // fmla v0.4s, v13.4s, v8.4s
-	WORD $0x4e25cdc2 // fmla v2.4s, v14.4s, v5.4s
+	WORD $0x3cfa6990 // ldr q16, [x12, x26]
+	WORD $0x4e29cdc0 // fmla v0.4s, v14.4s, v9.4s
 	ADD R7<<2, R12
 	FMOVQ (R12), F17
-	WORD $0x4e27cdc1 // fmla v1.4s, v14.4s, v7.4s
-	WORD $0x4e24cde3 // fmla v3.4s, v15.4s, v4.4s
-	WORD $0x3ce76992 // ldr q18, [x12, x7]
-	WORD $0x4e26cde2 // fmla v2.4s, v15.4s, v6.4s
 	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
-	WORD $0x4e25ce03 // fmla v3.4s, v16.4s, v5.4s
+	WORD $0x3ce76992 // ldr q18, [x12, x7]
+	WORD $0x4e2acde0 // fmla v0.4s, v15.4s, v10.4s
+	WORD $0x4e29ce01 // fmla v1.4s, v16.4s, v9.4s
 	WORD $0x3cf96993 // ldr q19, [x12, x25]
-	WORD $0x4e27ce02 // fmla v2.4s, v16.4s, v7.4s
-	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x4e2bce00 // fmla v0.4s, v16.4s, v11.4s
 	WORD $0x4e28ce22 // fmla v2.4s, v17.4s, v8.4s
-	WORD $0x4e27ce43 // fmla v3.4s, v18.4s, v7.4s
+	WORD $0x3cfa6994 // ldr q20, [x12, x26]
+	WORD $0x4e2ace21 // fmla v1.4s, v17.4s, v10.4s
+	WORD $0x4e2cce20 // fmla v0.4s, v17.4s, v12.4s
+	WORD $0x4e29ce42 // fmla v2.4s, v18.4s, v9.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F21
+	WORD $0x4e2bce41 // fmla v1.4s, v18.4s, v11.4s
 	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x3ce76996 // ldr q22, [x12, x7]
+	WORD $0x4e2ace62 // fmla v2.4s, v19.4s, v10.4s
+	WORD $0x4e2cce61 // fmla v1.4s, v19.4s, v12.4s
+	WORD $0x4e29ce83 // fmla v3.4s, v20.4s, v9.4s
+	WORD $0x3cf96997 // ldr q23, [x12, x25]
+	WORD $0x4e2bce82 // fmla v2.4s, v20.4s, v11.4s
+	WORD $0x4e28cea4 // fmla v4.4s, v21.4s, v8.4s
+	WORD $0x3cfa6998 // ldr q24, [x12, x26]
+	WORD $0x4e2acea3 // fmla v3.4s, v21.4s, v10.4s
+	WORD $0x4e2ccea2 // fmla v2.4s, v21.4s, v12.4s
+	WORD $0x4e29cec4 // fmla v4.4s, v22.4s, v9.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F25
+	WORD $0x4e2bcec3 // fmla v3.4s, v22.4s, v11.4s
+	WORD $0x4e28cee5 // fmla v5.4s, v23.4s, v8.4s
+	WORD $0x3ce7699a // ldr q26, [x12, x7]
+	WORD $0x4e2acee4 // fmla v4.4s, v23.4s, v10.4s
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e29cf05 // fmla v5.4s, v24.4s, v9.4s
+	WORD $0x3cf9699b // ldr q27, [x12, x25]
+	WORD $0x4e2bcf04 // fmla v4.4s, v24.4s, v11.4s
+	WORD $0x4e28cf26 // fmla v6.4s, v25.4s, v8.4s
+	WORD $0x3cfa699c // ldr q28, [x12, x26]
+	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
+	WORD $0x4e2ccf24 // fmla v4.4s, v25.4s, v12.4s
+	WORD $0x4e29cf46 // fmla v6.4s, v26.4s, v9.4s
+	ADD R7<<2, R12
+	FMOVQ (R12), F13
+	WORD $0x4e2bcf45 // fmla v5.4s, v26.4s, v11.4s
+	WORD $0x4e28cf67 // fmla v7.4s, v27.4s, v8.4s
+	ADD R7, R12, R16
+	CMP $2, R23
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F14
+	WORD $0x4e2ccf65 // fmla v5.4s, v27.4s, v12.4s
+	WORD $0x4e29cf87 // fmla v7.4s, v28.4s, v9.4s
+	ADD R25, R12, R16
+	CMP $1, R23
+	CSEL GE, R24, R16, R16
+	FMOVQ (R16), F15
+	WORD $0x4e2bcf86 // fmla v6.4s, v28.4s, v11.4s
+	WORD $0x4e2acda7 // fmla v7.4s, v13.4s, v10.4s
+	WORD $0x4e2ccda6 // fmla v6.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc7 // fmla v7.4s, v14.4s, v11.4s
+	WORD $0x4e2ccde7 // fmla v7.4s, v15.4s, v12.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row4
-summed5:
+	BNE row54
+summed55:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
 	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
-	ADD R15<<2, R4
-	CBZ R6, bounds6
-	VLD1.P (R6)(R22), [V4.S4]
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	VLD1.P (R6)(R22), [V4.S4]
-	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
-	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
-bounds6:
+	WORD $0x4e3dd484 // fadd v4.4s, v4.4s, v29.4s
+	WORD $0x4e3dd4a5 // fadd v5.4s, v5.4s, v29.4s
+	WORD $0x4e3dd4c6 // fadd v6.4s, v6.4s, v29.4s
+	WORD $0x4e3dd4e7 // fadd v7.4s, v7.4s, v29.4s
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $8, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds56
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
+	FMOVQ (R6), F8
+	ADD R12, R6
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVQ (R6), F9
+	ADD R12, R6
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+bounds56:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
 	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef4a5 // fmax v5.4s, v5.4s, v30.4s
+	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
+	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
-	B pixels4
-short4:
-	ADD $4, R8
-pixels2:
-	SUBS $2, R8
-	BLT short2
-	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	ADD R23, R2, R10
-	MOVD R4, R9
-	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed8
-row7:
-	MOVD R9, R12
-	FMOVQ 0(R10), F2
-	FMOVQ (R12), F7
-	FMOVQ 16(R10), F3
-	WORD $0x3ce76988 // ldr q8, [x12, x7]
-	FMOVQ 32(R10), F4
-	WORD $0x3cf96989 // ldr q9, [x12, x25]
-	FMOVQ 48(R10), F5
-	FMOVQ 64(R10), F6
-	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
-	WORD $0x3cfa698a // ldr q10, [x12, x26]
-	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
-	ADD R7<<2, R12
-	FMOVQ (R12), F11
-	WORD $0x4e22cd21 // fmla v1.4s, v9.4s, v2.4s
-	WORD $0x3ce7698c // ldr q12, [x12, x7]
-	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
-	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
-	WORD $0x3cf9698d // ldr q13, [x12, x25]
-	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
-	WORD $0x4e24cd61 // fmla v1.4s, v11.4s, v4.4s
-	WORD $0x4e26cd60 // fmla v0.4s, v11.4s, v6.4s
-	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
-	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
-	ADD R13, R9
-	ADD R14, R10
-	SUBS $1, R11
-	BNE row7
-summed8:
-	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
-	ADD R15<<1, R4
-	CBZ R6, bounds9
-	VLD1.P (R6)(R22), [V2.S4]
-	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
-	VLD1.P (R6)(R22), [V3.S4]
-	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
-bounds9:
-	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
-	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
-	B pixels2
-short2:
-	ADD $2, R8
-pixels1:
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	FMOVQ F4, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	FMOVQ F5, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4c6 // fmin v6.4s, v6.4s, v31.4s
+	FMOVQ F6, (R5)
+	ADD R12, R5
+	WORD $0x4ebff4e7 // fmin v7.4s, v7.4s, v31.4s
+	FMOVQ F7, (R5)
+	ADD R12, R5
+bodydone:
+	MOVD $0, R22
 	SUBS $1, R8
-	BLT short1
-	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
-	MOVD R4, R9
-	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed11
-row10:
-	MOVD R9, R12
-	FMOVQ 0(R10), F1
-	FMOVQ (R12), F6
-	FMOVQ 16(R10), F2
-	WORD $0x3ce76987 // ldr q7, [x12, x7]
-	FMOVQ 32(R10), F3
-	WORD $0x3cf96988 // ldr q8, [x12, x25]
-	FMOVQ 48(R10), F4
-	FMOVQ 64(R10), F5
-	WORD $0x4e21ccc0 // fmla v0.4s, v6.4s, v1.4s
-	WORD $0x3cfa6989 // ldr q9, [x12, x26]
-	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
-	ADD R7<<2, R12
-	FMOVQ (R12), F10
-	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
-	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
-	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
-	ADD R13, R9
-	ADD R14, R10
-	SUBS $1, R11
-	BNE row10
-summed11:
-	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds12
-	VLD1.P (R6)(R22), [V1.S4]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds12:
-	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	B pixels1
-short1:
-	ADD $1, R8
+	BNE body
+	MOVD depthwiseF32_n(R0), R8
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD depthwiseF32_srcLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R4
+	MOVD depthwiseF32_dstStep(R0), R16
+	MOVD depthwiseF32_dstLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R5
+	CBZ R6, lineend
+	MOVD depthwiseF32_resStep(R0), R16
+	MOVD depthwiseF32_resLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R6
+lineend:
+	SUBS $1, R21
+	BNE line
 	ADD $16, R1
 	MOVD depthwiseF32_wBlock(R0), R16
 	ADD R16, R2
@@ -1568,70 +7146,96 @@ part:
 	CSET NE, R19
 	LSL $2, R19
 	LSL $2, R20
+	MOVD depthwiseF32_before(R0), R22
+	MSUB R22, R4, R7, R4
+	MOVD depthwiseF32_lines(R0), R21
+partline:
+	MOVD depthwiseF32_before(R0), R22
+	MOVD depthwiseF32_n(R0), R8
 partpixel:
+	MOVD depthwiseF32_after(R0), R23
+	SUB $1, R8, R16
+	LSL $1, R16
+	SUBS R16, R23
+	CSEL LT, ZR, R23, R23
 	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed14
-row13:
+	CBZ R11, summed58
+row57:
 	MOVD R9, R12
 	FMOVQ 0(R10), F1
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F6
+	MOVD R12, R15
+	CMP $1, R22
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F6
 	VLD1 (R16), V6.S[1]
 	VLD1 (R17), V6.S[2]
-	ADD R7, R12
 	FMOVQ 16(R10), F2
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F7
+	ADD R7, R12, R15
+	CMP $2, R22
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F7
 	VLD1 (R16), V7.S[1]
 	VLD1 (R17), V7.S[2]
-	ADD R7, R12
 	FMOVQ 32(R10), F3
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F8
+	ADD R25, R12, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F8
 	VLD1 (R16), V8.S[1]
 	VLD1 (R17), V8.S[2]
-	ADD R7, R12
 	FMOVQ 48(R10), F4
 	FMOVQ 64(R10), F5
 	WORD $0x4e21ccc0 // fmla v0.4s, v6.4s, v1.4s
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F9
+	ADD R26, R12, R15
+	CMP $2, R23
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F9
 	VLD1 (R16), V9.S[1]
 	VLD1 (R17), V9.S[2]
-	ADD R7, R12
 	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
-	ADD R19, R12, R16
-	ADD R20, R12, R17
-	FMOVS (R12), F10
+	ADD R7<<2, R12
+	MOVD R12, R15
+	CMP $1, R23
+	CSEL GE, R24, R15, R15
+	ADD R19, R15, R16
+	ADD R20, R15, R17
+	FMOVS (R15), F10
 	VLD1 (R16), V10.S[1]
 	VLD1 (R17), V10.S[2]
-	ADD R7, R12
 	WORD $0x4e23cd00 // fmla v0.4s, v8.4s, v3.4s
 	WORD $0x4e24cd20 // fmla v0.4s, v9.4s, v4.4s
 	WORD $0x4e25cd40 // fmla v0.4s, v10.4s, v5.4s
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row13
-summed14:
+	BNE row57
+summed58:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds15
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds59
+	MOVD depthwiseF32_resStep(R0), R12
 	ADD R19, R6, R16
 	ADD R20, R6, R17
 	FMOVS (R6), F1
 	VLD1 (R16), V1.S[1]
 	VLD1 (R17), V1.S[2]
-	ADD R22, R6
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds15:
+bounds59:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
 	ADD R19, R5, R16
@@ -1639,9 +7243,28 @@ bounds15:
 	VST1 V0.S[2], (R17)
 	VST1 V0.S[1], (R16)
 	FMOVS F0, (R5)
-	ADD R21, R5
+	ADD R12, R5
+	SUBS $2, R22
+	CSEL LT, ZR, R22, R22
 	SUBS $1, R8
 	BGT partpixel
+	MOVD depthwiseF32_n(R0), R8
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD depthwiseF32_srcLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R4
+	MOVD depthwiseF32_dstStep(R0), R16
+	MOVD depthwiseF32_dstLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R5
+	CBZ R6, partlineend
+	MOVD depthwiseF32_resStep(R0), R16
+	MOVD depthwiseF32_resLine(R0), R17
+	MSUB R16, R17, R8, R17
+	ADD R17, R6
+partlineend:
+	SUBS $1, R21
+	BNE partline
 	RET
 
 TEXT ·depthwiseF32NEON(SB), NOSPLIT, $0-8
@@ -1651,17 +7274,13 @@ TEXT ·depthwiseF32NEON(SB), NOSPLIT, $0-8
 	MOVD depthwiseF32_colStep(R0), R7
 	MOVD depthwiseF32_rowStep(R0), R13
 	MOVD depthwiseF32_wRow(R0), R14
-	MOVD depthwiseF32_pixStep(R0), R15
-	MOVD depthwiseF32_dstStep(R0), R21
-	MOVD depthwiseF32_resStep(R0), R22
-	MOVD depthwiseF32_wSkip(R0), R23
+	LSL $1, R7, R25
+	ADD R7, R25, R26
 	ADD $depthwiseF32_lo, R0, R16
 	VLD1R (R16), [V30.S4]
 	ADD $depthwiseF32_hi, R0, R16
 	VLD1R (R16), [V31.S4]
-	ADD $16, R23
-	LSL $1, R7, R25
-	ADD R7, R25, R26
+	MOVD $zeros<>(SB), R24
 	MOVD $0, R1
 block:
 	FMOVQ (R2), F29
@@ -1673,117 +7292,146 @@ block:
 	CBZ R6, noresidual
 	ADD R1, R6
 noresidual:
-	MOVD depthwiseF32_n(R0), R8
 	CMP $4, R3
 	BLT part
-pixels4:
+	MOVD depthwiseF32_n(R0), R8
 	SUBS $4, R8
-	BLT short4
+	BLT short2
+pixels1:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed2
-row1:
-	MOVD depthwiseF32_cols(R0), R24
-	CBZ R24, tapdone4
-tap3:
+	CBZ R11, summed4
+row3:
+	MOVD depthwiseF32_cols(R0), R21
+	CBZ R21, tapdone6
+	MOVD depthwiseF32_pixStep(R0), R15
+tap5:
 	FMOVQ (R10), F4
 	MOVD R9, R12
-	VLD1.P (R12)(R15), [V5.S4]
-	VLD1.P (R12)(R15), [V6.S4]
-	VLD1.P (R12)(R15), [V7.S4]
-	VLD1.P (R12)(R15), [V8.S4]
+	FMOVQ (R12), F5
+	ADD R15, R12
+	FMOVQ (R12), F6
+	ADD R15, R12
+	FMOVQ (R12), F7
+	ADD R15, R12
+	FMOVQ (R12), F8
 	WORD $0x4e24cca0 // fmla v0.4s, v5.4s, v4.4s
 	WORD $0x4e24ccc1 // fmla v1.4s, v6.4s, v4.4s
 	WORD $0x4e24cce2 // fmla v2.4s, v7.4s, v4.4s
 	WORD $0x4e24cd03 // fmla v3.4s, v8.4s, v4.4s
 	ADD $16, R10
 	ADD R7, R9
-	SUBS $1, R24
-	BNE tap3
-	MOVD depthwiseF32_cols(R0), R24
-	MSUB R24, R9, R7, R9
-	SUB R24<<4, R10
-tapdone4:
+	SUBS $1, R21
+	BNE tap5
+	MOVD depthwiseF32_cols(R0), R21
+	MSUB R21, R9, R7, R9
+	SUB R21<<4, R10
+tapdone6:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row1
-summed2:
+	BNE row3
+summed4:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
 	WORD $0x4e3dd421 // fadd v1.4s, v1.4s, v29.4s
 	WORD $0x4e3dd442 // fadd v2.4s, v2.4s, v29.4s
 	WORD $0x4e3dd463 // fadd v3.4s, v3.4s, v29.4s
-	ADD R15<<2, R4
-	CBZ R6, bounds5
-	VLD1.P (R6)(R22), [V4.S4]
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds7
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
+	FMOVQ (R6), F5
+	ADD R12, R6
 	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	VLD1.P (R6)(R22), [V4.S4]
+	FMOVQ (R6), F4
+	ADD R12, R6
 	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
+	FMOVQ (R6), F5
+	ADD R12, R6
 	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
-bounds5:
+bounds7:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
 	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
-	B pixels4
-short4:
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	SUBS $4, R8
+	BGE pixels1
+short2:
 	ADD $4, R8
-pixels1:
 	SUBS $1, R8
-	BLT short1
+	BLT short9
+pixels8:
 	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed7
-row6:
-	MOVD depthwiseF32_cols(R0), R24
-	CBZ R24, tapdone9
-tap8:
+	CBZ R11, summed11
+row10:
+	MOVD depthwiseF32_cols(R0), R21
+	CBZ R21, tapdone13
+	MOVD depthwiseF32_pixStep(R0), R15
+tap12:
 	FMOVQ (R10), F1
 	MOVD R9, R12
-	VLD1.P (R12)(R15), [V2.S4]
+	FMOVQ (R12), F2
 	WORD $0x4e21cc40 // fmla v0.4s, v2.4s, v1.4s
 	ADD $16, R10
 	ADD R7, R9
-	SUBS $1, R24
-	BNE tap8
-	MOVD depthwiseF32_cols(R0), R24
-	MSUB R24, R9, R7, R9
-	SUB R24<<4, R10
-tapdone9:
+	SUBS $1, R21
+	BNE tap12
+	MOVD depthwiseF32_cols(R0), R21
+	MSUB R21, R9, R7, R9
+	SUB R21<<4, R10
+tapdone13:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row6
-summed7:
+	BNE row10
+summed11:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds10
-	VLD1.P (R6)(R22), [V1.S4]
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds14
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds10:
+bounds14:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	B pixels1
-short1:
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	SUBS $1, R8
+	BGE pixels8
+short9:
 	ADD $1, R8
 	ADD $16, R1
 	MOVD depthwiseF32_wBlock(R0), R16
@@ -1796,16 +7444,20 @@ part:
 	CSET NE, R19
 	LSL $2, R19
 	LSL $2, R20
+	MOVD depthwiseF32_n(R0), R8
 partpixel:
 	VEOR V0.B16, V0.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed12
-row11:
-	MOVD depthwiseF32_cols(R0), R24
-	CBZ R24, tapdone14
-tap13:
+	CBZ R11, summed16
+row15:
+	MOVD depthwiseF32_cols(R0), R21
+	CBZ R21, tapdone18
+	MOVD depthwiseF32_pixStep(R0), R15
+tap17:
 	FMOVQ (R10), F1
 	MOVD R9, R12
 	ADD R19, R12, R16
@@ -1813,32 +7465,35 @@ tap13:
 	FMOVS (R12), F2
 	VLD1 (R16), V2.S[1]
 	VLD1 (R17), V2.S[2]
-	ADD R15, R12
 	WORD $0x4e21cc40 // fmla v0.4s, v2.4s, v1.4s
 	ADD $16, R10
 	ADD R7, R9
-	SUBS $1, R24
-	BNE tap13
-	MOVD depthwiseF32_cols(R0), R24
-	MSUB R24, R9, R7, R9
-	SUB R24<<4, R10
-tapdone14:
+	SUBS $1, R21
+	BNE tap17
+	MOVD depthwiseF32_cols(R0), R21
+	MSUB R21, R9, R7, R9
+	SUB R21<<4, R10
+tapdone18:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row11
-summed12:
+	BNE row15
+summed16:
 	WORD $0x4e3dd400 // fadd v0.4s, v0.4s, v29.4s
-	ADD R15, R4
-	CBZ R6, bounds15
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds19
+	MOVD depthwiseF32_resStep(R0), R12
 	ADD R19, R6, R16
 	ADD R20, R6, R17
 	FMOVS (R6), F1
 	VLD1 (R16), V1.S[1]
 	VLD1 (R17), V1.S[2]
-	ADD R22, R6
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds15:
+bounds19:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
 	ADD R19, R5, R16
@@ -1846,7 +7501,7 @@ bounds15:
 	VST1 V0.S[2], (R17)
 	VST1 V0.S[1], (R16)
 	FMOVS F0, (R5)
-	ADD R21, R5
+	ADD R12, R5
 	SUBS $1, R8
 	BGT partpixel
 	RET
@@ -1858,17 +7513,13 @@ TEXT ·maximumF32NEON(SB), NOSPLIT, $0-8
 	MOVD depthwiseF32_colStep(R0), R7
 	MOVD depthwiseF32_rowStep(R0), R13
 	MOVD depthwiseF32_wRow(R0), R14
-	MOVD depthwiseF32_pixStep(R0), R15
-	MOVD depthwiseF32_dstStep(R0), R21
-	MOVD depthwiseF32_resStep(R0), R22
-	MOVD depthwiseF32_wSkip(R0), R23
+	LSL $1, R7, R25
+	ADD R7, R25, R26
 	ADD $depthwiseF32_lo, R0, R16
 	VLD1R (R16), [V30.S4]
 	ADD $depthwiseF32_hi, R0, R16
 	VLD1R (R16), [V31.S4]
-	ADD $16, R23
-	LSL $1, R7, R25
-	ADD R7, R25, R26
+	MOVD $zeros<>(SB), R24
 	MOVD $0, R1
 block:
 	FMOVQ (R2), F29
@@ -1880,110 +7531,139 @@ block:
 	CBZ R6, noresidual
 	ADD R1, R6
 noresidual:
-	MOVD depthwiseF32_n(R0), R8
 	CMP $4, R3
 	BLT part
-pixels4:
+	MOVD depthwiseF32_n(R0), R8
 	SUBS $4, R8
-	BLT short4
+	BLT short2
+pixels1:
 	VORR V29.B16, V29.B16, V0.B16
 	VORR V29.B16, V29.B16, V1.B16
 	VORR V29.B16, V29.B16, V2.B16
 	VORR V29.B16, V29.B16, V3.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed2
-row1:
-	MOVD depthwiseF32_cols(R0), R24
-	CBZ R24, tapdone4
-tap3:
+	CBZ R11, summed4
+row3:
+	MOVD depthwiseF32_cols(R0), R21
+	CBZ R21, tapdone6
+	MOVD depthwiseF32_pixStep(R0), R15
+tap5:
 	MOVD R9, R12
-	VLD1.P (R12)(R15), [V5.S4]
-	VLD1.P (R12)(R15), [V6.S4]
-	VLD1.P (R12)(R15), [V7.S4]
-	VLD1.P (R12)(R15), [V8.S4]
+	FMOVQ (R12), F5
+	ADD R15, R12
+	FMOVQ (R12), F6
+	ADD R15, R12
+	FMOVQ (R12), F7
+	ADD R15, R12
+	FMOVQ (R12), F8
 	WORD $0x4e25f400 // fmax v0.4s, v0.4s, v5.4s
 	WORD $0x4e26f421 // fmax v1.4s, v1.4s, v6.4s
 	WORD $0x4e27f442 // fmax v2.4s, v2.4s, v7.4s
 	WORD $0x4e28f463 // fmax v3.4s, v3.4s, v8.4s
 	ADD $16, R10
 	ADD R7, R9
-	SUBS $1, R24
-	BNE tap3
-	MOVD depthwiseF32_cols(R0), R24
-	MSUB R24, R9, R7, R9
-	SUB R24<<4, R10
-tapdone4:
+	SUBS $1, R21
+	BNE tap5
+	MOVD depthwiseF32_cols(R0), R21
+	MSUB R21, R9, R7, R9
+	SUB R21<<4, R10
+tapdone6:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row1
-summed2:
-	ADD R15<<2, R4
-	CBZ R6, bounds5
-	VLD1.P (R6)(R22), [V4.S4]
+	BNE row3
+summed4:
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $4, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds7
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F4
+	ADD R12, R6
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
+	FMOVQ (R6), F5
+	ADD R12, R6
 	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	VLD1.P (R6)(R22), [V4.S4]
+	FMOVQ (R6), F4
+	ADD R12, R6
 	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
-	VLD1.P (R6)(R22), [V5.S4]
+	FMOVQ (R6), F5
+	ADD R12, R6
 	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
-bounds5:
+bounds7:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4e3ef421 // fmax v1.4s, v1.4s, v30.4s
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
 	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
+	FMOVQ F0, (R5)
+	ADD R12, R5
 	WORD $0x4ebff421 // fmin v1.4s, v1.4s, v31.4s
-	VST1.P [V1.S4], (R5)(R21)
+	FMOVQ F1, (R5)
+	ADD R12, R5
 	WORD $0x4ebff442 // fmin v2.4s, v2.4s, v31.4s
-	VST1.P [V2.S4], (R5)(R21)
+	FMOVQ F2, (R5)
+	ADD R12, R5
 	WORD $0x4ebff463 // fmin v3.4s, v3.4s, v31.4s
-	VST1.P [V3.S4], (R5)(R21)
-	B pixels4
-short4:
+	FMOVQ F3, (R5)
+	ADD R12, R5
+	SUBS $4, R8
+	BGE pixels1
+short2:
 	ADD $4, R8
-pixels1:
 	SUBS $1, R8
-	BLT short1
+	BLT short9
+pixels8:
 	VORR V29.B16, V29.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed7
-row6:
-	MOVD depthwiseF32_cols(R0), R24
-	CBZ R24, tapdone9
-tap8:
+	CBZ R11, summed11
+row10:
+	MOVD depthwiseF32_cols(R0), R21
+	CBZ R21, tapdone13
+	MOVD depthwiseF32_pixStep(R0), R15
+tap12:
 	MOVD R9, R12
-	VLD1.P (R12)(R15), [V2.S4]
+	FMOVQ (R12), F2
 	WORD $0x4e22f400 // fmax v0.4s, v0.4s, v2.4s
 	ADD $16, R10
 	ADD R7, R9
-	SUBS $1, R24
-	BNE tap8
-	MOVD depthwiseF32_cols(R0), R24
-	MSUB R24, R9, R7, R9
-	SUB R24<<4, R10
-tapdone9:
+	SUBS $1, R21
+	BNE tap12
+	MOVD depthwiseF32_cols(R0), R21
+	MSUB R21, R9, R7, R9
+	SUB R21<<4, R10
+tapdone13:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row6
-summed7:
-	ADD R15, R4
-	CBZ R6, bounds10
-	VLD1.P (R6)(R22), [V1.S4]
+	BNE row10
+summed11:
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds14
+	MOVD depthwiseF32_resStep(R0), R12
+	FMOVQ (R6), F1
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds10:
+bounds14:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	VST1.P [V0.S4], (R5)(R21)
-	B pixels1
-short1:
+	FMOVQ F0, (R5)
+	ADD R12, R5
+	SUBS $1, R8
+	BGE pixels8
+short9:
 	ADD $1, R8
 	ADD $16, R1
 	MOVD depthwiseF32_wBlock(R0), R16
@@ -1996,47 +7676,54 @@ part:
 	CSET NE, R19
 	LSL $2, R19
 	LSL $2, R20
+	MOVD depthwiseF32_n(R0), R8
 partpixel:
 	VORR V29.B16, V29.B16, V0.B16
-	ADD R23, R2, R10
+	MOVD depthwiseF32_wSkip(R0), R10
+	ADD R2, R10
+	ADD $16, R10
 	MOVD R4, R9
 	MOVD depthwiseF32_rows(R0), R11
-	CBZ R11, summed12
-row11:
-	MOVD depthwiseF32_cols(R0), R24
-	CBZ R24, tapdone14
-tap13:
+	CBZ R11, summed16
+row15:
+	MOVD depthwiseF32_cols(R0), R21
+	CBZ R21, tapdone18
+	MOVD depthwiseF32_pixStep(R0), R15
+tap17:
 	MOVD R9, R12
 	ADD R19, R12, R16
 	ADD R20, R12, R17
 	FMOVS (R12), F2
 	VLD1 (R16), V2.S[1]
 	VLD1 (R17), V2.S[2]
-	ADD R15, R12
 	WORD $0x4e22f400 // fmax v0.4s, v0.4s, v2.4s
 	ADD $16, R10
 	ADD R7, R9
-	SUBS $1, R24
-	BNE tap13
-	MOVD depthwiseF32_cols(R0), R24
-	MSUB R24, R9, R7, R9
-	SUB R24<<4, R10
-tapdone14:
+	SUBS $1, R21
+	BNE tap17
+	MOVD depthwiseF32_cols(R0), R21
+	MSUB R21, R9, R7, R9
+	SUB R21<<4, R10
+tapdone18:
 	ADD R13, R9
 	ADD R14, R10
 	SUBS $1, R11
-	BNE row11
-summed12:
-	ADD R15, R4
-	CBZ R6, bounds15
+	BNE row15
+summed16:
+	MOVD depthwiseF32_pixStep(R0), R16
+	MOVD $1, R17
+	MADD R16, R4, R17, R4
+	CBZ R6, bounds19
+	MOVD depthwiseF32_resStep(R0), R12
 	ADD R19, R6, R16
 	ADD R20, R6, R17
 	FMOVS (R6), F1
 	VLD1 (R16), V1.S[1]
 	VLD1 (R17), V1.S[2]
-	ADD R22, R6
+	ADD R12, R6
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-bounds15:
+bounds19:
+	MOVD depthwiseF32_dstStep(R0), R12
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
 	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
 	ADD R19, R5, R16
@@ -2044,7 +7731,11 @@ bounds15:
 	VST1 V0.S[2], (R17)
 	VST1 V0.S[1], (R16)
 	FMOVS F0, (R5)
-	ADD R21, R5
+	ADD R12, R5
 	SUBS $1, R8
 	BGT partpixel
 	RET
+
+DATA zeros<>+0(SB)/8, $0
+DATA zeros<>+8(SB)/8, $0
+GLOBL zeros<>(SB), RODATA, $16
