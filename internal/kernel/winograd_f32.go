@@ -148,7 +148,9 @@ func sandwich(m [][]float64, x [6][6]float64) (out [6][6]float64) {
 	return out
 }
 
-func init() {
+func init() { later(registerWinograd) }
+
+func registerWinograd() {
 	for i := range winogradKernelsF32 {
 		k := &winogradKernelsF32[i]
 		register(Entry{Name: k.name, Level: k.level, DType: "f32", Op: fmt.Sprintf("winograd%dx%d", k.m, k.m), NR: winogradLanes, Trial: k.trial})
