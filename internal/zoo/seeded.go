@@ -61,48 +61,6 @@ func (b *seeded) image(resolution, probe int) feature {
 	return b.input("image", []int{1, 3, resolution, resolution}, probe, probe)
 }
 
-// geometry is that of a convolution or of pooling. Axes are height, width.
-type geometry struct {
-	outputs, groups int
-	kernel, stride  [2]int
-	before, after   [2]int // padding
-}
-
-// square has padding of half the kernel on every side.
-func square(outputs, kernel, stride, groups int) geometry {
-	pad := kernel / 2
-	return geometry{outputs, groups, [2]int{kernel, kernel}, [2]int{stride, stride}, [2]int{pad, pad}, [2]int{pad, pad}}
-}
-
-// window is square, or for a signal [1,channels,width] of height one.
-func (f feature) window(outputs, kernel, stride, groups int) geometry {
-	g := square(outputs, kernel, stride, groups)
-	if len(f.shape()) == 3 {
-		g.kernel[0], g.stride[0], g.before[0], g.after[0] = 1, 1, 0, 0
-	}
-	return g
-}
-
-// output returns the size of the output for an input of the given size.
-func (g geometry) output(height, width int) (int, int) {
-	return (height+g.before[0]+g.after[0]-g.kernel[0])/g.stride[0] + 1,
-		(width+g.before[1]+g.after[1]-g.kernel[1])/g.stride[1] + 1
-}
-
-// attrs are those of an operator with a window; rank is that of its input.
-func (g geometry) attrs(rank int) graph.Attrs {
-	first := 4 - rank // a signal has a width alone
-	ints := func(lists ...[2]int) (out []int64) {
-		for _, l := range lists {
-			for _, v := range l[first:] {
-				out = append(out, int64(v))
-			}
-		}
-		return out
-	}
-	return graph.Attrs{"kernel_shape": ints(g.kernel), "strides": ints(g.stride), "pads": ints(g.before, g.after)}
-}
-
 // conv adds a convolution with folded batch normalization, padded by half its kernel.
 func (b *seeded) conv(name string, x feature, outputs, kernel, stride int) feature {
 	return b.convolve(name, x, x.window(outputs, kernel, stride, 1))
@@ -163,16 +121,6 @@ func (b *seeded) putConv(name string, x feature, g geometry, w, bias []float32, 
 	return b.put(b.g.Add("Conv", name, attrs, x.value,
 		b.g.Constant(name+".weight", tensor.Of(w, shape...)),
 		b.g.Constant(name+".bias", tensor.Of(bias, g.outputs))), p, g.shape(in))
-}
-
-// shape returns the shape of the output for an input of the given shape.
-func (g geometry) shape(in []int) []int {
-	if len(in) == 3 {
-		_, width := g.output(1, in[2])
-		return []int{1, g.outputs, width}
-	}
-	height, width := g.output(in[2], in[3])
-	return []int{1, g.outputs, height, width}
 }
 
 // hidden adds a fully connected layer over [1,channels].

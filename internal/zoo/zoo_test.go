@@ -16,6 +16,9 @@ import (
 // The types that the builders state are those that inference finds from the inputs.
 func TestStatedTypesAreInferred(t *testing.T) {
 	for _, name := range append(Names(), "mobilenetv2-0.35-96") {
+		if tooLarge(name) {
+			continue
+		}
 		g := built(t, name)
 		stated := map[*graph.Value]graph.Type{}
 		for _, n := range g.Nodes {
@@ -39,6 +42,9 @@ func TestStatedTypesAreInferred(t *testing.T) {
 
 func TestNetworksAreAsListed(t *testing.T) {
 	for _, n := range Networks() {
+		if tooLarge(n.Name) {
+			continue
+		}
 		g := built(t, n.Name)
 		parameters, macs := cost(t, g)
 		input, _ := g.Inputs[0].Type.Static()
@@ -58,6 +64,9 @@ func TestSeededNetworksAreNotDegenerate(t *testing.T) {
 		"shufflenetv2-1-128", "squeezenet1.1-128", "dscnn", "autoencoder", "encoder",
 	} {
 		t.Run(name, func(t *testing.T) {
+			if tooLarge(name) {
+				t.Skip("takes long")
+			}
 			g, err := Build(name)
 			if err != nil {
 				t.Fatal(err)
