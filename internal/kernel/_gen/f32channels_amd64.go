@@ -1,0 +1,210 @@
+package main
+
+func init() {
+	outputs["channels_f32_gen_amd64.s"] = func(a *asm) {
+		for _, v := range []vector{zmm, ymm} {
+			level := map[vector]string{zmm: "AVX512", ymm: "AVX2"}[v]
+			c := &channelsF32{asm: a, vec: v}
+			c.reduce("channelDotF32"+level, true)
+			c.reduce("channelSumF32"+level, false)
+			c.combine("channelAffineF32" + level)
+		}
+		laneMask(a)
+	}
+}
+
+// channelsF32 emits loops over rows of channels that keep to one or four vectors of
+// channels at a time.
+//
+// Register plan: DI arguments, SI and DX the first rows of a and b at the channels at hand,
+// R8 and R9 their steps, BX bytes to the channels, CX channels left, R10 the rows, AX rows
+// left, R11, R12 and R13 the rows that are walked. The mask of a partial vector is K1 or Y15.
+type channelsF32 struct {
+	*asm
+	vec vector
+}
+
+func (c *channelsF32) r(i int) string { return c.vec.r(i) }
+
+func (c *channelsF32) load(from string, i, to int, tail bool) {
+	switch {
+	case !tail:
+		c.ins("VMOVUPS %d(%s), %s", i*c.vec.bytes(), from, c.r(to))
+	case c.vec == zmm:
+		c.ins("VMOVUPS.Z (%s), K1, %s", from, c.r(to))
+	default:
+		c.ins("VMASKMOVPS (%s), Y15, %s", from, c.r(to))
+	}
+}
+
+func (c *channelsF32) store(to string, i, from int, tail bool) {
+	switch {
+	case !tail:
+		c.ins("VMOVUPS %s, %d(%s)", c.r(from), i*c.vec.bytes(), to)
+	case c.vec == zmm:
+		c.ins("VMOVUPS %s, K1, (%s)", c.r(from), to)
+	default:
+		c.ins("VMASKMOVPS %s, Y15, (%s)", c.r(from), to)
+	}
+}
+
+// blocks emits body for four vectors of channels at a time, then for one, then for what
+// is left; BX and CX advance.
+func (c *channelsF32) blocks(body func(vectors int, tail bool)) {
+	for _, n := range []int{4, 1} {
+		loop, end := c.label("block"), c.label("end")
+		c.at(loop)
+		c.ins("CMPQ CX, $%d", n*c.vec.lanes)
+		c.ins("JLT %s", end)
+		body(n, false)
+		c.ins("ADDQ $%d, BX", n*c.vec.bytes())
+		c.ins("SUBQ $%d, CX", n*c.vec.lanes)
+		c.ins("JMP %s", loop)
+		c.at(end)
+	}
+	done := c.label("done")
+	c.ins("TESTQ CX, CX")
+	c.ins("JEQ %s", done)
+	if c.vec == zmm {
+		c.ins("MOVQ $-1, AX")
+		c.ins("BZHIQ CX, AX, AX")
+		c.ins("KMOVW AX, K1")
+	} else {
+		c.ins("LEAQ laneMask<>+64(SB), AX")
+		c.ins("SHLQ $2, CX")
+		c.ins("SUBQ CX, AX")
+		c.ins("VMOVUPS (AX), Y15")
+	}
+	body(1, true)
+	c.at(done)
+	c.ins("VZEROUPPER")
+	c.ins("RET")
+}
+
+func (c *channelsF32) start(name string) {
+	c.text(name, 8)
+	c.ins("MOVQ args+0(FP), DI")
+	c.ins("MOVQ channelsF32_a(DI), SI")
+	c.ins("MOVQ channelsF32_b(DI), DX")
+	c.ins("MOVQ channelsF32_aStep(DI), R8")
+	c.ins("MOVQ channelsF32_bStep(DI), R9")
+	c.ins("MOVQ channelsF32_n(DI), CX")
+	c.ins("MOVQ channelsF32_rows(DI), R10")
+	c.ins("XORL BX, BX")
+}
+
+// reduce emits acc += Σ (a-m)·b over rows, or acc += Σ a. A single vector is summed in
+// four parts, of which each takes every fourth row, to hide the latency of additions.
+func (c *channelsF32) reduce(name string, dot bool) {
+	c.start(name)
+	c.blocks(func(vectors int, tail bool) {
+		// V0…V3 sums, V4…V7 the centre of each vector, V8… values.
+		for i := range 4 {
+			c.vec.zero(c.asm, c.r(i))
+		}
+		if dot {
+			c.ins("MOVQ channelsF32_m(DI), R13")
+			c.ins("ADDQ BX, R13")
+			for i := range vectors {
+				c.load("R13", i, 4+i, tail)
+			}
+		}
+		c.ins("LEAQ (SI)(BX*1), R11")
+		c.ins("LEAQ (DX)(BX*1), R12")
+		c.ins("MOVQ R10, AX")
+		row := func(i, centre, sum int) {
+			c.load("R11", i, 8, tail)
+			if !dot {
+				c.ins("VADDPS %s, %s, %s", c.r(8), c.r(sum), c.r(sum))
+				return
+			}
+			c.load("R12", i, 9, tail)
+			c.ins("VSUBPS %s, %s, %s", c.r(centre), c.r(8), c.r(8))
+			c.ins("VFMADD231PS %s, %s, %s", c.r(9), c.r(8), c.r(sum))
+		}
+		step := func() {
+			c.ins("ADDQ R8, R11")
+			if dot {
+				c.ins("ADDQ R9, R12")
+			}
+		}
+		if vectors == 1 {
+			loop, end := c.label("four"), c.label("rest")
+			c.at(loop)
+			c.ins("SUBQ $4, AX")
+			c.ins("JLT %s", end)
+			for k := range 4 {
+				row(0, 4, k)
+				step()
+			}
+			c.ins("JMP %s", loop)
+			c.at(end)
+			c.ins("ADDQ $4, AX")
+		}
+		loop, end := c.label("row"), c.label("sum")
+		c.at(loop)
+		c.ins("SUBQ $1, AX")
+		c.ins("JLT %s", end)
+		for i := range vectors {
+			row(i, 4+i, i)
+		}
+		step()
+		c.ins("JMP %s", loop)
+		c.at(end)
+		if vectors == 1 {
+			c.ins("VADDPS %s, %s, %s", c.r(1), c.r(0), c.r(0))
+			c.ins("VADDPS %s, %s, %s", c.r(3), c.r(2), c.r(2))
+			c.ins("VADDPS %s, %s, %s", c.r(2), c.r(0), c.r(0))
+		}
+		c.ins("MOVQ channelsF32_acc(DI), R13")
+		c.ins("ADDQ BX, R13")
+		for i := range vectors {
+			c.load("R13", i, 8, tail)
+			c.ins("VADDPS %s, %s, %s", c.r(8), c.r(i), c.r(i))
+			c.store("R13", i, i, tail)
+		}
+	})
+}
+
+// combine emits acc = a·m + b·u + t over rows.
+func (c *channelsF32) combine(name string) {
+	c.start(name)
+	c.blocks(func(vectors int, tail bool) {
+		// V0, V1 results, V4, V5 m, V6, V7 u, V8, V9 t of two vectors; V10, V11 values.
+		half := vectors
+		if vectors == 4 {
+			half = 2
+		}
+		for from := 0; from < vectors; from += half {
+			for k, field := range []string{"m", "u", "t"} {
+				c.ins("MOVQ channelsF32_%s(DI), R13", field)
+				c.ins("ADDQ BX, R13")
+				for i := range half {
+					c.load("R13", from+i, 4+2*k+i, tail)
+				}
+			}
+			c.ins("LEAQ (SI)(BX*1), R11")
+			c.ins("LEAQ (DX)(BX*1), R12")
+			c.ins("MOVQ channelsF32_acc(DI), R13")
+			c.ins("ADDQ BX, R13")
+			c.ins("MOVQ R10, AX")
+			loop, end := c.label("row"), c.label("next")
+			c.at(loop)
+			c.ins("SUBQ $1, AX")
+			c.ins("JLT %s", end)
+			for i := range half {
+				c.load("R11", from+i, 10, tail)
+				c.load("R12", from+i, 11, tail)
+				c.ins("VMOVAPS %s, %s", c.r(8+i), c.r(i))
+				c.ins("VFMADD231PS %s, %s, %s", c.r(10), c.r(4+i), c.r(i))
+				c.ins("VFMADD231PS %s, %s, %s", c.r(11), c.r(6+i), c.r(i))
+				c.store("R13", from+i, i, tail)
+			}
+			c.ins("ADDQ R8, R11")
+			c.ins("ADDQ R9, R12")
+			c.ins("ADDQ channelsF32_accStep(DI), R13")
+			c.ins("JMP %s", loop)
+			c.at(end)
+		}
+	})
+}
