@@ -146,20 +146,28 @@ func (t *gemmTileF32) packScaled(dst, b []float32, n, k, ld int, trans bool, sca
 		panel := dst[:t.panelLen(k)]
 		dst = dst[len(panel):]
 		clear(panel[:t.nr])
-		col, row := 1, ld
+		from := b[j0:]
 		if trans {
-			col, row = ld, 1
+			from = b[j0*ld:]
 		}
-		from := b[j0*col:]
-		if t.packArch(panel[t.nr:], from, cols, k, ld, trans, scale) {
-			continue
+		t.packPanel(panel[t.nr:], from, cols, k, ld, trans, scale)
+	}
+}
+
+// packPanel packs k rows of up to nr columns, without a bias, into a part of a panel.
+func (t *gemmTileF32) packPanel(to, from []float32, cols, k, ld int, trans bool, scale float32) {
+	if t.packArch(to, from, cols, k, ld, trans, scale) {
+		return
+	}
+	col, row := 1, ld
+	if trans {
+		col, row = ld, 1
+	}
+	for i := range k {
+		line := to[i*t.nr : (i+1)*t.nr]
+		for j := range cols {
+			line[j] = from[j*col+i*row] * scale
 		}
-		for i := range k {
-			to := panel[(i+1)*t.nr : (i+2)*t.nr]
-			for j := range cols {
-				to[j] = from[j*col+i*row] * scale
-			}
-			clear(to[cols:])
-		}
+		clear(line[cols:])
 	}
 }

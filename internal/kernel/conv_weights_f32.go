@@ -1,0 +1,317 @@
+package kernel
+
+import (
+	"errors"
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// A ConvWeightsF32 is the prepared gradient of a convolution by its weights,
+//
+//	dw[m][i][ky][kx] = Σ dy[n][oy][ox][m] · x[n][oy·sh+ky·dh-top][ox·sw+kx·dw-left][i]
+//
+// over images and output positions. x and dy lie as the shape's input and output.
+//
+// The sum is a matrix product whose depth is all pixels. It is cut into parts, each with
+// sums of its own, so that workers need not wait for each other and the order of addition
+// does not depend on how many there are: Run makes the parts, Finish adds them up and
+// turns weights channels-first.
+type ConvWeightsF32 struct {
+	shape ConvShape
+	level cpu.Level
+	tile  *gemmTileF32
+	parts int
+
+	// Of what is no depthwise convolution. A run is a stretch of columns, kernel position
+	// by channel, that lies side by side in the image.
+	runs   []weightRun
+	blocks [][]weightRun // what a unit takes of them
+	chunk  int           // output rows that are multiplied at once
+	padded int           // values of an image row with its border, all channels
+	lines  int           // image rows under a chunk
+}
+
+// weightRun are columns [at, at+width) of a group's weights. They begin at column from of
+// the window's image row ky.
+type weightRun struct{ at, width, ky, from int }
+
+// A part has about partMACs multiply-accumulates at least; there are at most maxParts.
+// chunkDepth is about how many pixels are multiplied at once: what is packed of them
+// stays in the second cache.
+const (
+	partMACs   = 1 << 20
+	maxParts   = 8
+	chunkDepth = 256
+	runColumns = 256
+)
+
+// NewConvWeightsF32 prepares a gradient for the kernels of a level. Strides of pixels and
+// groups are those of the convolution; its residual does not matter.
+func NewConvWeightsF32(l cpu.Level, s ConvShape) (*ConvWeightsF32, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	g := &ConvWeightsF32{shape: s, level: l, tile: gemmTile(l)}
+	rows := s.Batch * s.OutH
+	if !s.depthwise() {
+		g.prepare()
+		if !productWithin(maxScratch/4, g.padded, g.lines) || !productWithin(maxScratch/4, s.OutW, s.OutC+2*runColumns, g.chunk) {
+			return nil, errors.New("conv weights f32: a chunk of rows is too large")
+		}
+	}
+	perPart := g.unitsOfPart()
+	macs := float64(rows) * float64(s.OutW) * float64(s.weightLen())
+	g.parts = min(max((maxParts+perPart-1)/perPart, 1), max(int(macs/partMACs), 1), rows)
+	if !productWithin(maxScratch/4, g.parts, s.weightLen()) {
+		g.parts = 1
+	}
+	return g, nil
+}
+
+// prepare lays out the columns.
+func (g *ConvWeightsF32) prepare() {
+	s := &g.shape
+	per := s.InC / s.Groups
+	add := func(ky, kx, taps int) {
+		at, from := (ky*s.KernelW+kx)*per, kx*s.DilationW*s.InC
+		for width := taps * per; width > 0; {
+			n := min(width, runColumns)
+			g.runs = append(g.runs, weightRun{at, n, ky, from})
+			at, from, width = at+n, from+n, width-n
+		}
+	}
+	for ky := range s.KernelH {
+		if s.Groups == 1 && s.DilationW == 1 {
+			add(ky, 0, s.KernelW)
+			continue
+		}
+		for kx := range s.KernelW {
+			add(ky, kx, 1)
+		}
+	}
+	// Runs that share rows of pixels are taken together while they are narrow.
+	for lo := 0; lo < len(g.runs); {
+		hi, width := lo+1, g.runs[lo].width
+		for hi < len(g.runs) && width+g.runs[hi].width <= runColumns {
+			width += g.runs[hi].width
+			hi++
+		}
+		g.blocks = append(g.blocks, g.runs[lo:hi])
+		lo = hi
+	}
+	g.chunk = min(max(chunkDepth/s.OutW, 1), s.OutH)
+	g.padded = ((s.OutW-1)*s.StrideW + (s.KernelW-1)*s.DilationW + 1) * s.InC
+	g.lines = (g.chunk-1)*s.StrideH + (s.KernelH-1)*s.DilationH + 1
+}
+
+// unitsOfPart returns how many units a part has.
+func (g *ConvWeightsF32) unitsOfPart() int {
+	if g.shape.depthwise() {
+		return 1
+	}
+	return g.shape.Groups * len(g.blocks)
+}
+
+// Name names the operator and its micro-kernel.
+func (g *ConvWeightsF32) Name() string {
+	if g.shape.depthwise() {
+		return "depthwise weight gradient"
+	}
+	return "weight gradient " + g.tile.name
+}
+
+// Units returns the number of independent units of Run.
+func (g *ConvWeightsF32) Units() int { return g.parts * g.unitsOfPart() }
+
+// PartsLen returns how many values Run writes for Finish.
+func (g *ConvWeightsF32) PartsLen() int { return g.parts * g.shape.weightLen() }
+
+// ScratchBytes returns the scratch that each worker needs.
+func (g *ConvWeightsF32) ScratchBytes() int {
+	if g.shape.depthwise() {
+		return 4 * g.shape.InC
+	}
+	depth := g.chunk * g.shape.OutW
+	return 4 * (g.padded*g.lines + (depth+g.tile.nr)*(g.shape.OutC/g.shape.Groups) + g.tile.panels(runColumns)*g.tile.panelLen(depth))
+}
+
+// Run computes units lo ≤ u < hi of parts, whose length is PartsLen.
+func (g *ConvWeightsF32) Run(parts, x, dy []float32, scratch []byte, lo, hi int) {
+	s := &g.shape
+	_, _, _ = parts[g.PartsLen()-1], x[s.inLen()-1], dy[s.outLen()-1]
+	if lo < 0 || hi > g.Units() {
+		panic("kernel: " + g.Name() + ": units out of range")
+	}
+	rows, per := s.Batch*s.OutH, g.unitsOfPart()
+	for u := lo; u < hi; u++ {
+		part := u / per
+		from, to := part*rows/g.parts, (part+1)*rows/g.parts
+		sums := parts[part*s.weightLen():][:s.weightLen()]
+		if s.depthwise() {
+			g.depthwise(sums, x, dy, floatScratch(scratch, s.InC), from, to)
+			continue
+		}
+		group, block := u%per/len(g.blocks), u%per%len(g.blocks)
+		g.product(sums, x, dy, floatScratch(scratch, g.ScratchBytes()/4), group, g.blocks[block], from, to)
+	}
+}
+
+// product adds up some runs of columns for the channels of a group over output rows.
+func (g *ConvWeightsF32) product(sums, x, dy, scratch []float32, group int, runs []weightRun, from, to int) {
+	s, t := &g.shape, g.tile
+	perIn, perOut := s.InC/s.Groups, s.OutC/s.Groups
+	width := s.KernelH * s.KernelW * perIn // of a row of sums
+	lines := scratch[:g.padded*g.lines]
+	turned := scratch[len(lines):][:(g.chunk*s.OutW+t.nr)*perOut]
+	panels := scratch[len(lines)+len(turned):]
+	args := gemmF32{b: unsafe.Pointer(&panels[0]), ldc: 4 * width, ldres: 4 * width, lda: 4 * t.nr}
+	args.lo, args.hi, _ = Act{}.clamp()
+	firstLine, lastLine := runs[0].ky*s.DilationH, runs[len(runs)-1].ky*s.DilationH
+	for first := true; from < to; first = false {
+		image, row := from/s.OutH, from%s.OutH
+		n := min(g.chunk, to-from, s.OutH-row)
+		depth := n * s.OutW
+		g.copyLines(lines, x, image, row*s.StrideH-s.PadTop, firstLine, lastLine+(n-1)*s.StrideH)
+		// Pixels become rows, so many at a time as a panel is wide.
+		grad := dy[((image*s.OutH+row)*s.OutW)*s.OutStride+group*perOut:]
+		for k := 0; k < depth; k += t.nr {
+			t.packPanel(turned[k*perOut:], grad[k*s.OutStride:], min(t.nr, depth-k), perOut, s.OutStride, true, 1)
+		}
+		for _, r := range runs {
+			args.cols, args.panel = r.width, 4*t.panelLen(depth)
+			for j := 0; j < r.width; j += t.nr {
+				cols := min(t.nr, r.width-j)
+				panel := panels[j/t.nr*t.panelLen(depth):][:t.panelLen(depth)]
+				clear(panel[:t.nr])
+				for i := range n {
+					src := lines[(i*s.StrideH+r.ky*s.DilationH)*g.padded+r.from+group*perIn+j:]
+					t.packPanel(panel[(1+i*s.OutW)*t.nr:], src, cols, s.OutW, s.StrideW*s.InC, false, 1)
+				}
+			}
+			g.multiply(&args, sums[group*perOut*width+r.at:], turned, perOut, depth, first)
+		}
+		from += n
+	}
+}
+
+// multiply adds the products of depth pixels, which stand in blocks as wide as a panel, to
+// the sums, or sets these if they are the first.
+func (g *ConvWeightsF32) multiply(args *gemmF32, sums, turned []float32, perOut, depth int, first bool) {
+	t := g.tile
+	var off [chunkDepth / 8]int
+	for i := range off {
+		off[i] = i * 4 * t.nr * perOut
+	}
+	for k := 0; k*t.nr < depth; {
+		n, segK := min(depth/t.nr-k, len(off)), t.nr
+		if n == 0 { // the last block is partial
+			n, segK = 1, depth-k*t.nr
+		}
+		args.off, args.segs, args.segK, args.bSkip = &off[0], n, segK, 4*k*t.nr*t.nr
+		tiles := (perOut + t.mr - 1) / t.mr
+		for i := range tiles {
+			r0, r1 := i*perOut/tiles, (i+1)*perOut/tiles
+			args.rows = r1 - r0
+			args.a = unsafe.Pointer(&turned[(k*perOut+r0)*t.nr])
+			args.c, args.res = unsafe.Pointer(&sums[r0*args.ldc/4]), nil
+			if !first {
+				args.res = args.c
+			}
+			args.run(t)
+		}
+		k, first = k+n, false
+	}
+}
+
+// copyLines copies lines from … to, counted from image row top, with their border.
+func (g *ConvWeightsF32) copyLines(lines, x []float32, image, top, from, to int) {
+	s := &g.shape
+	for i := from; i <= to; i++ {
+		line := lines[i*g.padded:][:g.padded]
+		iy := top + i
+		if iy < 0 || iy >= s.InH {
+			clear(line)
+			continue
+		}
+		left := min(s.PadLeft*s.InC, len(line))
+		clear(line[:left])
+		src := x[(image*s.InH+iy)*s.InW*s.InStride:]
+		inside := line[left:]
+		if s.InStride == s.InC {
+			inside = inside[copy(inside, src[:min(s.InW*s.InC, len(inside))]):]
+		} else {
+			for px := 0; px < s.InW && len(inside) > 0; px++ {
+				inside = inside[copy(inside, src[px*s.InStride:][:s.InC]):]
+			}
+		}
+		clear(inside)
+	}
+}
+
+// depthwise adds up all kernel positions over output rows; zero is the centre of the
+// products.
+func (g *ConvWeightsF32) depthwise(sums, x, dy, zero []float32, from, to int) {
+	s := &g.shape
+	clear(sums)
+	clear(zero)
+	c := channelsF32{m: unsafe.Pointer(&zero[0]), n: s.InC, aStep: 4 * s.StrideW * s.InStride, bStep: 4 * s.OutStride}
+	for ; from < to; from++ {
+		image, row := from/s.OutH, from%s.OutH
+		for ky := range s.KernelH {
+			iy := row*s.StrideH + ky*s.DilationH - s.PadTop
+			if iy < 0 || iy >= s.InH {
+				continue
+			}
+			for kx := range s.KernelW {
+				first, last := positionsInside(kx*s.DilationW-s.PadLeft, s.StrideW, s.OutW, s.InW)
+				if first >= last {
+					continue
+				}
+				c.rows = last - first
+				c.acc = unsafe.Pointer(&sums[(ky*s.KernelW+kx)*s.InC])
+				c.a = unsafe.Pointer(&x[((image*s.InH+iy)*s.InW+first*s.StrideW+kx*s.DilationW-s.PadLeft)*s.InStride])
+				c.b = unsafe.Pointer(&dy[(from*s.OutW+first)*s.OutStride])
+				c.dot(g.level)
+			}
+		}
+	}
+}
+
+// positionsInside returns the range of o < n for which start + o·stride lies within
+// 0 … size-1.
+func positionsInside(start, stride, n, size int) (first, last int) {
+	if start < 0 {
+		first = (-start + stride - 1) / stride
+	}
+	if start >= size {
+		return 0, 0
+	}
+	return first, min(n, (size-1-start)/stride+1)
+}
+
+// FinishUnits returns the number of independent units of Finish.
+func (g *ConvWeightsF32) FinishUnits() int { return g.shape.OutC }
+
+// Finish adds up the parts into dw [OutC][InC/Groups][KernelH][KernelW], for output
+// channels lo ≤ m < hi.
+func (g *ConvWeightsF32) Finish(dw, parts []float32, lo, hi int) {
+	s := &g.shape
+	per, taps, size := s.InC/s.Groups, s.KernelH*s.KernelW, s.weightLen()
+	_, _ = dw[size-1], parts[g.PartsLen()-1]
+	for m := lo; m < hi; m++ {
+		row, tapStep := m*taps*per, per
+		if s.depthwise() { // the parts lie [tap][channel]
+			row, tapStep = m, s.InC
+		}
+		for i := range per {
+			for t := range taps {
+				sum := float32(0)
+				for p := range g.parts {
+					sum += parts[p*size+row+t*tapStep+i]
+				}
+				dw[(m*per+i)*taps+t] = sum
+			}
+		}
+	}
+}
