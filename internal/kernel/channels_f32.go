@@ -93,6 +93,23 @@ func (c *channelsF32) arch(l cpu.Level, call channelsCall) bool {
 	return true
 }
 
+// GateF32 sets dst to x where y is above zero and to zero elsewhere: the gradient of a
+// Relu whose output is y. dst may be x or y.
+func GateF32(l cpu.Level, dst, x, y []float32) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	for len(dst) > 0 {
+		n := min(len(dst), callValues)
+		for i := gateArch(l, dst[:n], x[:n], y[:n]); i < n; i++ {
+			v := float32(0)
+			if y[i] > 0 {
+				v = x[i]
+			}
+			dst[i] = v
+		}
+		dst, x, y = dst[n:], x[n:], y[n:]
+	}
+}
+
 func init() { registerChannels(cpu.Generic, 1, "_go") }
 
 // registerChannels lists the kernels of a level.
@@ -109,4 +126,9 @@ func registerChannels(l cpu.Level, lanes int, tag string) {
 				return func() { d := c; run(&d) }, 8 * rows * n
 			}})
 	}
+	register(Entry{Name: "f32_gate" + tag, Level: l, DType: "f32", Op: "gate", NR: lanes, Bytes: true,
+		Trial: func() (func(), float64) {
+			x, y, d := alignedF32(1024), alignedF32(1024), alignedF32(1024)
+			return func() { GateF32(l, d, x, y) }, 12 * 1024
+		}})
 }

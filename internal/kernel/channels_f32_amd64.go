@@ -20,6 +20,28 @@ func channelAffineF32AVX2(args *channelsF32)
 //go:noescape
 func channelAffineF32AVX512(args *channelsF32)
 
+//go:noescape
+func gateF32AVX2(dst, x, y *float32, n int)
+
+//go:noescape
+func gateF32AVX512(dst, x, y *float32, n int)
+
+// gateArch computes whole vectors of GateF32 and returns how many values that is.
+//
+//go:noinline
+func gateArch(l cpu.Level, dst, x, y []float32) int {
+	switch n := len(dst); {
+	case n < 16 || !l.Includes(cpu.AVX2):
+		return 0
+	case l.Includes(cpu.AVX512):
+		gateF32AVX512(&dst[0], &x[0], &y[0], n)
+		return n &^ 15
+	default:
+		gateF32AVX2(&dst[0], &x[0], &y[0], n)
+		return n &^ 7
+	}
+}
+
 func channelsArch(l cpu.Level) bool { return l.Includes(cpu.AVX2) }
 
 //go:noinline

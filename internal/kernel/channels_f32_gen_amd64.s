@@ -514,6 +514,27 @@ done11:
 	VZEROUPPER
 	RET
 
+TEXT ·gateF32AVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), R8
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), CX
+	VPXORD Z0, Z0, Z0
+loop1:
+	SUBQ $16, CX
+	JLT end2
+	VMOVUPS (DX), Z1
+	VCMPPS $1, Z1, Z0, K1
+	VMOVUPS.Z (SI), K1, Z2
+	VMOVUPS Z2, (R8)
+	ADDQ $64, SI
+	ADDQ $64, DX
+	ADDQ $64, R8
+	JMP loop1
+end2:
+	VZEROUPPER
+	RET
+
 TEXT ·channelDotF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), DI
 	MOVQ channelsF32_a(DI), SI
@@ -1025,6 +1046,27 @@ row12:
 	JMP row12
 next13:
 done11:
+	VZEROUPPER
+	RET
+
+TEXT ·gateF32AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), R8
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), CX
+	VPXOR Y0, Y0, Y0
+loop1:
+	SUBQ $8, CX
+	JLT end2
+	VMOVUPS (DX), Y1
+	VCMPPS $1, Y1, Y0, Y1
+	VANDPS (SI), Y1, Y2
+	VMOVUPS Y2, (R8)
+	ADDQ $32, SI
+	ADDQ $32, DX
+	ADDQ $32, R8
+	JMP loop1
+end2:
 	VZEROUPPER
 	RET
 

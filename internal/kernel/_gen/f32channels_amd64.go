@@ -8,6 +8,7 @@ func init() {
 			c.reduce("channelDotF32"+level, true)
 			c.reduce("channelSumF32"+level, false)
 			c.combine("channelAffineF32" + level)
+			c.gate("gateF32" + level)
 		}
 		laneMask(a)
 	}
@@ -207,4 +208,35 @@ func (c *channelsF32) combine(name string) {
 			c.at(end)
 		}
 	})
+}
+
+// gate emits dst = y > 0 ? x : 0 over whole vectors. Register plan: SI x, DX y, R8 dst, CX
+// values.
+func (c *channelsF32) gate(name string) {
+	c.text(name, 32)
+	c.ins("MOVQ dst+0(FP), R8")
+	c.ins("MOVQ x+8(FP), SI")
+	c.ins("MOVQ y+16(FP), DX")
+	c.ins("MOVQ n+24(FP), CX")
+	c.vec.zero(c.asm, c.r(0))
+	loop, end := c.label("loop"), c.label("end")
+	c.at(loop)
+	c.ins("SUBQ $%d, CX", c.vec.lanes)
+	c.ins("JLT %s", end)
+	c.ins("VMOVUPS (DX), %s", c.r(1))
+	if c.vec == zmm {
+		c.ins("VCMPPS $1, Z1, Z0, K1") // 0 < y
+		c.ins("VMOVUPS.Z (SI), K1, Z2")
+	} else {
+		c.ins("VCMPPS $1, Y1, Y0, Y1")
+		c.ins("VANDPS (SI), Y1, Y2")
+	}
+	c.ins("VMOVUPS %s, (R8)", c.r(2))
+	for _, r := range []string{"SI", "DX", "R8"} {
+		c.ins("ADDQ $%d, %s", c.vec.bytes(), r)
+	}
+	c.ins("JMP %s", loop)
+	c.at(end)
+	c.ins("VZEROUPPER")
+	c.ins("RET")
 }
