@@ -106,7 +106,10 @@ func lowerLayerNorm(l *lowerer, n *graph.Node) string {
 func lowerBatchNorm(l *lowerer, n *graph.Node) string {
 	x := n.In(0)
 	s, _ := x.Type.Static()
-	if !isF32(n.Inputs...) || n.Attrs.Int("training_mode", 0) != 0 || n.Out(1) != nil || len(s) < 2 {
+	if n.Attrs.Int("training_mode", 0) != 0 {
+		return lowerBatchNormTraining(l, n)
+	}
+	if !isF32(n.Inputs...) || n.Out(1) != nil || len(s) < 2 {
 		return "only float32 inference has a kernel"
 	}
 	for _, v := range n.Inputs[1:5] {

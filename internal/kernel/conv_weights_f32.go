@@ -304,13 +304,14 @@ func (g *ConvWeightsF32) Finish(dw, parts []float32, lo, hi int) {
 		if s.depthwise() { // the parts lie [tap][channel]
 			row, tapStep = m, s.InC
 		}
-		for i := range per {
+		to := dw[m*per*taps:][:per*taps]
+		clear(to)
+		for p := range g.parts {
 			for t := range taps {
-				sum := float32(0)
-				for p := range g.parts {
-					sum += parts[p*size+row+t*tapStep+i]
+				from := parts[p*size+row+t*tapStep:][:per]
+				for i, v := range from {
+					to[i*taps+t] += v
 				}
-				dw[(m*per+i)*taps+t] = sum
 			}
 		}
 	}

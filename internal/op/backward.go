@@ -26,6 +26,7 @@ func backwardOps() []Def {
 	}
 	return []Def{
 		weights,
+		def("ReluGradient", "dY Y", "dX", "", inferLike(0), evalReluGradient),
 		def("MaxPoolGradient", "dY X", "dX", poolAttrs, inferLike(1), evalMaxPoolGradient),
 		def("AveragePoolGradient", "dY", "dX", poolAttrs+" count_include_pad:int input_shape:ints!", inferInputShape, evalAveragePoolGradient),
 		def("ResizeGradient", "dY roi? scales? sizes?", "dX", resizeAttrs+" input_shape:ints!", inferInputShape, evalResizeGradient),
@@ -112,6 +113,21 @@ func (c *cube) correlate(kernel, near, far []float64) {
 			}
 		})
 	}
+}
+
+// evalReluGradient passes the gradient where the output is above zero.
+func evalReluGradient(e *Eval) error {
+	dy, y := e.float(0), e.float(1)
+	if !slices.Equal(dy.Shape(), y.Shape()) {
+		e.Fail("gradient %v and output %v differ in shape", dy, y)
+	}
+	dx := e.Result(0, dy.DType(), dy.Shape()...)
+	for i := range y.Len() {
+		if y.Float(i) > 0 {
+			copyElement(dx, i, dy, i)
+		}
+	}
+	return nil
 }
 
 // evalMaxPoolGradient gives each gradient to the first of the largest elements of its

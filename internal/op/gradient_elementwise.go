@@ -11,20 +11,6 @@ import (
 // slope is a derivative as derivative takes it; most need only the input or the output.
 type slope func(c *Gradient, x, y *graph.Value) *graph.Value
 
-// gated is the rule of a function whose slope is f where the condition holds and 0 elsewhere.
-func gated(condition func(c *Gradient, x *graph.Value) *graph.Value, factor float64) func(*Gradient) error {
-	return func(c *Gradient) error {
-		if c.Wants(0) {
-			dx := c.keep(condition(c, c.In(0)), c.Dy())
-			if factor != 1 {
-				dx = c.scale(dx, factor)
-			}
-			c.Set(0, dx)
-		}
-		return nil
-	}
-}
-
 func slopeSigmoid(c *Gradient, _, y *graph.Value) *graph.Value {
 	return c.mul(y, c.sub(c.Number(1, y), y))
 }
@@ -298,12 +284,18 @@ func gradIdentity(c *Gradient) error {
 }
 
 func gradRelu(c *Gradient) error {
-	return gated(func(c *Gradient, _ *graph.Value) *graph.Value { return c.above(c.Out(0), 0) }, 1)(c)
+	if c.Wants(0) {
+		c.Set(0, c.own("ReluGradient", nil, 1, c.Dy(), c.Out(0))[0])
+	}
+	return nil
 }
 
 func gradShrink(c *Gradient) error {
-	lambda := attrFloat(c.Attrs(), "lambd", 0.5)
-	return gated(func(c *Gradient, x *graph.Value) *graph.Value { return c.above(c.op("Abs", x), lambda) }, 1)(c)
+	if c.Wants(0) {
+		beyond := c.above(c.op("Abs", c.In(0)), attrFloat(c.Attrs(), "lambd", 0.5))
+		c.Set(0, c.keep(beyond, c.Dy()))
+	}
+	return nil
 }
 
 func gradPRelu(c *Gradient) error {
