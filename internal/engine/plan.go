@@ -49,7 +49,7 @@ func (p *Plan) place() error {
 	}
 	for _, st := range p.steps {
 		p.scratch = max(p.scratch, align(st.scratch))
-		st.divide()
+		st.divide(p.level)
 	}
 	total := int64(peak) + int64(p.threads)*int64(p.scratch)
 	if total > min(maxArena, math.MaxInt) {

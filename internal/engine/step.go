@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/edgewise-ml/edgewise/internal/cpu"
+
 // step is one unit of a program. Exactly one of exec and run is set: exec runs whole
 // on the calling goroutine and may fail, run computes a range of units on any worker.
 type step struct {
@@ -31,22 +33,46 @@ func (st *step) bytes() int64 {
 	return n
 }
 
-// Rough speeds of one core, for the only question whether sharing a step pays. They
-// are deliberately high: a step that is wrongly serial costs little.
+// speed is what one core does in a microsecond where all goes well: multiply-accumulates
+// of floats and of bytes, and bytes through memory. It only decides whether sharing a step
+// pays, and is deliberately high: a step that is wrongly serial costs little.
+type speed struct{ floats, bytes, memory int64 }
+
+// speeds are those of good kernels at some 3 GHz: floats near the peak of a level, bytes
+// well below, since the small layers that are in question do not reach it.
+var speeds = map[cpu.Level]speed{
+	cpu.Generic:    {1_000, 500, 10_000},
+	cpu.AVX2:       {40_000, 40_000, 20_000},
+	cpu.AVXVNNI:    {40_000, 80_000, 20_000},
+	cpu.AVX512:     {80_000, 60_000, 20_000},
+	cpu.AVX512VNNI: {80_000, 120_000, 20_000},
+	cpu.NEON:       {15_000, 15_000, 10_000},
+	cpu.NEONDot:    {15_000, 60_000, 10_000},
+	cpu.NEONI8MM:   {15_000, 100_000, 10_000},
+}
+
+// Sharing pays from serialMicroseconds of work on, and a chunk that another worker takes
+// is no smaller than chunkMicroseconds: waking one costs some, joining less.
 const (
-	macsPerMicrosecond  = 50_000
-	bytesPerMicrosecond = 20_000
-	serialMicroseconds  = 15
-	chunkMicroseconds   = 5
+	serialMicroseconds = 15
+	chunkMicroseconds  = 4
 )
 
 // divide sets the grain: how many units are worth handing to another worker. A step
 // below the break-even is one grain.
-func (st *step) divide() {
+func (st *step) divide(l cpu.Level) {
 	if st.run == nil {
 		return
 	}
-	cost := max(st.macs/macsPerMicrosecond, st.bytes()/bytesPerMicrosecond)
+	v, ok := speeds[l]
+	if !ok {
+		v = speeds[cpu.Generic]
+	}
+	macs := v.floats
+	if len(st.reads) > 0 && st.reads[0].elem() == 1 {
+		macs = v.bytes
+	}
+	cost := max(st.macs/macs, st.bytes()/v.memory)
 	if cost < serialMicroseconds {
 		st.grain = st.units
 		return

@@ -29,7 +29,7 @@ type Pool struct {
 	// The run that is open. Written only while none is open and nobody joined.
 	job   Runner
 	units int
-	chunk int
+	grain int
 	_     [64]byte
 	// state is the number of the last run in the upper half, then runOpen while
 	// workers may join it, then how many are inside.
@@ -73,18 +73,16 @@ func (p *Pool) Run(units, grain int, r Runner) {
 		r.RunUnits(0, 0, units)
 		return
 	}
-	p.job, p.units = r, units
-	// Several chunks per worker, so that one that is held up by another process
-	// leaves its share to the rest.
-	p.chunk = max(grain, units/(p.threads*4))
+	p.job, p.units, p.grain = r, units, grain
 	p.next.Store(0)
 	p.open()
 	p.take(0)
 	// Everything is taken: keep late workers out and wait for those inside.
 	for spin, s := 0, p.state.And(^uint64(runOpen)); s&(runOpen-1) != 0; s = p.state.Load() {
-		if spin++; spin > 256 {
+		if pause(); spin > 64 {
 			runtime.Gosched()
 		}
+		spin++
 	}
 	p.job = nil
 }
@@ -112,15 +110,19 @@ func (p *Pool) Close() {
 	p.done.Wait()
 }
 
-// take runs chunks until none are left.
+// take runs chunks until none are left. A chunk is half of an equal share of what is left:
+// large at first, small towards the end, so that a worker that is held up by another
+// process leaves its share to the rest and nobody waits long for the last.
 func (p *Pool) take(worker int) {
 	for {
-		hi := int(p.next.Add(int64(p.chunk)))
-		lo := hi - p.chunk
+		lo := int(p.next.Load())
 		if lo >= p.units {
 			return
 		}
-		p.job.RunUnits(worker, lo, min(hi, p.units))
+		hi := min(lo+max(p.grain, (p.units-lo)/(2*p.threads)), p.units)
+		if p.next.CompareAndSwap(int64(lo), int64(hi)) {
+			p.job.RunUnits(worker, lo, hi)
+		}
 	}
 }
 
@@ -150,7 +152,7 @@ func (p *Pool) await(w int, seen uint64) uint64 {
 		if s := p.state.Load(); s>>32 != seen {
 			return s
 		}
-		if spin%64 == 0 {
+		if pause(); spin%16 == 0 {
 			if time.Since(start) > spinTime {
 				break
 			}
