@@ -63,7 +63,9 @@ type planReport struct {
 	MACs        int64          `json:"macs"`
 	ArenaBytes  int            `json:"arena_bytes"` // peak working memory of one session
 	WeightBytes int            `json:"weight_bytes"`
+	Scratch     int            `json:"scratch_bytes"` // of the arena, for each thread
 	Steps       []planStep     `json:"steps"`
+	Buffers     []planBuffer   `json:"buffers"`
 	Fused       map[string]int `json:"fused"` // by lowering rule
 	Float       []floatReport  `json:"float_islands"`
 }
@@ -77,6 +79,16 @@ type planStep struct {
 	Live     int    `json:"live_bytes"`
 	Fallback bool   `json:"fallback"`
 	Reason   string `json:"reason,omitempty"`
+}
+
+// planBuffer is a piece of the arena and the steps during which it is in use.
+type planBuffer struct {
+	Name   string `json:"name"`
+	Offset int    `json:"offset_bytes"`
+	Size   int    `json:"size_bytes"`
+	First  int    `json:"first_step"`
+	Last   int    `json:"last_step"`
+	Within string `json:"in_place_of,omitempty"`
 }
 
 // floatReport is a part of a quantized model that stays in floating point.
@@ -121,7 +133,7 @@ text: read, simplified, lowered or plan.`,
 	fl.StringVar(&f.stage, "stage", stageRead, "what --svg draws: read, simplified or lowered")
 	fl.StringVar(&f.dump, "dump", "", "print a `stage` as text instead of the summary")
 	fl.BoolVar(&f.passes, "passes", false, "show what each graph pass changes")
-	fl.BoolVar(&f.steps, "steps", false, "show the steps of the plan with their memory")
+	fl.BoolVar(&f.steps, "steps", false, "show all steps of the plan, and where each buffer lies in memory and when")
 	return cmd
 }
 
@@ -296,10 +308,13 @@ func ports(vs []*graph.Value) []portReport {
 
 func describePlan(p *engine.Plan) *planReport {
 	r := &planReport{Threads: p.Threads(), Tier: p.Level().String(), ArenaBytes: p.ArenaBytes(), WeightBytes: p.WeightBytes(),
-		Steps: []planStep{}, Fused: p.Fused(), Float: []floatReport{}}
+		Scratch: p.ScratchBytes(), Steps: []planStep{}, Buffers: []planBuffer{}, Fused: p.Fused(), Float: []floatReport{}}
 	for _, s := range p.Steps() {
 		r.MACs += s.MACs
 		r.Steps = append(r.Steps, planStep{Name: s.Name, Op: s.Op, Kernel: s.Kernel, MACs: s.MACs, Live: s.Arena, Fallback: s.Fallback, Reason: s.Reason})
+	}
+	for _, b := range p.Buffers() {
+		r.Buffers = append(r.Buffers, planBuffer(b))
 	}
 	for _, n := range p.Notes() {
 		r.Float = append(r.Float, floatReport{n.Node, n.Op, n.Reason})

@@ -92,6 +92,9 @@ func printPlan(a *app, p *planReport, all bool) {
 		t.add(bytesText(int64(s.Live)), bar, s.Op, s.Kernel, s.Name)
 	}
 	t.write(a.out)
+	if all {
+		printBuffers(a, p)
+	}
 	var slow []string
 	for _, s := range p.Steps {
 		if s.Fallback {
@@ -114,4 +117,18 @@ func printPlan(a *app, p *planReport, all bool) {
 			fmt.Fprintf(a.out, "  %s (%s): %s\n", f.Node, f.Op, f.Reason)
 		}
 	}
+}
+
+// printBuffers shows the arena by offset.
+func printBuffers(a *app, p *planReport) {
+	fmt.Fprintf(a.out, "\narena of %s, %s of it for each thread:\n", bytesText(int64(p.ArenaBytes)), bytesText(int64(p.Scratch)))
+	t := &table{head: []string{"offset", "bytes", "from step", "to step", "buffer"}}
+	for _, b := range p.Buffers {
+		name := b.Name
+		if b.Within != "" {
+			name += ", in place of " + b.Within
+		}
+		t.add(b.Offset, b.Size, b.First, b.Last, name)
+	}
+	t.write(a.out)
 }
