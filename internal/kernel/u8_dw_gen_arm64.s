@@ -9,7 +9,7 @@ TEXT ·tapsU8x16USDot(SB), NOSPLIT, $0-8
 	MOVD u8TapArgs_dst(R0), R2
 	MOVD u8TapArgs_dstStep(R0), R3
 	MOVD u8TapArgs_pixels(R0), R4
-	MOVD $0, R5
+	MOVD u8TapArgs_first(R0), R5
 	MOVD u8TapArgs_mult(R0), R9
 	ADD $u8TapArgs_zero, R0, R19
 	ADD $u8TapArgs_lo, R0, R20
@@ -2072,7 +2072,7 @@ TEXT ·tapsU8x16Dot(SB), NOSPLIT, $0-8
 	MOVD u8TapArgs_dst(R0), R2
 	MOVD u8TapArgs_dstStep(R0), R3
 	MOVD u8TapArgs_pixels(R0), R4
-	MOVD $0, R5
+	MOVD u8TapArgs_first(R0), R5
 	MOVD u8TapArgs_mult(R0), R9
 	ADD $u8TapArgs_zero, R0, R19
 	ADD $u8TapArgs_lo, R0, R20
@@ -4226,7 +4226,7 @@ TEXT ·tapsU8x8NEON(SB), NOSPLIT, $0-8
 	MOVD u8TapArgs_dst(R0), R2
 	MOVD u8TapArgs_dstStep(R0), R3
 	MOVD u8TapArgs_pixels(R0), R4
-	MOVD $0, R5
+	MOVD u8TapArgs_first(R0), R5
 	MOVD u8TapArgs_mult(R0), R9
 	ADD $u8TapArgs_zero, R0, R19
 	ADD $u8TapArgs_lo, R0, R20

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -18,6 +19,7 @@ type u8ConvDepthwise struct {
 	quant  *QuantConv
 	blocks []u8DwBlock
 	border []byte // a row of zero points; nil where taps are always gathered
+	taps   bool   // some block does not sweep
 	multip int
 	slot   int // bytes of a gathered tap
 
@@ -49,7 +51,11 @@ func newU8ConvDepthwise(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bo
 		if !d.arrange(&b, w, sweep && k.sweep && !(k.whole && b.cols < k.block())) {
 			return nil
 		}
+		if n := len(d.blocks); n > 0 && slices.Equal(b.tapAt, d.blocks[n-1].tapAt) {
+			b.tapAt = d.blocks[n-1].tapAt
+		}
 		d.pack(&b, w)
+		d.taps = d.taps || !b.sweep
 		d.blocks = append(d.blocks, b)
 		d.slot = max(d.slot, k.block())
 		col = b.col + b.cols
@@ -159,11 +165,12 @@ func (d *u8ConvDepthwise) run(out *u8Output, src []uint8, scratch []byte, lo, hi
 		}
 	}
 	for u := lo; u < hi; u++ {
+		if d.taps || out.u8 == nil {
+			d.tapRow(out, src, border, scratch, u)
+		}
 		for i := range d.blocks {
 			if b := &d.blocks[i]; b.sweep && out.u8 != nil {
 				d.sweepRow(out, src, b, u)
-			} else {
-				d.tapRow(out, src, border, scratch, b, u)
 			}
 		}
 		out.finish(s, u*s.OutW, s.OutW, 0, s.OutC)
@@ -206,27 +213,58 @@ const (
 	u8TapBuffer = 16   // pixels that pass through scratch at a time
 )
 
-// tapRow computes one block of channels of output row u by tap lists.
-func (d *u8ConvDepthwise) tapRow(out *u8Output, src, border []uint8, scratch []byte, b *u8DwBlock, u int) {
-	s, q, k := d.shape, d.quant, b.kern
-	n := k.block()
+// tapRow computes output row u by tap lists: all blocks, or those that do not
+// sweep. Blocks that take the same taps share the list, each beginning at its own
+// channels.
+func (d *u8ConvDepthwise) tapRow(out *u8Output, src, border []uint8, scratch []byte, u int) {
+	s, q := d.shape, d.quant
 	var a u8TapArgs
-	a.groups = len(b.tapAt) / k.group()
-	a.w, a.start = unsafe.Pointer(unsafe.SliceData(b.w)), unsafe.Pointer(unsafe.SliceData(b.start))
-	a.cols, a.mask = b.cols, 1<<b.cols-1
 	a.zero, a.lo, a.hi = uint32(q.OutZero)*0x10001, uint32(q.Lo)*0x01010101, uint32(q.Hi)*0x01010101
 	a.bare = bareOutput(q.OutZero, q.Lo, q.Hi)
 	a.srcStep = s.StrideW * s.InStride
-	store := int32s(scratch[d.atStore:], u8TapBuffer*n)
-	if out.inZero != q.InZero {
-		start := int32s(scratch[d.atStore+4*len(store):], n)
-		for p := range start {
-			start[p] = b.bias[p] - int32(out.inZero)*b.tapSum[p]
+	r := tapRun{img: u / s.OutH, y: u%s.OutH*s.StrideH - s.PadTop}
+	for x := 0; x < s.OutW; x += r.pixels {
+		r.left, r.out, r.pixels = x*s.StrideW-s.PadLeft, u*s.OutW+x, 1
+		if room := s.InW - 1 - (s.KernelW-1)*s.DilationW - r.left; r.left >= 0 && room >= 0 {
+			r.pixels = min(s.OutW-x, room/s.StrideW+1, maxSweep)
 		}
-		a.start = unsafe.Pointer(unsafe.SliceData(start))
+		var listed []int // the taps that a holds
+		for i := range d.blocks {
+			b := &d.blocks[i]
+			if b.sweep && out.u8 != nil {
+				continue
+			}
+			if border != nil && (listed == nil || &listed[0] != &b.tapAt[0]) {
+				d.point(&a, src, border, b.tapAt, &r)
+				listed = b.tapAt
+			}
+			if !d.tapBlock(&a, out, src, scratch, b, &r, border != nil) {
+				listed = nil
+			}
+		}
 	}
-	var mult, bias [64]float32 // of a block
-	if out.f32 != nil {
+}
+
+// A tapRun is a run of output pixels whose taps are all inside the image, or all
+// at the same places outside.
+type tapRun struct {
+	img, y, left int // image, and place of the first pixel's first tap
+	out, pixels  int // first output pixel, number
+	last         int // the furthest of the first pixel's taps in the source
+}
+
+// tapBlock computes a run of pixels of a block and reports whether the taps that
+// a holds are still those of the run.
+func (d *u8ConvDepthwise) tapBlock(a *u8TapArgs, out *u8Output, src []uint8, scratch []byte, b *u8DwBlock, r *tapRun, pointed bool) bool {
+	k, n := b.kern, b.kern.block()
+	a.groups = len(b.tapAt) / k.group()
+	a.w, a.start, a.mult = unsafe.Pointer(unsafe.SliceData(b.w)), unsafe.Pointer(unsafe.SliceData(b.start)), nil
+	a.cols, a.mask = b.cols, 1<<b.cols-1
+	var mult, bias [64]float32 // for float output
+	switch {
+	case out.u8 != nil:
+		a.mult = unsafe.Pointer(unsafe.SliceData(b.mult))
+	case out.f32 != nil:
 		for j := range b.cols {
 			mult[j] = channel(out.mult, b.col+j)
 		}
@@ -234,88 +272,85 @@ func (d *u8ConvDepthwise) tapRow(out *u8Output, src, border []uint8, scratch []b
 			copy(bias[:], out.bias[b.col:b.col+b.cols])
 		}
 	}
-	if out.u8 != nil {
-		a.mult = unsafe.Pointer(unsafe.SliceData(b.mult))
+	store := int32s(scratch[d.atStore:], u8TapBuffer*n)
+	if out.inZero != d.quant.InZero {
+		start := int32s(scratch[d.atStore+4*len(store):], n)
+		for p := range start {
+			start[p] = b.bias[p] - int32(out.inZero)*b.tapSum[p]
+		}
+		a.start = unsafe.Pointer(unsafe.SliceData(start))
+	}
+	direct := 0 // pixels that can be read in place
+	if pointed {
+		direct = r.pixels
+		if k.whole {
+			direct = min(direct, max((len(src)-r.last-b.col-n+a.srcStep)/a.srcStep, 0))
+		}
 	}
 	buffered := out.u8 == nil || k.whole && b.cols < n
-	img, y := u/s.OutH, u%s.OutH*s.StrideH-s.PadTop
-	for x := 0; x < s.OutW; x += a.pixels {
-		left := x*s.StrideW - s.PadLeft
-		a.pixels = 1
-		if room := s.InW - 1 - (s.KernelW-1)*s.DilationW - left; left >= 0 && room >= 0 {
-			a.pixels = min(s.OutW-x, room/s.StrideW+1, maxSweep)
+	for x := 0; x < r.pixels; x += a.pixels {
+		if x < direct {
+			a.pixels, a.first = direct-x, b.col+x*a.srcStep
+		} else {
+			a.pixels, a.first = 1, 0
+			d.gather(a, out.inZero, src, scratch[d.atTaps:], b, r, x)
 		}
-		if buffered {
-			a.pixels = min(a.pixels, u8TapBuffer)
-		}
-		if !d.point(&a, src, border, b, img, y, left) {
-			a.pixels = 1
-			d.gather(&a, out.inZero, src, scratch[d.atTaps:], b, img, y, left)
-		}
-		at := (u*s.OutW+x)*s.OutStride + b.col
+		at := (r.out+x)*d.shape.OutStride + b.col
 		if !buffered {
-			a.dst, a.dstStep = unsafe.Pointer(&out.u8[at]), s.OutStride
-			k.runTaps(&a)
+			a.dst, a.dstStep = unsafe.Pointer(&out.u8[at]), d.shape.OutStride
+			k.runTaps(a)
 			continue
 		}
+		a.pixels = min(a.pixels, u8TapBuffer)
 		a.dst, a.dstStep = unsafe.Pointer(unsafe.SliceData(store)), n
 		if out.u8 == nil {
 			a.dstStep = 4 * n
 		}
-		k.runTaps(&a)
-		if out.u8 == nil {
-			for i := range a.pixels {
-				acc, to := store[i*n:i*n+b.cols], at+i*s.OutStride
-				if out.i32 != nil {
-					copy(out.i32[to:to+b.cols], acc)
-				} else {
-					scaleI32(k.level, out.f32[to:to+b.cols], acc, mult[:], bias[:])
-				}
-			}
-			continue
-		}
+		k.runTaps(a)
 		for i := range a.pixels {
-			copy(out.u8[at+i*s.OutStride:at+i*s.OutStride+b.cols], scratch[d.atStore+i*n:])
+			to := at + i*d.shape.OutStride
+			switch acc := store[i*n:]; {
+			case out.u8 != nil:
+				copy(out.u8[to:to+b.cols], scratch[d.atStore+i*n:])
+			case out.i32 != nil:
+				copy(out.i32[to:to+b.cols], acc)
+			default:
+				scaleI32(k.level, out.f32[to:to+b.cols], acc[:b.cols], mult[:], bias[:])
+			}
 		}
 	}
+	return direct == r.pixels
 }
 
-// point sets the taps of a run of pixels, or reports that it cannot.
-func (d *u8ConvDepthwise) point(a *u8TapArgs, src, border []uint8, b *u8DwBlock, img, y, left int) bool {
+// point sets the taps of a run, channel 0 of its first pixel.
+func (d *u8ConvDepthwise) point(a *u8TapArgs, src, border []uint8, tapAt []int, r *tapRun) {
 	s := d.shape
-	if border == nil {
-		return false
-	}
-	reach := (a.pixels-1)*a.srcStep + b.kern.block() // bytes that a whole kernel reads from a tap on
-	for i, t := range b.tapAt {
+	r.last = 0
+	for i, t := range tapAt {
 		t = max(t, 0)
-		iy, ix := y+t/s.KernelW*s.DilationH, left+t%s.KernelW*s.DilationW
+		iy, ix := r.y+t/s.KernelW*s.DilationH, r.left+t%s.KernelW*s.DilationW
 		if iy < 0 || iy >= s.InH || ix < 0 || ix >= s.InW {
-			a.taps[i] = unsafe.Pointer(&border[b.col])
+			a.taps[i] = unsafe.Pointer(&border[0])
 			continue
 		}
-		at := ((img*s.InH+iy)*s.InW+ix)*s.InStride + b.col
-		if b.kern.whole && at+reach > len(src) {
-			return false
-		}
-		a.taps[i] = unsafe.Pointer(&src[at])
+		at := ((r.img*s.InH+iy)*s.InW + ix) * s.InStride
+		a.taps[i], r.last = unsafe.Pointer(&src[at]), max(r.last, at)
 	}
-	return true
 }
 
-// gather copies the taps of one pixel into scratch, a slot after the other.
-func (d *u8ConvDepthwise) gather(a *u8TapArgs, zero uint8, src []uint8, taps []byte, b *u8DwBlock, img, y, left int) {
+// gather copies the taps of pixel x of a run into scratch, a slot after the other.
+func (d *u8ConvDepthwise) gather(a *u8TapArgs, zero uint8, src []uint8, taps []byte, b *u8DwBlock, r *tapRun, x int) {
 	s := d.shape
 	for i, t := range b.tapAt {
 		t = max(t, 0)
 		slot := taps[i*d.slot : i*d.slot+b.cols]
 		a.taps[i] = unsafe.Pointer(unsafe.SliceData(slot))
-		iy, ix := y+t/s.KernelW*s.DilationH, left+t%s.KernelW*s.DilationW
+		iy, ix := r.y+t/s.KernelW*s.DilationH, r.left+x*s.StrideW+t%s.KernelW*s.DilationW
 		if iy < 0 || iy >= s.InH || ix < 0 || ix >= s.InW {
 			fill(slot, zero)
 			continue
 		}
-		pix := src[((img*s.InH+iy)*s.InW+ix)*s.InStride:]
+		pix := src[((r.img*s.InH+iy)*s.InW+ix)*s.InStride:]
 		if d.multip == 1 {
 			copy(slot, pix[b.col:b.col+b.cols])
 			continue

@@ -74,6 +74,7 @@ type u8TapArgs struct {
 	groups  int // groups of taps
 	pixels  int
 	srcStep int            // bytes between the taps of neighbouring pixels
+	first   int            // bytes from taps to those of the first pixel
 	w       unsafe.Pointer // [groups][block][group]
 	start   unsafe.Pointer // [block]int32
 	mult    unsafe.Pointer // [block]float32, nil for raw int32 output
@@ -84,7 +85,7 @@ type u8TapArgs struct {
 	lo, hi  uint32
 	bare    int // as in u8GemmArgs
 	cols    int
-	taps    [u8MaxTaps]unsafe.Pointer // each tap of the first pixel
+	taps    [u8MaxTaps]unsafe.Pointer // each tap, first bytes before that of the first pixel
 }
 
 // u8MaxTaps holds a window of 7×7, padded to whole groups.
@@ -139,9 +140,9 @@ func u8TapsGo(k *u8Depthwise, a *u8TapArgs) {
 		for i := range a.groups {
 			w := unsafe.Add(a.w, i*n*k.groupBytes())
 			if taps := a.taps[i*g : (i+1)*g]; k.lanes == 1 && !k.wide && !k.signed {
-				addTaps((*[16]int32)(acc[:]), taps, x*a.srcStep, (*[64]int8)(w), a.cols)
+				addTaps((*[16]int32)(acc[:]), taps, a.first+x*a.srcStep, (*[64]int8)(w), a.cols)
 			} else {
-				k.addTaps(acc[:n], taps, x*a.srcStep, w, a.cols)
+				k.addTaps(acc[:n], taps, a.first+x*a.srcStep, w, a.cols)
 			}
 		}
 		for p := range n {

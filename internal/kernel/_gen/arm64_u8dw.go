@@ -110,7 +110,7 @@ func (d dwNEON) taps(a *asm, name string) {
 	for i, f := range []string{"srcStep", "dst", "dstStep", "pixels"} {
 		a.ins("MOVD u8TapArgs_%s(R0), R%d", f, 1+i)
 	}
-	a.ins("MOVD $0, R5")
+	a.ins("MOVD u8TapArgs_first(R0), R5")
 	a.ins("MOVD u8TapArgs_mult(R0), R9")
 	numberAddresses(a, "u8TapArgs")
 	if d.flip {

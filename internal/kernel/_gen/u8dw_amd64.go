@@ -115,17 +115,34 @@ func (d dwU8) taps(a *asm, name string) {
 		a.ins("MOVQ u8TapArgs_mask(DI), AX")
 		a.ins("KMOVQ AX, K1")
 	}
-	a.ins("XORL R8, R8")
+	a.ins("MOVQ u8TapArgs_first(DI), R8")
 	a.ins("MOVQ u8TapArgs_srcStep(DI), R13")
 	a.ins("MOVQ u8TapArgs_dst(DI), R11")
 	a.ins("MOVQ u8TapArgs_dstStep(DI), R15")
 	a.ins("MOVQ u8TapArgs_pixels(DI), R9")
 	a.ins("MOVQ u8TapArgs_mult(DI), BX")
-	acc := [4]string{r(0), r(1), r(2), r(3)}
 	if !d.vnni {
 		d.clear(a, r(15))
 	}
-	a.at("pixel")
+	if d.whole {
+		d.tapLoops(a, "")
+		return
+	}
+	a.ins("MOVQ $%d, SI", int64(uint64(1)<<v.bytes()-1))
+	a.ins("CMPQ SI, u8TapArgs_mask(DI)")
+	a.ins("JNE masked")
+	d.open = true
+	d.tapLoops(a, "")
+	a.at("masked")
+	d.open = false
+	d.tapLoops(a, "masked")
+}
+
+func (d dwU8) tapLoops(a *asm, what string) {
+	v := d.vec
+	r := v.r
+	acc := [4]string{r(0), r(1), r(2), r(3)}
+	a.at(what + "pixel")
 	a.ins("MOVQ u8TapArgs_start(DI), AX")
 	for i, s := range acc {
 		d.loadVec(a, sprint("%d(AX)", i*v.bytes()), s)
@@ -133,7 +150,7 @@ func (d dwU8) taps(a *asm, name string) {
 	a.ins("LEAQ u8TapArgs_taps(DI), DX")
 	a.ins("MOVQ u8TapArgs_w(DI), SI")
 	a.ins("MOVQ u8TapArgs_groups(DI), CX")
-	a.at("group")
+	a.at(what + "group")
 	if d.vnni {
 		for i := range 4 {
 			a.ins("MOVQ %d(DX), AX", 8*i)
@@ -161,18 +178,18 @@ func (d dwU8) taps(a *asm, name string) {
 	}
 	a.ins("ADDQ $%d, SI", 4*v.bytes())
 	a.ins("SUBQ $1, CX")
-	a.ins("JNE group")
+	a.ins("JNE %sgroup", what)
 	a.ins("TESTQ BX, BX")
-	a.ins("JEQ raw")
+	a.ins("JEQ %sraw", what)
 	d.finish(a, "u8TapArgs", acc, [3]string{r(4), r(5), r(6)})
-	a.at("next")
+	a.at(what + "next")
 	a.ins("ADDQ R13, R8")
 	a.ins("ADDQ R15, R11")
 	a.ins("SUBQ $1, R9")
-	a.ins("JNE pixel")
+	a.ins("JNE %spixel", what)
 	a.ins("VZEROUPPER")
 	a.ins("RET")
-	a.at("raw")
+	a.at(what + "raw")
 	for i, s := range acc {
 		for lane := range v.bytes() / 16 {
 			at := 64*lane + 16*i
@@ -186,7 +203,7 @@ func (d dwU8) taps(a *asm, name string) {
 			}
 		}
 	}
-	a.ins("JMP next")
+	a.ins("JMP %snext", what)
 }
 
 // sweep emits the 3×3 kernel that interleaves each column of three rows once
