@@ -18,6 +18,7 @@ var (
 var u8GemmKernels = []*u8Gemm{
 	{name: "u8s8_gemm_6x16_neoni8mm", level: cpu.NEONI8MM, mr: 6, nr: 16, deep: true, whole: true, rows: u8Heights, asm: 0},
 	{name: "u8s8_gemm_6x8_neoni8mm", level: cpu.NEONI8MM, mr: 6, nr: 8, deep: true, whole: true, rows: u8Heights, asm: 1},
+	{name: "u8s8_gemm_6x16inorder_neondot", level: cpu.NEONDot, mr: 6, nr: 16, signed: true, whole: true, inOrder: true, rows: u8Heights, asm: 6},
 	{name: "u8s8_gemm_6x16_neondot", level: cpu.NEONDot, mr: 6, nr: 16, signed: true, whole: true, rows: u8Heights, asm: 2},
 	{name: "u8s8_gemm_6x8_neondot", level: cpu.NEONDot, mr: 6, nr: 8, signed: true, whole: true, rows: u8Heights, asm: 3},
 	{name: "u8s8_gemm_2x8tame_neon", level: cpu.NEON, mr: 2, nr: 8, deep: true, signed: true, tame: true, whole: true, rows: u8Heights2, asm: 4},
@@ -32,6 +33,9 @@ func gemmU8x6x8MMLA(args *u8GemmArgs)
 
 //go:noescape
 func gemmU8x6x16Dot(args *u8GemmArgs)
+
+//go:noescape
+func gemmU8x6x16DotInOrder(args *u8GemmArgs)
 
 //go:noescape
 func gemmU8x6x8Dot(args *u8GemmArgs)
@@ -56,6 +60,8 @@ func u8GemmAsm(i int, a *u8GemmArgs) {
 		gemmU8x2x8Pairs(a)
 	case 5:
 		gemmU8x2x8Long(a)
+	case 6:
+		gemmU8x6x16DotInOrder(a)
 	}
 }
 

@@ -2261,99 +2261,99 @@ loop3:
 	WORD $0x4f9be3cc // sdot v12.4s, v30.16b, v27.4b[0]
 	WORD $0x4f9ce3d0 // sdot v16.4s, v30.16b, v28.4b[0]
 	WORD $0x4f9de3d4 // sdot v20.4s, v30.16b, v29.4b[0]
-	FMOVQ 32(R8), F30
 	WORD $0x4f98e3e1 // sdot v1.4s, v31.16b, v24.4b[0]
+	FMOVQ 32(R8), F30
 	WORD $0x4f99e3e5 // sdot v5.4s, v31.16b, v25.4b[0]
 	WORD $0x4f9ae3e9 // sdot v9.4s, v31.16b, v26.4b[0]
 	WORD $0x4f9be3ed // sdot v13.4s, v31.16b, v27.4b[0]
 	WORD $0x4f9ce3f1 // sdot v17.4s, v31.16b, v28.4b[0]
 	WORD $0x4f9de3f5 // sdot v21.4s, v31.16b, v29.4b[0]
-	FMOVQ 48(R8), F31
 	WORD $0x4f98e3c2 // sdot v2.4s, v30.16b, v24.4b[0]
+	FMOVQ 48(R8), F31
 	WORD $0x4f99e3c6 // sdot v6.4s, v30.16b, v25.4b[0]
 	WORD $0x4f9ae3ca // sdot v10.4s, v30.16b, v26.4b[0]
 	WORD $0x4f9be3ce // sdot v14.4s, v30.16b, v27.4b[0]
 	WORD $0x4f9ce3d2 // sdot v18.4s, v30.16b, v28.4b[0]
 	WORD $0x4f9de3d6 // sdot v22.4s, v30.16b, v29.4b[0]
-	FMOVQ 64(R8), F30
 	WORD $0x4f98e3e3 // sdot v3.4s, v31.16b, v24.4b[0]
+	FMOVQ 64(R8), F30
 	WORD $0x4f99e3e7 // sdot v7.4s, v31.16b, v25.4b[0]
 	WORD $0x4f9ae3eb // sdot v11.4s, v31.16b, v26.4b[0]
 	WORD $0x4f9be3ef // sdot v15.4s, v31.16b, v27.4b[0]
 	WORD $0x4f9ce3f3 // sdot v19.4s, v31.16b, v28.4b[0]
 	WORD $0x4f9de3f7 // sdot v23.4s, v31.16b, v29.4b[0]
-	FMOVQ 80(R8), F31
 	WORD $0x4fb8e3c0 // sdot v0.4s, v30.16b, v24.4b[1]
+	FMOVQ 80(R8), F31
 	WORD $0x4fb9e3c4 // sdot v4.4s, v30.16b, v25.4b[1]
 	WORD $0x4fbae3c8 // sdot v8.4s, v30.16b, v26.4b[1]
 	WORD $0x4fbbe3cc // sdot v12.4s, v30.16b, v27.4b[1]
 	WORD $0x4fbce3d0 // sdot v16.4s, v30.16b, v28.4b[1]
 	WORD $0x4fbde3d4 // sdot v20.4s, v30.16b, v29.4b[1]
-	FMOVQ 96(R8), F30
 	WORD $0x4fb8e3e1 // sdot v1.4s, v31.16b, v24.4b[1]
+	FMOVQ 96(R8), F30
 	WORD $0x4fb9e3e5 // sdot v5.4s, v31.16b, v25.4b[1]
 	WORD $0x4fbae3e9 // sdot v9.4s, v31.16b, v26.4b[1]
 	WORD $0x4fbbe3ed // sdot v13.4s, v31.16b, v27.4b[1]
 	WORD $0x4fbce3f1 // sdot v17.4s, v31.16b, v28.4b[1]
 	WORD $0x4fbde3f5 // sdot v21.4s, v31.16b, v29.4b[1]
-	FMOVQ 112(R8), F31
 	WORD $0x4fb8e3c2 // sdot v2.4s, v30.16b, v24.4b[1]
+	FMOVQ 112(R8), F31
 	WORD $0x4fb9e3c6 // sdot v6.4s, v30.16b, v25.4b[1]
 	WORD $0x4fbae3ca // sdot v10.4s, v30.16b, v26.4b[1]
 	WORD $0x4fbbe3ce // sdot v14.4s, v30.16b, v27.4b[1]
 	WORD $0x4fbce3d2 // sdot v18.4s, v30.16b, v28.4b[1]
 	WORD $0x4fbde3d6 // sdot v22.4s, v30.16b, v29.4b[1]
-	FMOVQ 128(R8), F30
 	WORD $0x4fb8e3e3 // sdot v3.4s, v31.16b, v24.4b[1]
+	FMOVQ 128(R8), F30
 	WORD $0x4fb9e3e7 // sdot v7.4s, v31.16b, v25.4b[1]
 	WORD $0x4fbae3eb // sdot v11.4s, v31.16b, v26.4b[1]
 	WORD $0x4fbbe3ef // sdot v15.4s, v31.16b, v27.4b[1]
 	WORD $0x4fbce3f3 // sdot v19.4s, v31.16b, v28.4b[1]
 	WORD $0x4fbde3f7 // sdot v23.4s, v31.16b, v29.4b[1]
-	FMOVQ 144(R8), F31
 	WORD $0x4f98ebc0 // sdot v0.4s, v30.16b, v24.4b[2]
+	FMOVQ 144(R8), F31
 	WORD $0x4f99ebc4 // sdot v4.4s, v30.16b, v25.4b[2]
 	WORD $0x4f9aebc8 // sdot v8.4s, v30.16b, v26.4b[2]
 	WORD $0x4f9bebcc // sdot v12.4s, v30.16b, v27.4b[2]
 	WORD $0x4f9cebd0 // sdot v16.4s, v30.16b, v28.4b[2]
 	WORD $0x4f9debd4 // sdot v20.4s, v30.16b, v29.4b[2]
-	FMOVQ 160(R8), F30
 	WORD $0x4f98ebe1 // sdot v1.4s, v31.16b, v24.4b[2]
+	FMOVQ 160(R8), F30
 	WORD $0x4f99ebe5 // sdot v5.4s, v31.16b, v25.4b[2]
 	WORD $0x4f9aebe9 // sdot v9.4s, v31.16b, v26.4b[2]
 	WORD $0x4f9bebed // sdot v13.4s, v31.16b, v27.4b[2]
 	WORD $0x4f9cebf1 // sdot v17.4s, v31.16b, v28.4b[2]
 	WORD $0x4f9debf5 // sdot v21.4s, v31.16b, v29.4b[2]
-	FMOVQ 176(R8), F31
 	WORD $0x4f98ebc2 // sdot v2.4s, v30.16b, v24.4b[2]
+	FMOVQ 176(R8), F31
 	WORD $0x4f99ebc6 // sdot v6.4s, v30.16b, v25.4b[2]
 	WORD $0x4f9aebca // sdot v10.4s, v30.16b, v26.4b[2]
 	WORD $0x4f9bebce // sdot v14.4s, v30.16b, v27.4b[2]
 	WORD $0x4f9cebd2 // sdot v18.4s, v30.16b, v28.4b[2]
 	WORD $0x4f9debd6 // sdot v22.4s, v30.16b, v29.4b[2]
-	FMOVQ 192(R8), F30
 	WORD $0x4f98ebe3 // sdot v3.4s, v31.16b, v24.4b[2]
+	FMOVQ 192(R8), F30
 	WORD $0x4f99ebe7 // sdot v7.4s, v31.16b, v25.4b[2]
 	WORD $0x4f9aebeb // sdot v11.4s, v31.16b, v26.4b[2]
 	WORD $0x4f9bebef // sdot v15.4s, v31.16b, v27.4b[2]
 	WORD $0x4f9cebf3 // sdot v19.4s, v31.16b, v28.4b[2]
 	WORD $0x4f9debf7 // sdot v23.4s, v31.16b, v29.4b[2]
-	FMOVQ 208(R8), F31
 	WORD $0x4fb8ebc0 // sdot v0.4s, v30.16b, v24.4b[3]
+	FMOVQ 208(R8), F31
 	WORD $0x4fb9ebc4 // sdot v4.4s, v30.16b, v25.4b[3]
 	WORD $0x4fbaebc8 // sdot v8.4s, v30.16b, v26.4b[3]
 	WORD $0x4fbbebcc // sdot v12.4s, v30.16b, v27.4b[3]
 	WORD $0x4fbcebd0 // sdot v16.4s, v30.16b, v28.4b[3]
 	WORD $0x4fbdebd4 // sdot v20.4s, v30.16b, v29.4b[3]
-	FMOVQ 224(R8), F30
 	WORD $0x4fb8ebe1 // sdot v1.4s, v31.16b, v24.4b[3]
+	FMOVQ 224(R8), F30
 	WORD $0x4fb9ebe5 // sdot v5.4s, v31.16b, v25.4b[3]
 	WORD $0x4fbaebe9 // sdot v9.4s, v31.16b, v26.4b[3]
 	WORD $0x4fbbebed // sdot v13.4s, v31.16b, v27.4b[3]
 	WORD $0x4fbcebf1 // sdot v17.4s, v31.16b, v28.4b[3]
 	WORD $0x4fbdebf5 // sdot v21.4s, v31.16b, v29.4b[3]
-	FMOVQ 240(R8), F31
 	WORD $0x4fb8ebc2 // sdot v2.4s, v30.16b, v24.4b[3]
+	FMOVQ 240(R8), F31
 	WORD $0x4fb9ebc6 // sdot v6.4s, v30.16b, v25.4b[3]
 	WORD $0x4fbaebca // sdot v10.4s, v30.16b, v26.4b[3]
 	WORD $0x4fbbebce // sdot v14.4s, v30.16b, v27.4b[3]
@@ -2393,15 +2393,15 @@ last5:
 	WORD $0x4f9be3cc // sdot v12.4s, v30.16b, v27.4b[0]
 	WORD $0x4f9ce3d0 // sdot v16.4s, v30.16b, v28.4b[0]
 	WORD $0x4f9de3d4 // sdot v20.4s, v30.16b, v29.4b[0]
-	FMOVQ 32(R8), F30
 	WORD $0x4f98e3e1 // sdot v1.4s, v31.16b, v24.4b[0]
+	FMOVQ 32(R8), F30
 	WORD $0x4f99e3e5 // sdot v5.4s, v31.16b, v25.4b[0]
 	WORD $0x4f9ae3e9 // sdot v9.4s, v31.16b, v26.4b[0]
 	WORD $0x4f9be3ed // sdot v13.4s, v31.16b, v27.4b[0]
 	WORD $0x4f9ce3f1 // sdot v17.4s, v31.16b, v28.4b[0]
 	WORD $0x4f9de3f5 // sdot v21.4s, v31.16b, v29.4b[0]
-	FMOVQ 48(R8), F31
 	WORD $0x4f98e3c2 // sdot v2.4s, v30.16b, v24.4b[0]
+	FMOVQ 48(R8), F31
 	WORD $0x4f99e3c6 // sdot v6.4s, v30.16b, v25.4b[0]
 	WORD $0x4f9ae3ca // sdot v10.4s, v30.16b, v26.4b[0]
 	WORD $0x4f9be3ce // sdot v14.4s, v30.16b, v27.4b[0]
@@ -2796,28 +2796,28 @@ loop13:
 	WORD $0x4f91e284 // sdot v4.4s, v20.16b, v17.4b[0]
 	WORD $0x4f92e288 // sdot v8.4s, v20.16b, v18.4b[0]
 	WORD $0x4f93e28c // sdot v12.4s, v20.16b, v19.4b[0]
-	FMOVQ 176(R8), F20
 	WORD $0x4f90e2a1 // sdot v1.4s, v21.16b, v16.4b[0]
+	FMOVQ 176(R8), F20
 	WORD $0x4f91e2a5 // sdot v5.4s, v21.16b, v17.4b[0]
 	WORD $0x4f92e2a9 // sdot v9.4s, v21.16b, v18.4b[0]
 	WORD $0x4f93e2ad // sdot v13.4s, v21.16b, v19.4b[0]
-	FMOVQ 192(R8), F21
 	WORD $0x4f90e2c2 // sdot v2.4s, v22.16b, v16.4b[0]
+	FMOVQ 192(R8), F21
 	WORD $0x4f91e2c6 // sdot v6.4s, v22.16b, v17.4b[0]
 	WORD $0x4f92e2ca // sdot v10.4s, v22.16b, v18.4b[0]
 	WORD $0x4f93e2ce // sdot v14.4s, v22.16b, v19.4b[0]
-	FMOVQ 208(R8), F22
 	WORD $0x4f90e2e3 // sdot v3.4s, v23.16b, v16.4b[0]
+	FMOVQ 208(R8), F22
 	WORD $0x4f91e2e7 // sdot v7.4s, v23.16b, v17.4b[0]
 	WORD $0x4f92e2eb // sdot v11.4s, v23.16b, v18.4b[0]
 	WORD $0x4f93e2ef // sdot v15.4s, v23.16b, v19.4b[0]
-	FMOVQ 224(R8), F23
 	WORD $0x4fb0e300 // sdot v0.4s, v24.16b, v16.4b[1]
+	FMOVQ 224(R8), F23
 	WORD $0x4fb1e304 // sdot v4.4s, v24.16b, v17.4b[1]
 	WORD $0x4fb2e308 // sdot v8.4s, v24.16b, v18.4b[1]
 	WORD $0x4fb3e30c // sdot v12.4s, v24.16b, v19.4b[1]
-	FMOVQ 240(R8), F24
 	WORD $0x4fb0e321 // sdot v1.4s, v25.16b, v16.4b[1]
+	FMOVQ 240(R8), F24
 	WORD $0x4fb1e325 // sdot v5.4s, v25.16b, v17.4b[1]
 	WORD $0x4fb2e329 // sdot v9.4s, v25.16b, v18.4b[1]
 	WORD $0x4fb3e32d // sdot v13.4s, v25.16b, v19.4b[1]
@@ -3437,6 +3437,1545 @@ last35:
 	FMOVQ 16(R8), F6
 	FMOVQ 32(R8), F7
 	FMOVQ 48(R8), F8
+	WORD $0x6e3f1c84 // eor v4.16b, v4.16b, v31.16b
+	WORD $0x4f84e0a0 // sdot v0.4s, v5.16b, v4.4b[0]
+	WORD $0x4f84e0c1 // sdot v1.4s, v6.16b, v4.4b[0]
+	WORD $0x4f84e0e2 // sdot v2.4s, v7.16b, v4.4b[0]
+	WORD $0x4f84e103 // sdot v3.4s, v8.16b, v4.4b[0]
+	ADD $64, R8, R8
+	SUBS $1, R9, R9
+	BNE last35
+next32:
+	SUBS $1, R11, R11
+	BNE segment31
+	MOVD u8GemmArgs_rowSum(R0), R14
+	CBZ R14, ready36
+	MOVD u8GemmArgs_colZero(R0), R15
+	VLD1R.P 4(R14), [V4.S4]
+	FMOVQ 0(R15), F5
+	WORD $0x4ea494a0 // mla v0.4s, v5.4s, v4.4s
+	FMOVQ 16(R15), F5
+	WORD $0x4ea494a1 // mla v1.4s, v5.4s, v4.4s
+	FMOVQ 32(R15), F5
+	WORD $0x4ea494a2 // mla v2.4s, v5.4s, v4.4s
+	FMOVQ 48(R15), F5
+	WORD $0x4ea494a3 // mla v3.4s, v5.4s, v4.4s
+	MOVD R14, u8GemmArgs_rowSum(R0)
+ready36:
+	MOVD u8GemmArgs_mult(R0), R14
+	CBZ R14, raw37
+	FLDPQ 0(R14), (F4, F5)
+	FLDPQ 32(R14), (F6, F7)
+	MOVWU u8GemmArgs_zero(R0), R15
+	VDUP R15, V8.S4
+	MOVWU u8GemmArgs_lo(R0), R15
+	VDUP R15, V9.S4
+	MOVWU u8GemmArgs_hi(R0), R15
+	VDUP R15, V10.S4
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD $0x6e25dc21 // fmul v1.4s, v1.4s, v5.4s
+	WORD $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
+	WORD $0x6e27dc63 // fmul v3.4s, v3.4s, v7.4s
+	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
+	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
+	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
+	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
+	WORD $0x4e680c00 // sqadd v0.8h, v0.8h, v8.8h
+	WORD $0x4e680c42 // sqadd v2.8h, v2.8h, v8.8h
+	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
+	WORD $0x6e212840 // sqxtun2 v0.16b, v2.8h
+	WORD $0x6e296400 // umax v0.16b, v0.16b, v9.16b
+	WORD $0x6e2a6c00 // umin v0.16b, v0.16b, v10.16b
+	FMOVQ F0, (R12)
+	ADD R13, R12, R12
+	B done38
+raw37:
+	MOVD u8GemmArgs_floatMult(R0), R14
+	MOVD u8GemmArgs_floatBias(R0), R15
+	CBZ R14, ints40
+	FMOVQ 0(R14), F4
+	FMOVQ 0(R15), F5
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	FMOVQ 16(R14), F4
+	FMOVQ 16(R15), F5
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	FMOVQ 32(R14), F4
+	FMOVQ 32(R15), F5
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	FMOVQ 48(R14), F4
+	FMOVQ 48(R15), F5
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+ints40:
+	FSTPQ (F0, F1), 0(R12)
+	FSTPQ (F2, F3), 32(R12)
+	ADD R13, R12, R12
+done38:
+	MOVD u8GemmArgs_tiles(R0), R14
+	SUBS $1, R14, R14
+	BEQ end39
+	MOVD R14, u8GemmArgs_tiles(R0)
+	MOVD u8GemmArgs_a(R0), R14
+	MOVD $1, R15
+	MADD R1, R14, R15, R14
+	MOVD R14, u8GemmArgs_a(R0)
+	B rows1
+end39:
+	RET
+
+TEXT ·gemmU8x6x16DotInOrder(SB), NOSPLIT, $0-8
+	MOVD args+0(FP), R0
+	MOVD u8GemmArgs_aStride(R0), R1
+	MOVD u8GemmArgs_dst(R0), R12
+	MOVD u8GemmArgs_dstRow(R0), R13
+	MOVD u8GemmArgs_height(R0), R14
+	CMP $4, R14
+	BEQ rows4
+	CMP $2, R14
+	BEQ rows2
+	CMP $1, R14
+	BEQ rows1
+rows6:
+	MOVD u8GemmArgs_start(R0), R14
+	FLDPQ 0(R14), (F0, F1)
+	FLDPQ 32(R14), (F2, F3)
+	FLDPQ 0(R14), (F4, F5)
+	FLDPQ 32(R14), (F6, F7)
+	FLDPQ 0(R14), (F8, F9)
+	FLDPQ 32(R14), (F10, F11)
+	FLDPQ 0(R14), (F12, F13)
+	FLDPQ 32(R14), (F14, F15)
+	FLDPQ 0(R14), (F16, F17)
+	FLDPQ 32(R14), (F18, F19)
+	FLDPQ 0(R14), (F20, F21)
+	FLDPQ 32(R14), (F22, F23)
+	MOVD u8GemmArgs_b(R0), R8
+	MOVD u8GemmArgs_segs(R0), R10
+	MOVD u8GemmArgs_segN(R0), R11
+segment1:
+	MOVD u8GemmArgs_a(R0), R2
+	LDP.P 16(R10), (R14, R9)
+	ADD R14, R2, R2
+	ADD R1, R2, R3
+	ADD R1, R3, R4
+	ADD R1, R4, R5
+	ADD R1, R5, R6
+	ADD R1, R6, R7
+	SUBS $4, R9, R9
+	BLT tail4
+	PCALIGN $16
+loop3:
+	VMOVI $128, V31.B16
+	FMOVD (R2), F24
+	MOVD 8(R2), R19
+	FMOVD (R3), F25
+	MOVD 8(R3), R20
+	FMOVD (R4), F26
+	MOVD 8(R4), R21
+	FMOVD (R5), F27
+	MOVD 8(R5), R22
+	FMOVD (R6), F28
+	MOVD 8(R6), R23
+	FMOVD (R7), F29
+	MOVD 8(R7), R24
+	VMOV R19, V24.D[1]
+	ADD $16, R2, R2
+	VMOV R20, V25.D[1]
+	ADD $16, R3, R3
+	VMOV R21, V26.D[1]
+	ADD $16, R4, R4
+	VMOV R22, V27.D[1]
+	ADD $16, R5, R5
+	VMOV R23, V28.D[1]
+	ADD $16, R6, R6
+	VMOV R24, V29.D[1]
+	ADD $16, R7, R7
+	FMOVD 0(R8), F30
+	MOVD 8(R8), R14
+	VMOV R14, V30.D[1]
+	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
+	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
+	WORD $0x6e3f1f5a // eor v26.16b, v26.16b, v31.16b
+	WORD $0x6e3f1f7b // eor v27.16b, v27.16b, v31.16b
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	FMOVD 16(R8), F31
+	MOVD 24(R8), R15
+	VMOV R15, V31.D[1]
+	WORD $0x4f98e3c0 // sdot v0.4s, v30.16b, v24.4b[0]
+	WORD $0x4f99e3c4 // sdot v4.4s, v30.16b, v25.4b[0]
+	WORD $0x4f9ae3c8 // sdot v8.4s, v30.16b, v26.4b[0]
+	WORD $0x4f9be3cc // sdot v12.4s, v30.16b, v27.4b[0]
+	WORD $0x4f9ce3d0 // sdot v16.4s, v30.16b, v28.4b[0]
+	WORD $0x4f9de3d4 // sdot v20.4s, v30.16b, v29.4b[0]
+	WORD $0x4f98e3e1 // sdot v1.4s, v31.16b, v24.4b[0]
+	FMOVD 32(R8), F30
+	WORD $0x4f99e3e5 // sdot v5.4s, v31.16b, v25.4b[0]
+	MOVD 40(R8), R14
+	WORD $0x4f9ae3e9 // sdot v9.4s, v31.16b, v26.4b[0]
+	WORD $0x4f9be3ed // sdot v13.4s, v31.16b, v27.4b[0]
+	VMOV R14, V30.D[1]
+	WORD $0x4f9ce3f1 // sdot v17.4s, v31.16b, v28.4b[0]
+	WORD $0x4f9de3f5 // sdot v21.4s, v31.16b, v29.4b[0]
+	WORD $0x4f98e3c2 // sdot v2.4s, v30.16b, v24.4b[0]
+	FMOVD 48(R8), F31
+	WORD $0x4f99e3c6 // sdot v6.4s, v30.16b, v25.4b[0]
+	MOVD 56(R8), R15
+	WORD $0x4f9ae3ca // sdot v10.4s, v30.16b, v26.4b[0]
+	WORD $0x4f9be3ce // sdot v14.4s, v30.16b, v27.4b[0]
+	VMOV R15, V31.D[1]
+	WORD $0x4f9ce3d2 // sdot v18.4s, v30.16b, v28.4b[0]
+	WORD $0x4f9de3d6 // sdot v22.4s, v30.16b, v29.4b[0]
+	WORD $0x4f98e3e3 // sdot v3.4s, v31.16b, v24.4b[0]
+	FMOVD 64(R8), F30
+	WORD $0x4f99e3e7 // sdot v7.4s, v31.16b, v25.4b[0]
+	MOVD 72(R8), R14
+	WORD $0x4f9ae3eb // sdot v11.4s, v31.16b, v26.4b[0]
+	WORD $0x4f9be3ef // sdot v15.4s, v31.16b, v27.4b[0]
+	VMOV R14, V30.D[1]
+	WORD $0x4f9ce3f3 // sdot v19.4s, v31.16b, v28.4b[0]
+	WORD $0x4f9de3f7 // sdot v23.4s, v31.16b, v29.4b[0]
+	WORD $0x4fb8e3c0 // sdot v0.4s, v30.16b, v24.4b[1]
+	FMOVD 80(R8), F31
+	WORD $0x4fb9e3c4 // sdot v4.4s, v30.16b, v25.4b[1]
+	MOVD 88(R8), R15
+	WORD $0x4fbae3c8 // sdot v8.4s, v30.16b, v26.4b[1]
+	WORD $0x4fbbe3cc // sdot v12.4s, v30.16b, v27.4b[1]
+	VMOV R15, V31.D[1]
+	WORD $0x4fbce3d0 // sdot v16.4s, v30.16b, v28.4b[1]
+	WORD $0x4fbde3d4 // sdot v20.4s, v30.16b, v29.4b[1]
+	WORD $0x4fb8e3e1 // sdot v1.4s, v31.16b, v24.4b[1]
+	FMOVD 96(R8), F30
+	WORD $0x4fb9e3e5 // sdot v5.4s, v31.16b, v25.4b[1]
+	MOVD 104(R8), R14
+	WORD $0x4fbae3e9 // sdot v9.4s, v31.16b, v26.4b[1]
+	WORD $0x4fbbe3ed // sdot v13.4s, v31.16b, v27.4b[1]
+	VMOV R14, V30.D[1]
+	WORD $0x4fbce3f1 // sdot v17.4s, v31.16b, v28.4b[1]
+	WORD $0x4fbde3f5 // sdot v21.4s, v31.16b, v29.4b[1]
+	WORD $0x4fb8e3c2 // sdot v2.4s, v30.16b, v24.4b[1]
+	FMOVD 112(R8), F31
+	WORD $0x4fb9e3c6 // sdot v6.4s, v30.16b, v25.4b[1]
+	MOVD 120(R8), R15
+	WORD $0x4fbae3ca // sdot v10.4s, v30.16b, v26.4b[1]
+	WORD $0x4fbbe3ce // sdot v14.4s, v30.16b, v27.4b[1]
+	VMOV R15, V31.D[1]
+	WORD $0x4fbce3d2 // sdot v18.4s, v30.16b, v28.4b[1]
+	WORD $0x4fbde3d6 // sdot v22.4s, v30.16b, v29.4b[1]
+	WORD $0x4fb8e3e3 // sdot v3.4s, v31.16b, v24.4b[1]
+	FMOVD 128(R8), F30
+	WORD $0x4fb9e3e7 // sdot v7.4s, v31.16b, v25.4b[1]
+	MOVD 136(R8), R14
+	WORD $0x4fbae3eb // sdot v11.4s, v31.16b, v26.4b[1]
+	WORD $0x4fbbe3ef // sdot v15.4s, v31.16b, v27.4b[1]
+	VMOV R14, V30.D[1]
+	WORD $0x4fbce3f3 // sdot v19.4s, v31.16b, v28.4b[1]
+	WORD $0x4fbde3f7 // sdot v23.4s, v31.16b, v29.4b[1]
+	WORD $0x4f98ebc0 // sdot v0.4s, v30.16b, v24.4b[2]
+	FMOVD 144(R8), F31
+	WORD $0x4f99ebc4 // sdot v4.4s, v30.16b, v25.4b[2]
+	MOVD 152(R8), R15
+	WORD $0x4f9aebc8 // sdot v8.4s, v30.16b, v26.4b[2]
+	WORD $0x4f9bebcc // sdot v12.4s, v30.16b, v27.4b[2]
+	VMOV R15, V31.D[1]
+	WORD $0x4f9cebd0 // sdot v16.4s, v30.16b, v28.4b[2]
+	WORD $0x4f9debd4 // sdot v20.4s, v30.16b, v29.4b[2]
+	WORD $0x4f98ebe1 // sdot v1.4s, v31.16b, v24.4b[2]
+	FMOVD 160(R8), F30
+	WORD $0x4f99ebe5 // sdot v5.4s, v31.16b, v25.4b[2]
+	MOVD 168(R8), R14
+	WORD $0x4f9aebe9 // sdot v9.4s, v31.16b, v26.4b[2]
+	WORD $0x4f9bebed // sdot v13.4s, v31.16b, v27.4b[2]
+	VMOV R14, V30.D[1]
+	WORD $0x4f9cebf1 // sdot v17.4s, v31.16b, v28.4b[2]
+	WORD $0x4f9debf5 // sdot v21.4s, v31.16b, v29.4b[2]
+	WORD $0x4f98ebc2 // sdot v2.4s, v30.16b, v24.4b[2]
+	FMOVD 176(R8), F31
+	WORD $0x4f99ebc6 // sdot v6.4s, v30.16b, v25.4b[2]
+	MOVD 184(R8), R15
+	WORD $0x4f9aebca // sdot v10.4s, v30.16b, v26.4b[2]
+	WORD $0x4f9bebce // sdot v14.4s, v30.16b, v27.4b[2]
+	VMOV R15, V31.D[1]
+	WORD $0x4f9cebd2 // sdot v18.4s, v30.16b, v28.4b[2]
+	WORD $0x4f9debd6 // sdot v22.4s, v30.16b, v29.4b[2]
+	WORD $0x4f98ebe3 // sdot v3.4s, v31.16b, v24.4b[2]
+	FMOVD 192(R8), F30
+	WORD $0x4f99ebe7 // sdot v7.4s, v31.16b, v25.4b[2]
+	MOVD 200(R8), R14
+	WORD $0x4f9aebeb // sdot v11.4s, v31.16b, v26.4b[2]
+	WORD $0x4f9bebef // sdot v15.4s, v31.16b, v27.4b[2]
+	VMOV R14, V30.D[1]
+	WORD $0x4f9cebf3 // sdot v19.4s, v31.16b, v28.4b[2]
+	WORD $0x4f9debf7 // sdot v23.4s, v31.16b, v29.4b[2]
+	WORD $0x4fb8ebc0 // sdot v0.4s, v30.16b, v24.4b[3]
+	FMOVD 208(R8), F31
+	WORD $0x4fb9ebc4 // sdot v4.4s, v30.16b, v25.4b[3]
+	MOVD 216(R8), R15
+	WORD $0x4fbaebc8 // sdot v8.4s, v30.16b, v26.4b[3]
+	WORD $0x4fbbebcc // sdot v12.4s, v30.16b, v27.4b[3]
+	VMOV R15, V31.D[1]
+	WORD $0x4fbcebd0 // sdot v16.4s, v30.16b, v28.4b[3]
+	WORD $0x4fbdebd4 // sdot v20.4s, v30.16b, v29.4b[3]
+	WORD $0x4fb8ebe1 // sdot v1.4s, v31.16b, v24.4b[3]
+	FMOVD 224(R8), F30
+	WORD $0x4fb9ebe5 // sdot v5.4s, v31.16b, v25.4b[3]
+	MOVD 232(R8), R14
+	WORD $0x4fbaebe9 // sdot v9.4s, v31.16b, v26.4b[3]
+	WORD $0x4fbbebed // sdot v13.4s, v31.16b, v27.4b[3]
+	VMOV R14, V30.D[1]
+	WORD $0x4fbcebf1 // sdot v17.4s, v31.16b, v28.4b[3]
+	WORD $0x4fbdebf5 // sdot v21.4s, v31.16b, v29.4b[3]
+	WORD $0x4fb8ebc2 // sdot v2.4s, v30.16b, v24.4b[3]
+	FMOVD 240(R8), F31
+	WORD $0x4fb9ebc6 // sdot v6.4s, v30.16b, v25.4b[3]
+	MOVD 248(R8), R15
+	WORD $0x4fbaebca // sdot v10.4s, v30.16b, v26.4b[3]
+	WORD $0x4fbbebce // sdot v14.4s, v30.16b, v27.4b[3]
+	VMOV R15, V31.D[1]
+	WORD $0x4fbcebd2 // sdot v18.4s, v30.16b, v28.4b[3]
+	WORD $0x4fbdebd6 // sdot v22.4s, v30.16b, v29.4b[3]
+	WORD $0x4fb8ebe3 // sdot v3.4s, v31.16b, v24.4b[3]
+	WORD $0x4fb9ebe7 // sdot v7.4s, v31.16b, v25.4b[3]
+	WORD $0x4fbaebeb // sdot v11.4s, v31.16b, v26.4b[3]
+	WORD $0x4fbbebef // sdot v15.4s, v31.16b, v27.4b[3]
+	WORD $0x4fbcebf3 // sdot v19.4s, v31.16b, v28.4b[3]
+	WORD $0x4fbdebf7 // sdot v23.4s, v31.16b, v29.4b[3]
+	ADD $256, R8, R8
+	SUBS $4, R9, R9
+	BGE loop3
+tail4:
+	ADDS $4, R9, R9
+	BEQ next2
+last5:
+	VMOVI $128, V31.B16
+	FMOVS.P 4(R2), F24
+	FMOVS.P 4(R3), F25
+	FMOVS.P 4(R4), F26
+	FMOVS.P 4(R5), F27
+	FMOVS.P 4(R6), F28
+	FMOVS.P 4(R7), F29
+	FMOVD 0(R8), F30
+	MOVD 8(R8), R14
+	VMOV R14, V30.D[1]
+	WORD $0x6e3f1f18 // eor v24.16b, v24.16b, v31.16b
+	WORD $0x6e3f1f39 // eor v25.16b, v25.16b, v31.16b
+	WORD $0x6e3f1f5a // eor v26.16b, v26.16b, v31.16b
+	WORD $0x6e3f1f7b // eor v27.16b, v27.16b, v31.16b
+	WORD $0x6e3f1f9c // eor v28.16b, v28.16b, v31.16b
+	WORD $0x6e3f1fbd // eor v29.16b, v29.16b, v31.16b
+	FMOVD 16(R8), F31
+	MOVD 24(R8), R15
+	VMOV R15, V31.D[1]
+	WORD $0x4f98e3c0 // sdot v0.4s, v30.16b, v24.4b[0]
+	WORD $0x4f99e3c4 // sdot v4.4s, v30.16b, v25.4b[0]
+	WORD $0x4f9ae3c8 // sdot v8.4s, v30.16b, v26.4b[0]
+	WORD $0x4f9be3cc // sdot v12.4s, v30.16b, v27.4b[0]
+	WORD $0x4f9ce3d0 // sdot v16.4s, v30.16b, v28.4b[0]
+	WORD $0x4f9de3d4 // sdot v20.4s, v30.16b, v29.4b[0]
+	WORD $0x4f98e3e1 // sdot v1.4s, v31.16b, v24.4b[0]
+	FMOVD 32(R8), F30
+	WORD $0x4f99e3e5 // sdot v5.4s, v31.16b, v25.4b[0]
+	MOVD 40(R8), R14
+	WORD $0x4f9ae3e9 // sdot v9.4s, v31.16b, v26.4b[0]
+	WORD $0x4f9be3ed // sdot v13.4s, v31.16b, v27.4b[0]
+	VMOV R14, V30.D[1]
+	WORD $0x4f9ce3f1 // sdot v17.4s, v31.16b, v28.4b[0]
+	WORD $0x4f9de3f5 // sdot v21.4s, v31.16b, v29.4b[0]
+	WORD $0x4f98e3c2 // sdot v2.4s, v30.16b, v24.4b[0]
+	FMOVD 48(R8), F31
+	WORD $0x4f99e3c6 // sdot v6.4s, v30.16b, v25.4b[0]
+	MOVD 56(R8), R15
+	WORD $0x4f9ae3ca // sdot v10.4s, v30.16b, v26.4b[0]
+	WORD $0x4f9be3ce // sdot v14.4s, v30.16b, v27.4b[0]
+	VMOV R15, V31.D[1]
+	WORD $0x4f9ce3d2 // sdot v18.4s, v30.16b, v28.4b[0]
+	WORD $0x4f9de3d6 // sdot v22.4s, v30.16b, v29.4b[0]
+	WORD $0x4f98e3e3 // sdot v3.4s, v31.16b, v24.4b[0]
+	WORD $0x4f99e3e7 // sdot v7.4s, v31.16b, v25.4b[0]
+	WORD $0x4f9ae3eb // sdot v11.4s, v31.16b, v26.4b[0]
+	WORD $0x4f9be3ef // sdot v15.4s, v31.16b, v27.4b[0]
+	WORD $0x4f9ce3f3 // sdot v19.4s, v31.16b, v28.4b[0]
+	WORD $0x4f9de3f7 // sdot v23.4s, v31.16b, v29.4b[0]
+	ADD $64, R8, R8
+	SUBS $1, R9, R9
+	BNE last5
+next2:
+	SUBS $1, R11, R11
+	BNE segment1
+	MOVD u8GemmArgs_rowSum(R0), R14
+	CBZ R14, ready6
+	MOVD u8GemmArgs_colZero(R0), R15
+	VLD1R.P 4(R14), [V24.S4]
+	FMOVQ 0(R15), F25
+	WORD $0x4eb89720 // mla v0.4s, v25.4s, v24.4s
+	FMOVQ 16(R15), F25
+	WORD $0x4eb89721 // mla v1.4s, v25.4s, v24.4s
+	FMOVQ 32(R15), F25
+	WORD $0x4eb89722 // mla v2.4s, v25.4s, v24.4s
+	FMOVQ 48(R15), F25
+	WORD $0x4eb89723 // mla v3.4s, v25.4s, v24.4s
+	VLD1R.P 4(R14), [V24.S4]
+	FMOVQ 0(R15), F25
+	WORD $0x4eb89724 // mla v4.4s, v25.4s, v24.4s
+	FMOVQ 16(R15), F25
+	WORD $0x4eb89725 // mla v5.4s, v25.4s, v24.4s
+	FMOVQ 32(R15), F25
+	WORD $0x4eb89726 // mla v6.4s, v25.4s, v24.4s
+	FMOVQ 48(R15), F25
+	WORD $0x4eb89727 // mla v7.4s, v25.4s, v24.4s
+	VLD1R.P 4(R14), [V24.S4]
+	FMOVQ 0(R15), F25
+	WORD $0x4eb89728 // mla v8.4s, v25.4s, v24.4s
+	FMOVQ 16(R15), F25
+	WORD $0x4eb89729 // mla v9.4s, v25.4s, v24.4s
+	FMOVQ 32(R15), F25
+	WORD $0x4eb8972a // mla v10.4s, v25.4s, v24.4s
+	FMOVQ 48(R15), F25
+	WORD $0x4eb8972b // mla v11.4s, v25.4s, v24.4s
+	VLD1R.P 4(R14), [V24.S4]
+	FMOVQ 0(R15), F25
+	WORD $0x4eb8972c // mla v12.4s, v25.4s, v24.4s
+	FMOVQ 16(R15), F25
+	WORD $0x4eb8972d // mla v13.4s, v25.4s, v24.4s
+	FMOVQ 32(R15), F25
+	WORD $0x4eb8972e // mla v14.4s, v25.4s, v24.4s
+	FMOVQ 48(R15), F25
+	WORD $0x4eb8972f // mla v15.4s, v25.4s, v24.4s
+	VLD1R.P 4(R14), [V24.S4]
+	FMOVQ 0(R15), F25
+	WORD $0x4eb89730 // mla v16.4s, v25.4s, v24.4s
+	FMOVQ 16(R15), F25
+	WORD $0x4eb89731 // mla v17.4s, v25.4s, v24.4s
+	FMOVQ 32(R15), F25
+	WORD $0x4eb89732 // mla v18.4s, v25.4s, v24.4s
+	FMOVQ 48(R15), F25
+	WORD $0x4eb89733 // mla v19.4s, v25.4s, v24.4s
+	VLD1R.P 4(R14), [V24.S4]
+	FMOVQ 0(R15), F25
+	WORD $0x4eb89734 // mla v20.4s, v25.4s, v24.4s
+	FMOVQ 16(R15), F25
+	WORD $0x4eb89735 // mla v21.4s, v25.4s, v24.4s
+	FMOVQ 32(R15), F25
+	WORD $0x4eb89736 // mla v22.4s, v25.4s, v24.4s
+	FMOVQ 48(R15), F25
+	WORD $0x4eb89737 // mla v23.4s, v25.4s, v24.4s
+	MOVD R14, u8GemmArgs_rowSum(R0)
+ready6:
+	MOVD u8GemmArgs_mult(R0), R14
+	CBZ R14, raw7
+	FLDPQ 0(R14), (F24, F25)
+	FLDPQ 32(R14), (F26, F27)
+	MOVWU u8GemmArgs_zero(R0), R15
+	VDUP R15, V28.S4
+	MOVWU u8GemmArgs_lo(R0), R15
+	VDUP R15, V29.S4
+	MOVWU u8GemmArgs_hi(R0), R15
+	VDUP R15, V30.S4
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e39dca5 // fmul v5.4s, v5.4s, v25.4s
+	WORD $0x6e3adcc6 // fmul v6.4s, v6.4s, v26.4s
+	WORD $0x6e3bdce7 // fmul v7.4s, v7.4s, v27.4s
+	WORD $0x6e38dd08 // fmul v8.4s, v8.4s, v24.4s
+	WORD $0x6e39dd29 // fmul v9.4s, v9.4s, v25.4s
+	WORD $0x6e3add4a // fmul v10.4s, v10.4s, v26.4s
+	WORD $0x6e3bdd6b // fmul v11.4s, v11.4s, v27.4s
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x6e39ddad // fmul v13.4s, v13.4s, v25.4s
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e3bddef // fmul v15.4s, v15.4s, v27.4s
+	WORD $0x6e38de10 // fmul v16.4s, v16.4s, v24.4s
+	WORD $0x6e39de31 // fmul v17.4s, v17.4s, v25.4s
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	WORD $0x6e3bde73 // fmul v19.4s, v19.4s, v27.4s
+	WORD $0x6e38de94 // fmul v20.4s, v20.4s, v24.4s
+	WORD $0x6e39deb5 // fmul v21.4s, v21.4s, v25.4s
+	WORD $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	WORD $0x6e3bdef7 // fmul v23.4s, v23.4s, v27.4s
+	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
+	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
+	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	WORD $0x4e21aa94 // fcvtns v20.4s, v20.4s
+	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	WORD $0x4e21aaf7 // fcvtns v23.4s, v23.4s
+	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
+	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	WORD $0x0e614884 // sqxtn v4.4h, v4.4s
+	WORD $0x0e6148c6 // sqxtn v6.4h, v6.4s
+	WORD $0x0e614908 // sqxtn v8.4h, v8.4s
+	WORD $0x0e61494a // sqxtn v10.4h, v10.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	WORD $0x0e614a10 // sqxtn v16.4h, v16.4s
+	WORD $0x0e614a52 // sqxtn v18.4h, v18.4s
+	WORD $0x0e614a94 // sqxtn v20.4h, v20.4s
+	WORD $0x0e614ad6 // sqxtn v22.4h, v22.4s
+	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
+	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
+	WORD $0x4e6148a4 // sqxtn2 v4.8h, v5.4s
+	WORD $0x4e6148e6 // sqxtn2 v6.8h, v7.4s
+	WORD $0x4e614928 // sqxtn2 v8.8h, v9.4s
+	WORD $0x4e61496a // sqxtn2 v10.8h, v11.4s
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e614a30 // sqxtn2 v16.8h, v17.4s
+	WORD $0x4e614a72 // sqxtn2 v18.8h, v19.4s
+	WORD $0x4e614ab4 // sqxtn2 v20.8h, v21.4s
+	WORD $0x4e614af6 // sqxtn2 v22.8h, v23.4s
+	WORD $0x4e7c0c00 // sqadd v0.8h, v0.8h, v28.8h
+	WORD $0x4e7c0c42 // sqadd v2.8h, v2.8h, v28.8h
+	WORD $0x4e7c0c84 // sqadd v4.8h, v4.8h, v28.8h
+	WORD $0x4e7c0cc6 // sqadd v6.8h, v6.8h, v28.8h
+	WORD $0x4e7c0d08 // sqadd v8.8h, v8.8h, v28.8h
+	WORD $0x4e7c0d4a // sqadd v10.8h, v10.8h, v28.8h
+	WORD $0x4e7c0d8c // sqadd v12.8h, v12.8h, v28.8h
+	WORD $0x4e7c0dce // sqadd v14.8h, v14.8h, v28.8h
+	WORD $0x4e7c0e10 // sqadd v16.8h, v16.8h, v28.8h
+	WORD $0x4e7c0e52 // sqadd v18.8h, v18.8h, v28.8h
+	WORD $0x4e7c0e94 // sqadd v20.8h, v20.8h, v28.8h
+	WORD $0x4e7c0ed6 // sqadd v22.8h, v22.8h, v28.8h
+	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
+	WORD $0x2e212884 // sqxtun v4.8b, v4.8h
+	WORD $0x2e212908 // sqxtun v8.8b, v8.8h
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x2e212a10 // sqxtun v16.8b, v16.8h
+	WORD $0x2e212a94 // sqxtun v20.8b, v20.8h
+	WORD $0x6e212840 // sqxtun2 v0.16b, v2.8h
+	WORD $0x6e2128c4 // sqxtun2 v4.16b, v6.8h
+	WORD $0x6e212948 // sqxtun2 v8.16b, v10.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e212a50 // sqxtun2 v16.16b, v18.8h
+	WORD $0x6e212ad4 // sqxtun2 v20.16b, v22.8h
+	WORD $0x6e3d6400 // umax v0.16b, v0.16b, v29.16b
+	WORD $0x6e3d6484 // umax v4.16b, v4.16b, v29.16b
+	WORD $0x6e3d6508 // umax v8.16b, v8.16b, v29.16b
+	WORD $0x6e3d658c // umax v12.16b, v12.16b, v29.16b
+	WORD $0x6e3d6610 // umax v16.16b, v16.16b, v29.16b
+	WORD $0x6e3d6694 // umax v20.16b, v20.16b, v29.16b
+	WORD $0x6e3e6c00 // umin v0.16b, v0.16b, v30.16b
+	WORD $0x6e3e6c84 // umin v4.16b, v4.16b, v30.16b
+	WORD $0x6e3e6d08 // umin v8.16b, v8.16b, v30.16b
+	WORD $0x6e3e6d8c // umin v12.16b, v12.16b, v30.16b
+	WORD $0x6e3e6e10 // umin v16.16b, v16.16b, v30.16b
+	WORD $0x6e3e6e94 // umin v20.16b, v20.16b, v30.16b
+	FMOVQ F0, (R12)
+	ADD R13, R12, R12
+	FMOVQ F4, (R12)
+	ADD R13, R12, R12
+	FMOVQ F8, (R12)
+	ADD R13, R12, R12
+	FMOVQ F12, (R12)
+	ADD R13, R12, R12
+	FMOVQ F16, (R12)
+	ADD R13, R12, R12
+	FMOVQ F20, (R12)
+	ADD R13, R12, R12
+	B done8
+raw7:
+	MOVD u8GemmArgs_floatMult(R0), R14
+	MOVD u8GemmArgs_floatBias(R0), R15
+	CBZ R14, ints10
+	FMOVQ 0(R14), F24
+	FMOVQ 0(R15), F25
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d400 // fadd v0.4s, v0.4s, v25.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x4e39d484 // fadd v4.4s, v4.4s, v25.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x6e38dd08 // fmul v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d508 // fadd v8.4s, v8.4s, v25.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x4e39d58c // fadd v12.4s, v12.4s, v25.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x6e38de10 // fmul v16.4s, v16.4s, v24.4s
+	WORD $0x4e39d610 // fadd v16.4s, v16.4s, v25.4s
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x6e38de94 // fmul v20.4s, v20.4s, v24.4s
+	WORD $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	FMOVQ 16(R14), F24
+	FMOVQ 16(R15), F25
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d421 // fadd v1.4s, v1.4s, v25.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x6e38dca5 // fmul v5.4s, v5.4s, v24.4s
+	WORD $0x4e39d4a5 // fadd v5.4s, v5.4s, v25.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x6e38dd29 // fmul v9.4s, v9.4s, v24.4s
+	WORD $0x4e39d529 // fadd v9.4s, v9.4s, v25.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e38ddad // fmul v13.4s, v13.4s, v24.4s
+	WORD $0x4e39d5ad // fadd v13.4s, v13.4s, v25.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x6e38de31 // fmul v17.4s, v17.4s, v24.4s
+	WORD $0x4e39d631 // fadd v17.4s, v17.4s, v25.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x6e38deb5 // fmul v21.4s, v21.4s, v24.4s
+	WORD $0x4e39d6b5 // fadd v21.4s, v21.4s, v25.4s
+	FMOVQ 32(R14), F24
+	FMOVQ 32(R15), F25
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x4e39d4c6 // fadd v6.4s, v6.4s, v25.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x6e38dd4a // fmul v10.4s, v10.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x6e38ddce // fmul v14.4s, v14.4s, v24.4s
+	WORD $0x4e39d5ce // fadd v14.4s, v14.4s, v25.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x6e38de52 // fmul v18.4s, v18.4s, v24.4s
+	WORD $0x4e39d652 // fadd v18.4s, v18.4s, v25.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	WORD $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
+	FMOVQ 48(R14), F24
+	FMOVQ 48(R15), F25
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x6e38dce7 // fmul v7.4s, v7.4s, v24.4s
+	WORD $0x4e39d4e7 // fadd v7.4s, v7.4s, v25.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x6e38dd6b // fmul v11.4s, v11.4s, v24.4s
+	WORD $0x4e39d56b // fadd v11.4s, v11.4s, v25.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x6e38ddef // fmul v15.4s, v15.4s, v24.4s
+	WORD $0x4e39d5ef // fadd v15.4s, v15.4s, v25.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x6e38de73 // fmul v19.4s, v19.4s, v24.4s
+	WORD $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
+	WORD $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+ints10:
+	FSTPQ (F0, F1), 0(R12)
+	FSTPQ (F2, F3), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F4, F5), 0(R12)
+	FSTPQ (F6, F7), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F8, F9), 0(R12)
+	FSTPQ (F10, F11), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F12, F13), 0(R12)
+	FSTPQ (F14, F15), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F16, F17), 0(R12)
+	FSTPQ (F18, F19), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F20, F21), 0(R12)
+	FSTPQ (F22, F23), 32(R12)
+	ADD R13, R12, R12
+done8:
+	MOVD u8GemmArgs_tiles(R0), R14
+	SUBS $1, R14, R14
+	BEQ end9
+	MOVD R14, u8GemmArgs_tiles(R0)
+	MOVD u8GemmArgs_a(R0), R14
+	MOVD $6, R15
+	MADD R1, R14, R15, R14
+	MOVD R14, u8GemmArgs_a(R0)
+	B rows6
+end9:
+	RET
+rows4:
+	MOVD u8GemmArgs_start(R0), R14
+	FLDPQ 0(R14), (F0, F1)
+	FLDPQ 32(R14), (F2, F3)
+	FLDPQ 0(R14), (F4, F5)
+	FLDPQ 32(R14), (F6, F7)
+	FLDPQ 0(R14), (F8, F9)
+	FLDPQ 32(R14), (F10, F11)
+	FLDPQ 0(R14), (F12, F13)
+	FLDPQ 32(R14), (F14, F15)
+	MOVD u8GemmArgs_b(R0), R8
+	MOVD u8GemmArgs_segs(R0), R10
+	MOVD u8GemmArgs_segN(R0), R11
+segment11:
+	MOVD u8GemmArgs_a(R0), R2
+	LDP.P 16(R10), (R14, R9)
+	ADD R14, R2, R2
+	ADD R1, R2, R3
+	ADD R1, R3, R4
+	ADD R1, R4, R5
+	SUBS $4, R9, R9
+	BLT tail14
+	PCALIGN $16
+loop13:
+	VMOVI $128, V31.B16
+	FMOVD (R2), F16
+	MOVD 8(R2), R19
+	FMOVD (R3), F17
+	MOVD 8(R3), R20
+	FMOVD (R4), F18
+	MOVD 8(R4), R21
+	FMOVD (R5), F19
+	MOVD 8(R5), R22
+	VMOV R19, V16.D[1]
+	ADD $16, R2, R2
+	VMOV R20, V17.D[1]
+	ADD $16, R3, R3
+	VMOV R21, V18.D[1]
+	ADD $16, R4, R4
+	VMOV R22, V19.D[1]
+	ADD $16, R5, R5
+	FMOVD 0(R8), F20
+	MOVD 8(R8), R14
+	VMOV R14, V20.D[1]
+	FMOVD 16(R8), F21
+	MOVD 24(R8), R15
+	VMOV R15, V21.D[1]
+	FMOVD 32(R8), F22
+	MOVD 40(R8), R14
+	VMOV R14, V22.D[1]
+	FMOVD 48(R8), F23
+	MOVD 56(R8), R15
+	VMOV R15, V23.D[1]
+	FMOVD 64(R8), F24
+	MOVD 72(R8), R14
+	VMOV R14, V24.D[1]
+	FMOVD 80(R8), F25
+	MOVD 88(R8), R15
+	VMOV R15, V25.D[1]
+	FMOVD 96(R8), F26
+	MOVD 104(R8), R14
+	VMOV R14, V26.D[1]
+	FMOVD 112(R8), F27
+	MOVD 120(R8), R15
+	VMOV R15, V27.D[1]
+	FMOVD 128(R8), F28
+	MOVD 136(R8), R14
+	VMOV R14, V28.D[1]
+	FMOVD 144(R8), F29
+	MOVD 152(R8), R15
+	VMOV R15, V29.D[1]
+	FMOVD 160(R8), F30
+	MOVD 168(R8), R14
+	VMOV R14, V30.D[1]
+	WORD $0x6e3f1e10 // eor v16.16b, v16.16b, v31.16b
+	WORD $0x6e3f1e31 // eor v17.16b, v17.16b, v31.16b
+	WORD $0x6e3f1e52 // eor v18.16b, v18.16b, v31.16b
+	WORD $0x6e3f1e73 // eor v19.16b, v19.16b, v31.16b
+	WORD $0x4f90e280 // sdot v0.4s, v20.16b, v16.4b[0]
+	WORD $0x4f91e284 // sdot v4.4s, v20.16b, v17.4b[0]
+	WORD $0x4f92e288 // sdot v8.4s, v20.16b, v18.4b[0]
+	WORD $0x4f93e28c // sdot v12.4s, v20.16b, v19.4b[0]
+	WORD $0x4f90e2a1 // sdot v1.4s, v21.16b, v16.4b[0]
+	FMOVD 176(R8), F20
+	WORD $0x4f91e2a5 // sdot v5.4s, v21.16b, v17.4b[0]
+	MOVD 184(R8), R15
+	WORD $0x4f92e2a9 // sdot v9.4s, v21.16b, v18.4b[0]
+	VMOV R15, V20.D[1]
+	WORD $0x4f93e2ad // sdot v13.4s, v21.16b, v19.4b[0]
+	WORD $0x4f90e2c2 // sdot v2.4s, v22.16b, v16.4b[0]
+	FMOVD 192(R8), F21
+	WORD $0x4f91e2c6 // sdot v6.4s, v22.16b, v17.4b[0]
+	MOVD 200(R8), R14
+	WORD $0x4f92e2ca // sdot v10.4s, v22.16b, v18.4b[0]
+	VMOV R14, V21.D[1]
+	WORD $0x4f93e2ce // sdot v14.4s, v22.16b, v19.4b[0]
+	WORD $0x4f90e2e3 // sdot v3.4s, v23.16b, v16.4b[0]
+	FMOVD 208(R8), F22
+	WORD $0x4f91e2e7 // sdot v7.4s, v23.16b, v17.4b[0]
+	MOVD 216(R8), R15
+	WORD $0x4f92e2eb // sdot v11.4s, v23.16b, v18.4b[0]
+	VMOV R15, V22.D[1]
+	WORD $0x4f93e2ef // sdot v15.4s, v23.16b, v19.4b[0]
+	WORD $0x4fb0e300 // sdot v0.4s, v24.16b, v16.4b[1]
+	FMOVD 224(R8), F23
+	WORD $0x4fb1e304 // sdot v4.4s, v24.16b, v17.4b[1]
+	MOVD 232(R8), R14
+	WORD $0x4fb2e308 // sdot v8.4s, v24.16b, v18.4b[1]
+	VMOV R14, V23.D[1]
+	WORD $0x4fb3e30c // sdot v12.4s, v24.16b, v19.4b[1]
+	WORD $0x4fb0e321 // sdot v1.4s, v25.16b, v16.4b[1]
+	FMOVD 240(R8), F24
+	WORD $0x4fb1e325 // sdot v5.4s, v25.16b, v17.4b[1]
+	MOVD 248(R8), R15
+	WORD $0x4fb2e329 // sdot v9.4s, v25.16b, v18.4b[1]
+	VMOV R15, V24.D[1]
+	WORD $0x4fb3e32d // sdot v13.4s, v25.16b, v19.4b[1]
+	WORD $0x4fb0e342 // sdot v2.4s, v26.16b, v16.4b[1]
+	WORD $0x4fb1e346 // sdot v6.4s, v26.16b, v17.4b[1]
+	WORD $0x4fb2e34a // sdot v10.4s, v26.16b, v18.4b[1]
+	WORD $0x4fb3e34e // sdot v14.4s, v26.16b, v19.4b[1]
+	WORD $0x4fb0e363 // sdot v3.4s, v27.16b, v16.4b[1]
+	WORD $0x4fb1e367 // sdot v7.4s, v27.16b, v17.4b[1]
+	WORD $0x4fb2e36b // sdot v11.4s, v27.16b, v18.4b[1]
+	WORD $0x4fb3e36f // sdot v15.4s, v27.16b, v19.4b[1]
+	WORD $0x4f90eb80 // sdot v0.4s, v28.16b, v16.4b[2]
+	WORD $0x4f91eb84 // sdot v4.4s, v28.16b, v17.4b[2]
+	WORD $0x4f92eb88 // sdot v8.4s, v28.16b, v18.4b[2]
+	WORD $0x4f93eb8c // sdot v12.4s, v28.16b, v19.4b[2]
+	WORD $0x4f90eba1 // sdot v1.4s, v29.16b, v16.4b[2]
+	WORD $0x4f91eba5 // sdot v5.4s, v29.16b, v17.4b[2]
+	WORD $0x4f92eba9 // sdot v9.4s, v29.16b, v18.4b[2]
+	WORD $0x4f93ebad // sdot v13.4s, v29.16b, v19.4b[2]
+	WORD $0x4f90ebc2 // sdot v2.4s, v30.16b, v16.4b[2]
+	WORD $0x4f91ebc6 // sdot v6.4s, v30.16b, v17.4b[2]
+	WORD $0x4f92ebca // sdot v10.4s, v30.16b, v18.4b[2]
+	WORD $0x4f93ebce // sdot v14.4s, v30.16b, v19.4b[2]
+	WORD $0x4f90ea83 // sdot v3.4s, v20.16b, v16.4b[2]
+	WORD $0x4f91ea87 // sdot v7.4s, v20.16b, v17.4b[2]
+	WORD $0x4f92ea8b // sdot v11.4s, v20.16b, v18.4b[2]
+	WORD $0x4f93ea8f // sdot v15.4s, v20.16b, v19.4b[2]
+	WORD $0x4fb0eaa0 // sdot v0.4s, v21.16b, v16.4b[3]
+	WORD $0x4fb1eaa4 // sdot v4.4s, v21.16b, v17.4b[3]
+	WORD $0x4fb2eaa8 // sdot v8.4s, v21.16b, v18.4b[3]
+	WORD $0x4fb3eaac // sdot v12.4s, v21.16b, v19.4b[3]
+	WORD $0x4fb0eac1 // sdot v1.4s, v22.16b, v16.4b[3]
+	WORD $0x4fb1eac5 // sdot v5.4s, v22.16b, v17.4b[3]
+	WORD $0x4fb2eac9 // sdot v9.4s, v22.16b, v18.4b[3]
+	WORD $0x4fb3eacd // sdot v13.4s, v22.16b, v19.4b[3]
+	WORD $0x4fb0eae2 // sdot v2.4s, v23.16b, v16.4b[3]
+	WORD $0x4fb1eae6 // sdot v6.4s, v23.16b, v17.4b[3]
+	WORD $0x4fb2eaea // sdot v10.4s, v23.16b, v18.4b[3]
+	WORD $0x4fb3eaee // sdot v14.4s, v23.16b, v19.4b[3]
+	WORD $0x4fb0eb03 // sdot v3.4s, v24.16b, v16.4b[3]
+	WORD $0x4fb1eb07 // sdot v7.4s, v24.16b, v17.4b[3]
+	WORD $0x4fb2eb0b // sdot v11.4s, v24.16b, v18.4b[3]
+	WORD $0x4fb3eb0f // sdot v15.4s, v24.16b, v19.4b[3]
+	ADD $256, R8, R8
+	SUBS $4, R9, R9
+	BGE loop13
+tail14:
+	ADDS $4, R9, R9
+	BEQ next12
+last15:
+	VMOVI $128, V31.B16
+	FMOVS.P 4(R2), F16
+	FMOVS.P 4(R3), F17
+	FMOVS.P 4(R4), F18
+	FMOVS.P 4(R5), F19
+	FMOVD 0(R8), F20
+	MOVD 8(R8), R14
+	VMOV R14, V20.D[1]
+	FMOVD 16(R8), F21
+	MOVD 24(R8), R15
+	VMOV R15, V21.D[1]
+	FMOVD 32(R8), F22
+	MOVD 40(R8), R14
+	VMOV R14, V22.D[1]
+	FMOVD 48(R8), F23
+	MOVD 56(R8), R15
+	VMOV R15, V23.D[1]
+	WORD $0x6e3f1e10 // eor v16.16b, v16.16b, v31.16b
+	WORD $0x6e3f1e31 // eor v17.16b, v17.16b, v31.16b
+	WORD $0x6e3f1e52 // eor v18.16b, v18.16b, v31.16b
+	WORD $0x6e3f1e73 // eor v19.16b, v19.16b, v31.16b
+	WORD $0x4f90e280 // sdot v0.4s, v20.16b, v16.4b[0]
+	WORD $0x4f91e284 // sdot v4.4s, v20.16b, v17.4b[0]
+	WORD $0x4f92e288 // sdot v8.4s, v20.16b, v18.4b[0]
+	WORD $0x4f93e28c // sdot v12.4s, v20.16b, v19.4b[0]
+	WORD $0x4f90e2a1 // sdot v1.4s, v21.16b, v16.4b[0]
+	WORD $0x4f91e2a5 // sdot v5.4s, v21.16b, v17.4b[0]
+	WORD $0x4f92e2a9 // sdot v9.4s, v21.16b, v18.4b[0]
+	WORD $0x4f93e2ad // sdot v13.4s, v21.16b, v19.4b[0]
+	WORD $0x4f90e2c2 // sdot v2.4s, v22.16b, v16.4b[0]
+	WORD $0x4f91e2c6 // sdot v6.4s, v22.16b, v17.4b[0]
+	WORD $0x4f92e2ca // sdot v10.4s, v22.16b, v18.4b[0]
+	WORD $0x4f93e2ce // sdot v14.4s, v22.16b, v19.4b[0]
+	WORD $0x4f90e2e3 // sdot v3.4s, v23.16b, v16.4b[0]
+	WORD $0x4f91e2e7 // sdot v7.4s, v23.16b, v17.4b[0]
+	WORD $0x4f92e2eb // sdot v11.4s, v23.16b, v18.4b[0]
+	WORD $0x4f93e2ef // sdot v15.4s, v23.16b, v19.4b[0]
+	ADD $64, R8, R8
+	SUBS $1, R9, R9
+	BNE last15
+next12:
+	SUBS $1, R11, R11
+	BNE segment11
+	MOVD u8GemmArgs_rowSum(R0), R14
+	CBZ R14, ready16
+	MOVD u8GemmArgs_colZero(R0), R15
+	VLD1R.P 4(R14), [V16.S4]
+	FMOVQ 0(R15), F17
+	WORD $0x4eb09620 // mla v0.4s, v17.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb09621 // mla v1.4s, v17.4s, v16.4s
+	FMOVQ 32(R15), F17
+	WORD $0x4eb09622 // mla v2.4s, v17.4s, v16.4s
+	FMOVQ 48(R15), F17
+	WORD $0x4eb09623 // mla v3.4s, v17.4s, v16.4s
+	VLD1R.P 4(R14), [V16.S4]
+	FMOVQ 0(R15), F17
+	WORD $0x4eb09624 // mla v4.4s, v17.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb09625 // mla v5.4s, v17.4s, v16.4s
+	FMOVQ 32(R15), F17
+	WORD $0x4eb09626 // mla v6.4s, v17.4s, v16.4s
+	FMOVQ 48(R15), F17
+	WORD $0x4eb09627 // mla v7.4s, v17.4s, v16.4s
+	VLD1R.P 4(R14), [V16.S4]
+	FMOVQ 0(R15), F17
+	WORD $0x4eb09628 // mla v8.4s, v17.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb09629 // mla v9.4s, v17.4s, v16.4s
+	FMOVQ 32(R15), F17
+	WORD $0x4eb0962a // mla v10.4s, v17.4s, v16.4s
+	FMOVQ 48(R15), F17
+	WORD $0x4eb0962b // mla v11.4s, v17.4s, v16.4s
+	VLD1R.P 4(R14), [V16.S4]
+	FMOVQ 0(R15), F17
+	WORD $0x4eb0962c // mla v12.4s, v17.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb0962d // mla v13.4s, v17.4s, v16.4s
+	FMOVQ 32(R15), F17
+	WORD $0x4eb0962e // mla v14.4s, v17.4s, v16.4s
+	FMOVQ 48(R15), F17
+	WORD $0x4eb0962f // mla v15.4s, v17.4s, v16.4s
+	MOVD R14, u8GemmArgs_rowSum(R0)
+ready16:
+	MOVD u8GemmArgs_mult(R0), R14
+	CBZ R14, raw17
+	FLDPQ 0(R14), (F16, F17)
+	FLDPQ 32(R14), (F18, F19)
+	MOVWU u8GemmArgs_zero(R0), R15
+	VDUP R15, V20.S4
+	MOVWU u8GemmArgs_lo(R0), R15
+	VDUP R15, V21.S4
+	MOVWU u8GemmArgs_hi(R0), R15
+	VDUP R15, V22.S4
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
+	WORD $0x6e31dc21 // fmul v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc42 // fmul v2.4s, v2.4s, v18.4s
+	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
+	WORD $0x6e30dc84 // fmul v4.4s, v4.4s, v16.4s
+	WORD $0x6e31dca5 // fmul v5.4s, v5.4s, v17.4s
+	WORD $0x6e32dcc6 // fmul v6.4s, v6.4s, v18.4s
+	WORD $0x6e33dce7 // fmul v7.4s, v7.4s, v19.4s
+	WORD $0x6e30dd08 // fmul v8.4s, v8.4s, v16.4s
+	WORD $0x6e31dd29 // fmul v9.4s, v9.4s, v17.4s
+	WORD $0x6e32dd4a // fmul v10.4s, v10.4s, v18.4s
+	WORD $0x6e33dd6b // fmul v11.4s, v11.4s, v19.4s
+	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	WORD $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
+	WORD $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
+	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
+	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
+	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21a9ce // fcvtns v14.4s, v14.4s
+	WORD $0x4e21a9ef // fcvtns v15.4s, v15.4s
+	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
+	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	WORD $0x0e614884 // sqxtn v4.4h, v4.4s
+	WORD $0x0e6148c6 // sqxtn v6.4h, v6.4s
+	WORD $0x0e614908 // sqxtn v8.4h, v8.4s
+	WORD $0x0e61494a // sqxtn v10.4h, v10.4s
+	WORD $0x0e61498c // sqxtn v12.4h, v12.4s
+	WORD $0x0e6149ce // sqxtn v14.4h, v14.4s
+	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
+	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
+	WORD $0x4e6148a4 // sqxtn2 v4.8h, v5.4s
+	WORD $0x4e6148e6 // sqxtn2 v6.8h, v7.4s
+	WORD $0x4e614928 // sqxtn2 v8.8h, v9.4s
+	WORD $0x4e61496a // sqxtn2 v10.8h, v11.4s
+	WORD $0x4e6149ac // sqxtn2 v12.8h, v13.4s
+	WORD $0x4e6149ee // sqxtn2 v14.8h, v15.4s
+	WORD $0x4e740c00 // sqadd v0.8h, v0.8h, v20.8h
+	WORD $0x4e740c42 // sqadd v2.8h, v2.8h, v20.8h
+	WORD $0x4e740c84 // sqadd v4.8h, v4.8h, v20.8h
+	WORD $0x4e740cc6 // sqadd v6.8h, v6.8h, v20.8h
+	WORD $0x4e740d08 // sqadd v8.8h, v8.8h, v20.8h
+	WORD $0x4e740d4a // sqadd v10.8h, v10.8h, v20.8h
+	WORD $0x4e740d8c // sqadd v12.8h, v12.8h, v20.8h
+	WORD $0x4e740dce // sqadd v14.8h, v14.8h, v20.8h
+	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
+	WORD $0x2e212884 // sqxtun v4.8b, v4.8h
+	WORD $0x2e212908 // sqxtun v8.8b, v8.8h
+	WORD $0x2e21298c // sqxtun v12.8b, v12.8h
+	WORD $0x6e212840 // sqxtun2 v0.16b, v2.8h
+	WORD $0x6e2128c4 // sqxtun2 v4.16b, v6.8h
+	WORD $0x6e212948 // sqxtun2 v8.16b, v10.8h
+	WORD $0x6e2129cc // sqxtun2 v12.16b, v14.8h
+	WORD $0x6e356400 // umax v0.16b, v0.16b, v21.16b
+	WORD $0x6e356484 // umax v4.16b, v4.16b, v21.16b
+	WORD $0x6e356508 // umax v8.16b, v8.16b, v21.16b
+	WORD $0x6e35658c // umax v12.16b, v12.16b, v21.16b
+	WORD $0x6e366c00 // umin v0.16b, v0.16b, v22.16b
+	WORD $0x6e366c84 // umin v4.16b, v4.16b, v22.16b
+	WORD $0x6e366d08 // umin v8.16b, v8.16b, v22.16b
+	WORD $0x6e366d8c // umin v12.16b, v12.16b, v22.16b
+	FMOVQ F0, (R12)
+	ADD R13, R12, R12
+	FMOVQ F4, (R12)
+	ADD R13, R12, R12
+	FMOVQ F8, (R12)
+	ADD R13, R12, R12
+	FMOVQ F12, (R12)
+	ADD R13, R12, R12
+	B done18
+raw17:
+	MOVD u8GemmArgs_floatMult(R0), R14
+	MOVD u8GemmArgs_floatBias(R0), R15
+	CBZ R14, ints20
+	FMOVQ 0(R14), F16
+	FMOVQ 0(R15), F17
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
+	WORD $0x4e31d400 // fadd v0.4s, v0.4s, v17.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x6e30dc84 // fmul v4.4s, v4.4s, v16.4s
+	WORD $0x4e31d484 // fadd v4.4s, v4.4s, v17.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x6e30dd08 // fmul v8.4s, v8.4s, v16.4s
+	WORD $0x4e31d508 // fadd v8.4s, v8.4s, v17.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	WORD $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	FMOVQ 16(R14), F16
+	FMOVQ 16(R15), F17
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e30dc21 // fmul v1.4s, v1.4s, v16.4s
+	WORD $0x4e31d421 // fadd v1.4s, v1.4s, v17.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x6e30dca5 // fmul v5.4s, v5.4s, v16.4s
+	WORD $0x4e31d4a5 // fadd v5.4s, v5.4s, v17.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x6e30dd29 // fmul v9.4s, v9.4s, v16.4s
+	WORD $0x4e31d529 // fadd v9.4s, v9.4s, v17.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	FMOVQ 32(R14), F16
+	FMOVQ 32(R15), F17
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e30dc42 // fmul v2.4s, v2.4s, v16.4s
+	WORD $0x4e31d442 // fadd v2.4s, v2.4s, v17.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x6e30dcc6 // fmul v6.4s, v6.4s, v16.4s
+	WORD $0x4e31d4c6 // fadd v6.4s, v6.4s, v17.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	WORD $0x4e31d54a // fadd v10.4s, v10.4s, v17.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	WORD $0x4e31d5ce // fadd v14.4s, v14.4s, v17.4s
+	FMOVQ 48(R14), F16
+	FMOVQ 48(R15), F17
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x6e30dc63 // fmul v3.4s, v3.4s, v16.4s
+	WORD $0x4e31d463 // fadd v3.4s, v3.4s, v17.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x6e30dce7 // fmul v7.4s, v7.4s, v16.4s
+	WORD $0x4e31d4e7 // fadd v7.4s, v7.4s, v17.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	WORD $0x4e31d56b // fadd v11.4s, v11.4s, v17.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	WORD $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+ints20:
+	FSTPQ (F0, F1), 0(R12)
+	FSTPQ (F2, F3), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F4, F5), 0(R12)
+	FSTPQ (F6, F7), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F8, F9), 0(R12)
+	FSTPQ (F10, F11), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F12, F13), 0(R12)
+	FSTPQ (F14, F15), 32(R12)
+	ADD R13, R12, R12
+done18:
+	MOVD u8GemmArgs_tiles(R0), R14
+	SUBS $1, R14, R14
+	BEQ end19
+	MOVD R14, u8GemmArgs_tiles(R0)
+	MOVD u8GemmArgs_a(R0), R14
+	MOVD $4, R15
+	MADD R1, R14, R15, R14
+	MOVD R14, u8GemmArgs_a(R0)
+	B rows4
+end19:
+	RET
+rows2:
+	MOVD u8GemmArgs_start(R0), R14
+	FLDPQ 0(R14), (F0, F1)
+	FLDPQ 32(R14), (F2, F3)
+	FLDPQ 0(R14), (F4, F5)
+	FLDPQ 32(R14), (F6, F7)
+	MOVD u8GemmArgs_b(R0), R8
+	MOVD u8GemmArgs_segs(R0), R10
+	MOVD u8GemmArgs_segN(R0), R11
+segment21:
+	MOVD u8GemmArgs_a(R0), R2
+	LDP.P 16(R10), (R14, R9)
+	ADD R14, R2, R2
+	ADD R1, R2, R3
+	SUBS $4, R9, R9
+	BLT tail24
+	PCALIGN $16
+loop23:
+	VMOVI $128, V31.B16
+	FMOVD (R2), F8
+	MOVD 8(R2), R19
+	FMOVD (R3), F9
+	MOVD 8(R3), R20
+	VMOV R19, V8.D[1]
+	ADD $16, R2, R2
+	VMOV R20, V9.D[1]
+	ADD $16, R3, R3
+	FMOVD 0(R8), F10
+	MOVD 8(R8), R14
+	VMOV R14, V10.D[1]
+	FMOVD 16(R8), F11
+	MOVD 24(R8), R15
+	VMOV R15, V11.D[1]
+	FMOVD 32(R8), F12
+	MOVD 40(R8), R14
+	VMOV R14, V12.D[1]
+	FMOVD 48(R8), F13
+	MOVD 56(R8), R15
+	VMOV R15, V13.D[1]
+	FMOVD 64(R8), F14
+	MOVD 72(R8), R14
+	VMOV R14, V14.D[1]
+	FMOVD 80(R8), F15
+	MOVD 88(R8), R15
+	VMOV R15, V15.D[1]
+	FMOVD 96(R8), F16
+	MOVD 104(R8), R14
+	VMOV R14, V16.D[1]
+	FMOVD 112(R8), F17
+	MOVD 120(R8), R15
+	VMOV R15, V17.D[1]
+	FMOVD 128(R8), F18
+	MOVD 136(R8), R14
+	VMOV R14, V18.D[1]
+	FMOVD 144(R8), F19
+	MOVD 152(R8), R15
+	VMOV R15, V19.D[1]
+	FMOVD 160(R8), F20
+	MOVD 168(R8), R14
+	VMOV R14, V20.D[1]
+	FMOVD 176(R8), F21
+	MOVD 184(R8), R15
+	VMOV R15, V21.D[1]
+	FMOVD 192(R8), F22
+	MOVD 200(R8), R14
+	VMOV R14, V22.D[1]
+	FMOVD 208(R8), F23
+	MOVD 216(R8), R15
+	VMOV R15, V23.D[1]
+	FMOVD 224(R8), F24
+	MOVD 232(R8), R14
+	VMOV R14, V24.D[1]
+	FMOVD 240(R8), F25
+	MOVD 248(R8), R15
+	VMOV R15, V25.D[1]
+	WORD $0x6e3f1d08 // eor v8.16b, v8.16b, v31.16b
+	WORD $0x6e3f1d29 // eor v9.16b, v9.16b, v31.16b
+	WORD $0x4f88e140 // sdot v0.4s, v10.16b, v8.4b[0]
+	WORD $0x4f89e144 // sdot v4.4s, v10.16b, v9.4b[0]
+	WORD $0x4f88e161 // sdot v1.4s, v11.16b, v8.4b[0]
+	WORD $0x4f89e165 // sdot v5.4s, v11.16b, v9.4b[0]
+	WORD $0x4f88e182 // sdot v2.4s, v12.16b, v8.4b[0]
+	WORD $0x4f89e186 // sdot v6.4s, v12.16b, v9.4b[0]
+	WORD $0x4f88e1a3 // sdot v3.4s, v13.16b, v8.4b[0]
+	WORD $0x4f89e1a7 // sdot v7.4s, v13.16b, v9.4b[0]
+	WORD $0x4fa8e1c0 // sdot v0.4s, v14.16b, v8.4b[1]
+	WORD $0x4fa9e1c4 // sdot v4.4s, v14.16b, v9.4b[1]
+	WORD $0x4fa8e1e1 // sdot v1.4s, v15.16b, v8.4b[1]
+	WORD $0x4fa9e1e5 // sdot v5.4s, v15.16b, v9.4b[1]
+	WORD $0x4fa8e202 // sdot v2.4s, v16.16b, v8.4b[1]
+	WORD $0x4fa9e206 // sdot v6.4s, v16.16b, v9.4b[1]
+	WORD $0x4fa8e223 // sdot v3.4s, v17.16b, v8.4b[1]
+	WORD $0x4fa9e227 // sdot v7.4s, v17.16b, v9.4b[1]
+	WORD $0x4f88ea40 // sdot v0.4s, v18.16b, v8.4b[2]
+	WORD $0x4f89ea44 // sdot v4.4s, v18.16b, v9.4b[2]
+	WORD $0x4f88ea61 // sdot v1.4s, v19.16b, v8.4b[2]
+	WORD $0x4f89ea65 // sdot v5.4s, v19.16b, v9.4b[2]
+	WORD $0x4f88ea82 // sdot v2.4s, v20.16b, v8.4b[2]
+	WORD $0x4f89ea86 // sdot v6.4s, v20.16b, v9.4b[2]
+	WORD $0x4f88eaa3 // sdot v3.4s, v21.16b, v8.4b[2]
+	WORD $0x4f89eaa7 // sdot v7.4s, v21.16b, v9.4b[2]
+	WORD $0x4fa8eac0 // sdot v0.4s, v22.16b, v8.4b[3]
+	WORD $0x4fa9eac4 // sdot v4.4s, v22.16b, v9.4b[3]
+	WORD $0x4fa8eae1 // sdot v1.4s, v23.16b, v8.4b[3]
+	WORD $0x4fa9eae5 // sdot v5.4s, v23.16b, v9.4b[3]
+	WORD $0x4fa8eb02 // sdot v2.4s, v24.16b, v8.4b[3]
+	WORD $0x4fa9eb06 // sdot v6.4s, v24.16b, v9.4b[3]
+	WORD $0x4fa8eb23 // sdot v3.4s, v25.16b, v8.4b[3]
+	WORD $0x4fa9eb27 // sdot v7.4s, v25.16b, v9.4b[3]
+	ADD $256, R8, R8
+	SUBS $4, R9, R9
+	BGE loop23
+tail24:
+	ADDS $4, R9, R9
+	BEQ next22
+last25:
+	VMOVI $128, V31.B16
+	FMOVS.P 4(R2), F8
+	FMOVS.P 4(R3), F9
+	FMOVD 0(R8), F10
+	MOVD 8(R8), R14
+	VMOV R14, V10.D[1]
+	FMOVD 16(R8), F11
+	MOVD 24(R8), R15
+	VMOV R15, V11.D[1]
+	FMOVD 32(R8), F12
+	MOVD 40(R8), R14
+	VMOV R14, V12.D[1]
+	FMOVD 48(R8), F13
+	MOVD 56(R8), R15
+	VMOV R15, V13.D[1]
+	WORD $0x6e3f1d08 // eor v8.16b, v8.16b, v31.16b
+	WORD $0x6e3f1d29 // eor v9.16b, v9.16b, v31.16b
+	WORD $0x4f88e140 // sdot v0.4s, v10.16b, v8.4b[0]
+	WORD $0x4f89e144 // sdot v4.4s, v10.16b, v9.4b[0]
+	WORD $0x4f88e161 // sdot v1.4s, v11.16b, v8.4b[0]
+	WORD $0x4f89e165 // sdot v5.4s, v11.16b, v9.4b[0]
+	WORD $0x4f88e182 // sdot v2.4s, v12.16b, v8.4b[0]
+	WORD $0x4f89e186 // sdot v6.4s, v12.16b, v9.4b[0]
+	WORD $0x4f88e1a3 // sdot v3.4s, v13.16b, v8.4b[0]
+	WORD $0x4f89e1a7 // sdot v7.4s, v13.16b, v9.4b[0]
+	ADD $64, R8, R8
+	SUBS $1, R9, R9
+	BNE last25
+next22:
+	SUBS $1, R11, R11
+	BNE segment21
+	MOVD u8GemmArgs_rowSum(R0), R14
+	CBZ R14, ready26
+	MOVD u8GemmArgs_colZero(R0), R15
+	VLD1R.P 4(R14), [V8.S4]
+	FMOVQ 0(R15), F9
+	WORD $0x4ea89520 // mla v0.4s, v9.4s, v8.4s
+	FMOVQ 16(R15), F9
+	WORD $0x4ea89521 // mla v1.4s, v9.4s, v8.4s
+	FMOVQ 32(R15), F9
+	WORD $0x4ea89522 // mla v2.4s, v9.4s, v8.4s
+	FMOVQ 48(R15), F9
+	WORD $0x4ea89523 // mla v3.4s, v9.4s, v8.4s
+	VLD1R.P 4(R14), [V8.S4]
+	FMOVQ 0(R15), F9
+	WORD $0x4ea89524 // mla v4.4s, v9.4s, v8.4s
+	FMOVQ 16(R15), F9
+	WORD $0x4ea89525 // mla v5.4s, v9.4s, v8.4s
+	FMOVQ 32(R15), F9
+	WORD $0x4ea89526 // mla v6.4s, v9.4s, v8.4s
+	FMOVQ 48(R15), F9
+	WORD $0x4ea89527 // mla v7.4s, v9.4s, v8.4s
+	MOVD R14, u8GemmArgs_rowSum(R0)
+ready26:
+	MOVD u8GemmArgs_mult(R0), R14
+	CBZ R14, raw27
+	FLDPQ 0(R14), (F8, F9)
+	FLDPQ 32(R14), (F10, F11)
+	MOVWU u8GemmArgs_zero(R0), R15
+	VDUP R15, V12.S4
+	MOVWU u8GemmArgs_lo(R0), R15
+	VDUP R15, V13.S4
+	MOVWU u8GemmArgs_hi(R0), R15
+	VDUP R15, V14.S4
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x6e28dc00 // fmul v0.4s, v0.4s, v8.4s
+	WORD $0x6e29dc21 // fmul v1.4s, v1.4s, v9.4s
+	WORD $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
+	WORD $0x6e2bdc63 // fmul v3.4s, v3.4s, v11.4s
+	WORD $0x6e28dc84 // fmul v4.4s, v4.4s, v8.4s
+	WORD $0x6e29dca5 // fmul v5.4s, v5.4s, v9.4s
+	WORD $0x6e2adcc6 // fmul v6.4s, v6.4s, v10.4s
+	WORD $0x6e2bdce7 // fmul v7.4s, v7.4s, v11.4s
+	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
+	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
+	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
+	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	WORD $0x0e614884 // sqxtn v4.4h, v4.4s
+	WORD $0x0e6148c6 // sqxtn v6.4h, v6.4s
+	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
+	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
+	WORD $0x4e6148a4 // sqxtn2 v4.8h, v5.4s
+	WORD $0x4e6148e6 // sqxtn2 v6.8h, v7.4s
+	WORD $0x4e6c0c00 // sqadd v0.8h, v0.8h, v12.8h
+	WORD $0x4e6c0c42 // sqadd v2.8h, v2.8h, v12.8h
+	WORD $0x4e6c0c84 // sqadd v4.8h, v4.8h, v12.8h
+	WORD $0x4e6c0cc6 // sqadd v6.8h, v6.8h, v12.8h
+	WORD $0x2e212800 // sqxtun v0.8b, v0.8h
+	WORD $0x2e212884 // sqxtun v4.8b, v4.8h
+	WORD $0x6e212840 // sqxtun2 v0.16b, v2.8h
+	WORD $0x6e2128c4 // sqxtun2 v4.16b, v6.8h
+	WORD $0x6e2d6400 // umax v0.16b, v0.16b, v13.16b
+	WORD $0x6e2d6484 // umax v4.16b, v4.16b, v13.16b
+	WORD $0x6e2e6c00 // umin v0.16b, v0.16b, v14.16b
+	WORD $0x6e2e6c84 // umin v4.16b, v4.16b, v14.16b
+	FMOVQ F0, (R12)
+	ADD R13, R12, R12
+	FMOVQ F4, (R12)
+	ADD R13, R12, R12
+	B done28
+raw27:
+	MOVD u8GemmArgs_floatMult(R0), R14
+	MOVD u8GemmArgs_floatBias(R0), R15
+	CBZ R14, ints30
+	FMOVQ 0(R14), F8
+	FMOVQ 0(R15), F9
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x6e28dc00 // fmul v0.4s, v0.4s, v8.4s
+	WORD $0x4e29d400 // fadd v0.4s, v0.4s, v9.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x6e28dc84 // fmul v4.4s, v4.4s, v8.4s
+	WORD $0x4e29d484 // fadd v4.4s, v4.4s, v9.4s
+	FMOVQ 16(R14), F8
+	FMOVQ 16(R15), F9
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e28dc21 // fmul v1.4s, v1.4s, v8.4s
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
+	FMOVQ 32(R14), F8
+	FMOVQ 32(R15), F9
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e28dc42 // fmul v2.4s, v2.4s, v8.4s
+	WORD $0x4e29d442 // fadd v2.4s, v2.4s, v9.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x4e29d4c6 // fadd v6.4s, v6.4s, v9.4s
+	FMOVQ 48(R14), F8
+	FMOVQ 48(R15), F9
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x6e28dc63 // fmul v3.4s, v3.4s, v8.4s
+	WORD $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+ints30:
+	FSTPQ (F0, F1), 0(R12)
+	FSTPQ (F2, F3), 32(R12)
+	ADD R13, R12, R12
+	FSTPQ (F4, F5), 0(R12)
+	FSTPQ (F6, F7), 32(R12)
+	ADD R13, R12, R12
+done28:
+	MOVD u8GemmArgs_tiles(R0), R14
+	SUBS $1, R14, R14
+	BEQ end29
+	MOVD R14, u8GemmArgs_tiles(R0)
+	MOVD u8GemmArgs_a(R0), R14
+	MOVD $2, R15
+	MADD R1, R14, R15, R14
+	MOVD R14, u8GemmArgs_a(R0)
+	B rows2
+end29:
+	RET
+rows1:
+	MOVD u8GemmArgs_start(R0), R14
+	FLDPQ 0(R14), (F0, F1)
+	FLDPQ 32(R14), (F2, F3)
+	MOVD u8GemmArgs_b(R0), R8
+	MOVD u8GemmArgs_segs(R0), R10
+	MOVD u8GemmArgs_segN(R0), R11
+segment31:
+	MOVD u8GemmArgs_a(R0), R2
+	LDP.P 16(R10), (R14, R9)
+	ADD R14, R2, R2
+	SUBS $4, R9, R9
+	BLT tail34
+	PCALIGN $16
+loop33:
+	VMOVI $128, V31.B16
+	FMOVD (R2), F4
+	MOVD 8(R2), R19
+	VMOV R19, V4.D[1]
+	ADD $16, R2, R2
+	FMOVD 0(R8), F5
+	MOVD 8(R8), R14
+	VMOV R14, V5.D[1]
+	FMOVD 16(R8), F6
+	MOVD 24(R8), R15
+	VMOV R15, V6.D[1]
+	FMOVD 32(R8), F7
+	MOVD 40(R8), R14
+	VMOV R14, V7.D[1]
+	FMOVD 48(R8), F8
+	MOVD 56(R8), R15
+	VMOV R15, V8.D[1]
+	FMOVD 64(R8), F9
+	MOVD 72(R8), R14
+	VMOV R14, V9.D[1]
+	FMOVD 80(R8), F10
+	MOVD 88(R8), R15
+	VMOV R15, V10.D[1]
+	FMOVD 96(R8), F11
+	MOVD 104(R8), R14
+	VMOV R14, V11.D[1]
+	FMOVD 112(R8), F12
+	MOVD 120(R8), R15
+	VMOV R15, V12.D[1]
+	FMOVD 128(R8), F13
+	MOVD 136(R8), R14
+	VMOV R14, V13.D[1]
+	FMOVD 144(R8), F14
+	MOVD 152(R8), R15
+	VMOV R15, V14.D[1]
+	FMOVD 160(R8), F15
+	MOVD 168(R8), R14
+	VMOV R14, V15.D[1]
+	FMOVD 176(R8), F16
+	MOVD 184(R8), R15
+	VMOV R15, V16.D[1]
+	FMOVD 192(R8), F17
+	MOVD 200(R8), R14
+	VMOV R14, V17.D[1]
+	FMOVD 208(R8), F18
+	MOVD 216(R8), R15
+	VMOV R15, V18.D[1]
+	FMOVD 224(R8), F19
+	MOVD 232(R8), R14
+	VMOV R14, V19.D[1]
+	FMOVD 240(R8), F20
+	MOVD 248(R8), R15
+	VMOV R15, V20.D[1]
+	WORD $0x6e3f1c84 // eor v4.16b, v4.16b, v31.16b
+	WORD $0x4f84e0a0 // sdot v0.4s, v5.16b, v4.4b[0]
+	WORD $0x4f84e0c1 // sdot v1.4s, v6.16b, v4.4b[0]
+	WORD $0x4f84e0e2 // sdot v2.4s, v7.16b, v4.4b[0]
+	WORD $0x4f84e103 // sdot v3.4s, v8.16b, v4.4b[0]
+	WORD $0x4fa4e120 // sdot v0.4s, v9.16b, v4.4b[1]
+	WORD $0x4fa4e141 // sdot v1.4s, v10.16b, v4.4b[1]
+	WORD $0x4fa4e162 // sdot v2.4s, v11.16b, v4.4b[1]
+	WORD $0x4fa4e183 // sdot v3.4s, v12.16b, v4.4b[1]
+	WORD $0x4f84e9a0 // sdot v0.4s, v13.16b, v4.4b[2]
+	WORD $0x4f84e9c1 // sdot v1.4s, v14.16b, v4.4b[2]
+	WORD $0x4f84e9e2 // sdot v2.4s, v15.16b, v4.4b[2]
+	WORD $0x4f84ea03 // sdot v3.4s, v16.16b, v4.4b[2]
+	WORD $0x4fa4ea20 // sdot v0.4s, v17.16b, v4.4b[3]
+	WORD $0x4fa4ea41 // sdot v1.4s, v18.16b, v4.4b[3]
+	WORD $0x4fa4ea62 // sdot v2.4s, v19.16b, v4.4b[3]
+	WORD $0x4fa4ea83 // sdot v3.4s, v20.16b, v4.4b[3]
+	ADD $256, R8, R8
+	SUBS $4, R9, R9
+	BGE loop33
+tail34:
+	ADDS $4, R9, R9
+	BEQ next32
+last35:
+	VMOVI $128, V31.B16
+	FMOVS.P 4(R2), F4
+	FMOVD 0(R8), F5
+	MOVD 8(R8), R14
+	VMOV R14, V5.D[1]
+	FMOVD 16(R8), F6
+	MOVD 24(R8), R15
+	VMOV R15, V6.D[1]
+	FMOVD 32(R8), F7
+	MOVD 40(R8), R14
+	VMOV R14, V7.D[1]
+	FMOVD 48(R8), F8
+	MOVD 56(R8), R15
+	VMOV R15, V8.D[1]
 	WORD $0x6e3f1c84 // eor v4.16b, v4.16b, v31.16b
 	WORD $0x4f84e0a0 // sdot v0.4s, v5.16b, v4.4b[0]
 	WORD $0x4f84e0c1 // sdot v1.4s, v6.16b, v4.4b[0]

@@ -29,6 +29,8 @@ type u8Gemm struct {
 	// tame kernels sum products of bytes in pairs of 16 bits, which overflow
 	// where two weights are -128: they need every weight above.
 	tame bool
+	// inOrder kernels are for processors whose cores all issue in order.
+	inOrder bool
 	// paired kernels pack two vectors into one, which interleaves columns.
 	paired bool
 	// whole kernels have no masked store: they write all nr columns.
@@ -261,7 +263,7 @@ func selectU8Gemm(l cpu.Level, w []int8, asm bool) (full, narrow *u8Gemm) {
 	if asm {
 		for _, k := range u8GemmKernels {
 			switch {
-			case !l.Includes(k.level) || k.tame && slices.Contains(w, -128) || full != nil && k.level != full.level:
+			case !l.Includes(k.level) || k.inOrder && !cpu.InOrder() || k.tame && slices.Contains(w, -128) || full != nil && k.level != full.level:
 			case full == nil:
 				full, narrow = k, k
 			case k.nr < narrow.nr:

@@ -7,6 +7,7 @@ func init() {
 		gemmU8NEON{name: "gemmU8x6x16MMLA", mr: 6, vecs: 4, kind: mmla}.emit(a)
 		gemmU8NEON{name: "gemmU8x6x8MMLA", mr: 6, vecs: 2, kind: mmla}.emit(a)
 		gemmU8NEON{name: "gemmU8x6x16Dot", mr: 6, vecs: 4, kind: dotLane}.emit(a)
+		gemmU8NEON{name: "gemmU8x6x16DotInOrder", mr: 6, vecs: 4, kind: dotLane, halves: true}.emit(a)
 		gemmU8NEON{name: "gemmU8x6x8Dot", mr: 6, vecs: 2, kind: dotLane}.emit(a)
 		gemmU8NEON{name: "gemmU8x2x8Pairs", mr: 2, vecs: 2, kind: longPairs}.emit(a)
 		gemmU8NEON{name: "gemmU8x2x8Long", mr: 2, vecs: 2, kind: long8}.emit(a)
@@ -35,7 +36,7 @@ const (
 //	R9          groups left in the segment
 //	R10, R11    next segment, segments left
 //	R12, R13    destination, bytes from row to row
-//	R14, R15    passing values
+//	R14, R15    passing values; R19 … R24 with halves
 //	V0 …        sums: of dotLane four columns of a row, row by row; of mmla two
 //	            rows by two columns; of the others the parts of one element
 //	            that its four lanes add up to
@@ -44,6 +45,7 @@ type gemmU8NEON struct {
 	name     string
 	mr, vecs int
 	kind     gemmU8Kind
+	halves   bool // dotLane: loads of 64 bits, which go beside arithmetic on cores that issue in order
 }
 
 func (g gemmU8NEON) heights() []int {
@@ -188,21 +190,28 @@ func (g gemmU8NEON) stepDot(a *asm, n, rows int, free []vreg) {
 	if len(b) < 2 { // 0x80 passes through a register of weights
 		b = free
 	}
-	load := func(i int) inst { return loadQ(fmt.Sprintf("%d(R8)", 16*i), b[i%len(b)]) }
+	load := func(i int) []inst { return g.load(16*i, 14+i%2, b[i%len(b)]) }
 	total := n * g.vecs
 	ready := min(len(b), total)
 	a.do(native("VMOVI $128, %s", flip.in(b16)))
+	var rows64, joins []inst
 	for row, r := range act {
-		switch n {
-		case 4:
-			a.ins("FMOVQ.P 16(R%d), %s", 2+row, r)
-		default:
+		if n == 1 {
 			a.ins("FMOVS.P 4(R%d), %s", 2+row, r)
+			continue
 		}
+		if !g.halves {
+			a.ins("FMOVQ.P 16(R%d), %s", 2+row, r)
+			continue
+		}
+		rows64 = append(rows64, native("FMOVD (R%d), %s", 2+row, r), native("MOVD 8(R%d), R%d", 2+row, 19+row))
+		joins = append(joins, native("VMOV R%d, %s", 19+row, r.lane(d2, 1)), native("ADD $16, R%d, R%[1]d", 2+row))
 	}
+	a.do(rows64...)
+	a.do(joins...)
 	for i := range ready {
 		if b[i] != flip {
-			a.do(load(i))
+			a.do(load(i)...)
 		}
 	}
 	for _, r := range act {
@@ -210,18 +219,29 @@ func (g gemmU8NEON) stepDot(a *asm, n, rows int, free []vreg) {
 	}
 	for i := range ready {
 		if b[i] == flip {
-			a.do(load(i))
+			a.do(load(i)...)
 		}
 	}
+	var next []inst
 	for i := range total {
+		var dots []inst
 		for row, r := range act {
-			a.do(sdotLane(vreg(row*g.vecs+i%g.vecs), b[i%len(b)], r, i/g.vecs))
+			dots = append(dots, sdotLane(vreg(row*g.vecs+i%g.vecs), b[i%len(b)], r, i/g.vecs))
 		}
-		if i+ready < total {
-			a.do(load(i + ready))
+		a.do(interleave(dots, next, 1)...)
+		if next = nil; i+ready < total {
+			next = load(i + ready)
 		}
 	}
 	a.ins("ADD $%d, R8, R8", 16*total)
+}
+
+// load loads a vector of the panel, with halves by way of general register x.
+func (g gemmU8NEON) load(at, x int, r vreg) []inst {
+	if !g.halves {
+		return []inst{loadQ(fmt.Sprintf("%d(R8)", at), r)}
+	}
+	return []inst{loadD(fmt.Sprintf("%d(R8)", at), r), native("MOVD %d(R8), R%d", at+8, x), native("VMOV R%d, %s", x, r.lane(d2, 1))}
 }
 
 // stepMMLA takes n groups of eight k of two rows and two columns each.
