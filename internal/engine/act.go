@@ -8,6 +8,10 @@ import (
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
+// plainActs are the functions without attributes.
+var plainActs = map[string]kernel.ActKind{"Exp": kernel.ActExp, "Log": kernel.ActLog, "Erf": kernel.ActErf, "Sqrt": kernel.ActSqrt,
+	"Abs": kernel.ActAbs, "Round": kernel.ActRound, "Floor": kernel.ActFloor, "Ceil": kernel.ActCeil}
+
 // activation returns the kernel's form of a float32 activation node.
 func activation(n *graph.Node) (a kernel.Act, ok bool) {
 	if x := n.In(0); x == nil || x.Type.DType != tensor.Float32 {
@@ -56,8 +60,9 @@ func activation(n *graph.Node) (a kernel.Act, ok bool) {
 		return kernel.Act{Kind: kernel.ActSoftplus}, true
 	case "Mish":
 		return kernel.Act{Kind: kernel.ActMish}, true
-	case "Exp":
-		return kernel.Act{Kind: kernel.ActExp}, true
+	}
+	if kind, ok := plainActs[n.Op]; ok {
+		return kernel.Act{Kind: kind}, true
 	}
 	return a, false
 }

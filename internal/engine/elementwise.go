@@ -14,7 +14,10 @@ import (
 
 func init() {
 	lowers(lowerActivation, "", "Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Gelu", "Elu",
-		"Softplus", "Mish", "Exp")
+		"Softplus", "Mish")
+	for name := range plainActs {
+		lowers(lowerActivation, "", name)
+	}
 	lowers(lowerActivation, graph.DomainMicrosoft, "Gelu", "FastGelu")
 	for name := range functions {
 		lowers(lowerFunction, "", name)
@@ -22,6 +25,7 @@ func init() {
 	for name := range binaries {
 		lowers(lowerBinary, "", name)
 	}
+	lowers(lowerSelu, "", "Selu")
 	lowers(lowerPRelu, "", "PRelu")
 	lowers(lowerPow, "", "Pow")
 }
@@ -81,16 +85,22 @@ func lowerActivation(l *lowerer, n *graph.Node) string {
 // functions are float32 functions of one value that are not worth a kernel of their own.
 var functions = map[string]func(float32) float32{
 	"Neg":        func(x float32) float32 { return -x },
-	"Abs":        func(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) },
-	"Sqrt":       func(x float32) float32 { return float32(math.Sqrt(float64(x))) },
 	"Reciprocal": func(x float32) float32 { return 1 / x },
-	"Floor":      func(x float32) float32 { return float32(math.Floor(float64(x))) },
-	"Ceil":       func(x float32) float32 { return float32(math.Ceil(float64(x))) },
-	"Round":      func(x float32) float32 { return float32(math.RoundToEven(float64(x))) },
-	"Log":        func(x float32) float32 { return float32(math.Log(float64(x))) },
 	"Sin":        func(x float32) float32 { return float32(math.Sin(float64(x))) },
 	"Cos":        func(x float32) float32 { return float32(math.Cos(float64(x))) },
-	"Erf":        func(x float32) float32 { return float32(math.Erf(float64(x))) },
+}
+
+func lowerSelu(l *lowerer, n *graph.Node) string {
+	if !isF32(n.In(0)) {
+		return fmt.Sprintf("%v has no kernel", n.In(0).Type.DType)
+	}
+	level := l.level
+	elu := kernel.Act{Kind: kernel.ActElu, Alpha: n.Attrs.Float("alpha", 1.67326319217681884765625)}
+	gamma := []float32{n.Attrs.Float("gamma", 1.05070102214813232421875)}
+	return l.elementwise(n, "act elu", func(dst, src []float32) {
+		elu.Apply(level, dst, src)
+		kernel.Mul.Apply(level, dst, dst, gamma)
+	})
 }
 
 var minusOne, one = []float32{-1}, []float32{1}
@@ -137,52 +147,24 @@ func lowerPRelu(l *lowerer, n *graph.Node) string {
 	if s, err := op.BroadcastShape(slope.Const.Shape(), xs); err != nil || !slices.Equal(s, xs) {
 		return "the slope does not broadcast to the input"
 	}
-	gentle := true
-	for _, v := range slope.Const.F32() {
-		gentle = gentle && v <= 1
-	}
 	in := l.dense(x)
 	out := l.make(n.Outputs[0], in.strides, nil)
 	rs := l.first(slope)
 	p := newPair(in, rs, out)
-	k := prelu{l.level, gentle}
+	k := prelu{l.level}
 	l.add(&step{name: n.Label(), op: n.Op, kernel: "prelu f32", reads: []*ref{in, rs}, writes: []*ref{out}, units: p.units,
 		run: func(s *Session, _, lo, hi int) { runPair(p, k, s.f32(out), s.f32(in), s.f32(rs), lo, hi) }})
 	return ""
 }
 
-// prelu needs its input twice, so it never works in place. With no slope above 1 it is
-// max(x, slope·x).
-type prelu struct {
-	level  cpu.Level
-	gentle bool
-}
+type prelu struct{ level cpu.Level }
 
-func (k prelu) apply(y, x, slope []float32) {
-	kernel.Mul.Apply(k.level, y, x, slope)
-	k.choose(y, x)
-}
+func (k prelu) apply(y, x, slope []float32) { kernel.PRelu.Apply(k.level, y, x, slope) }
 
+// reverse is for one value of x and many slopes.
 func (k prelu) reverse(y, slope, x []float32) {
-	kernel.Mul.Apply(k.level, y, slope, x)
 	for i := range y {
-		if x[0] >= 0 {
-			y[i] = x[0]
-		}
-	}
-}
-
-// choose puts x where it is not negative over the products in y.
-func (k prelu) choose(y, x []float32) {
-	if k.gentle {
-		kernel.Max.Apply(k.level, y, y, x)
-		return
-	}
-	// By the sign bit: a branch here would be guessed wrong half of the time.
-	for i, v := range x[:len(y)] {
-		b := math.Float32bits(v)
-		negative := uint32(int32(b) >> 31)
-		y[i] = math.Float32frombits(math.Float32bits(y[i])&negative | b&^negative)
+		kernel.PRelu.Apply(k.level, y[i:i+1], x[:1], slope[i:i+1])
 	}
 }
 
@@ -197,11 +179,8 @@ func lowerPow(l *lowerer, n *graph.Node) string {
 	case 2:
 		return l.elementwise(n, "binary mul", func(dst, src []float32) { kernel.Mul.Apply(level, dst, src, src) })
 	case 0.5:
-		return l.elementwise(n, "map", func(dst, src []float32) {
-			for i, v := range src {
-				dst[i] = float32(math.Sqrt(float64(v)))
-			}
-		})
+		root := kernel.Act{Kind: kernel.ActSqrt}
+		return l.elementwise(n, "act sqrt", func(dst, src []float32) { root.Apply(level, dst, src) })
 	default:
 		return l.elementwise(n, "map", func(dst, src []float32) {
 			for i, v := range src {

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
+	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -120,14 +122,13 @@ func nearestIndices(in, out int, s kernel.ResizeShape) ([]int, error) {
 	return idx, nil
 }
 
-// lowerPad surrounds a tensor with a constant: the border is written, then the inside.
+// lowerPad surrounds a tensor with a constant, in which case the border is written and then
+// the inside, or with elements of its own, which are copied from the inside outwards.
 func lowerPad(l *lowerer, n *graph.Node) string {
 	x, y := n.In(0), n.Outputs[0]
 	pads, value, axes := n.In(1), n.In(2), n.In(3)
 	d := x.Type.DType
 	switch {
-	case n.Attrs.String("mode", "constant") != "constant":
-		return "only a constant border has a kernel"
 	case pads.Const == nil || axes != nil && axes.Const == nil || value != nil && (value.Const == nil || value.Const.Len() != 1 || value.Const.DType() != d):
 		return "the border depends on data"
 	}
@@ -174,11 +175,59 @@ func lowerPad(l *lowerer, n *graph.Node) string {
 	}
 	inside := out.view(xs, out.strides, off)
 	m := newMove(l.level, inside, in)
+	if mode := n.Attrs.String("mode", "constant"); mode != "constant" {
+		return l.padWithItself(n, mode, before, in, inside, out)
+	}
 	// One unit writes the border and one thread the inside: pads are small.
 	l.add(&step{name: n.Label(), op: n.Op, kernel: "pad", reads: []*ref{in}, writes: []*ref{out}, units: 1,
 		run: func(s *Session, _, _, _ int) {
 			fillBytes(s.bytes(out), fill)
 			m.Run(s.bytes(inside), s.bytes(in), 0, m.Units())
+		}})
+	return ""
+}
+
+// maxBorder bounds the copies that a border takes.
+const maxBorder = 1024
+
+// padWithItself copies the inside and then, for one dimension after the other, every index
+// of the border from the index that the mode names, over all that is filled by then.
+func (l *lowerer) padWithItself(n *graph.Node, mode string, before []int, in, inside, out *ref) string {
+	type slab struct {
+		move     *kernel.Move
+		dst, src *ref
+	}
+	slabs := []slab{{newMove(l.level, inside, in), inside, in}}
+	shape, off := slices.Clone(in.shape), 0
+	for i, p := range before {
+		off += p * out.strides[i]
+	}
+	for axis, size := range in.shape {
+		off -= before[axis] * out.strides[axis]
+		shape[axis] = 1
+		for i := range out.shape[axis] {
+			k := i - before[axis]
+			if k >= 0 && k < size {
+				continue
+			}
+			from, err := op.BorderIndex(k, size, mode)
+			if err != nil {
+				return err.Error()
+			}
+			if len(slabs) > maxBorder {
+				return "so wide a border has no kernel"
+			}
+			s := slices.Clone(shape)
+			dst, src := out.view(s, out.strides, off+i*out.strides[axis]), out.view(s, out.strides, off+(before[axis]+from)*out.strides[axis])
+			slabs = append(slabs, slab{newMove(l.level, dst, src), dst, src})
+		}
+		shape[axis] = out.shape[axis]
+	}
+	l.add(&step{name: n.Label(), op: n.Op, kernel: "pad " + mode, reads: []*ref{in}, writes: []*ref{out}, units: 1,
+		run: func(s *Session, _, _, _ int) {
+			for _, p := range slabs {
+				p.move.Run(s.bytes(p.dst), s.bytes(p.src), 0, p.move.Units())
+			}
 		}})
 	return ""
 }

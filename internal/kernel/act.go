@@ -25,11 +25,18 @@ const (
 	ActSoftplus                   // ln(1+e^x)
 	ActMish                       // x·tanh(ln(1+e^x))
 	ActExp                        // e^x
+	ActLog                        // ln x
+	ActErf                        // 2/√π·∫e^-t² from 0 to x
+	ActSqrt                       // √x
+	ActAbs                        // |x|
+	ActRound                      // to the nearest whole number, halves to even
+	ActFloor                      // to the next lower whole number
+	ActCeil                       // to the next higher whole number
 	actKinds
 )
 
 var actNames = [actKinds]string{"none", "clamp", "leakyrelu", "prelu", "sigmoid", "tanh", "hardsigmoid", "hardswish",
-	"silu", "gelu", "gelutanh", "elu", "softplus", "mish", "exp"}
+	"silu", "gelu", "gelutanh", "elu", "softplus", "mish", "exp", "log", "erf", "sqrt", "abs", "round", "floor", "ceil"}
 
 func (k ActKind) String() string {
 	if k < actKinds {

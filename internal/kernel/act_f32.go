@@ -10,9 +10,9 @@ import (
 // and must be as long. A NaN stays a NaN. ActPRelu takes slices of whole rows of
 // channels.
 //
-// Against the exact function of the f32 argument, e^x, sigmoid, tanh and SiLU
-// stay within 4 units in the last place, Gelu, Elu, Softplus and Mish within 2e-6
-// of the result. A sigmoid below 2^-126 is 0, and so is the gate of SiLU and Gelu.
+// Against the exact function of the f32 argument, e^x, ln x, sigmoid, tanh and
+// SiLU stay within 4 units in the last place, Gelu, Elu, Softplus, Mish and erf within
+// 2e-6 of the result. A sigmoid below 2^-126 is 0, and so is the gate of SiLU and Gelu.
 // The others are exact but for the rounding of each operation written in ActKind.
 func (a Act) Apply(l cpu.Level, dst, src []float32) {
 	if len(dst) != len(src) {
@@ -96,8 +96,21 @@ func (a Act) applyGo(dst, src []float32) {
 		for i, x := range src {
 			dst[i] = expF32(x)
 		}
+	case ActAbs:
+		for i, x := range src {
+			dst[i] = abs32(x)
+		}
+	default:
+		f := wideFunctions[a.Kind]
+		for i, x := range src {
+			dst[i] = float32(f(float64(x)))
+		}
 	}
 }
+
+// wideFunctions are the functions that the portable code computes in double precision.
+var wideFunctions = map[ActKind]func(float64) float64{ActLog: math.Log, ActErf: math.Erf, ActSqrt: math.Sqrt,
+	ActRound: math.RoundToEven, ActFloor: math.Floor, ActCeil: math.Ceil}
 
 // softplus is ln(1+e^x) without overflow.
 func softplus(x float64) float64 { return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }

@@ -5,6 +5,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -34,11 +35,7 @@ func (a Act) applyArch(l cpu.Level, dst, src []float32) bool {
 }
 
 func (a Act) inAssembly(l cpu.Level) bool {
-	switch a.Kind {
-	case ActNone, ActPRelu, ActElu, ActSoftplus, ActMish:
-		return false
-	}
-	return l.Includes(mapLevels[0].level)
+	return a.Kind != ActNone && a.Kind != ActPRelu && !slices.Contains(unmapped, a.Kind) && l.Includes(mapLevels[0].level)
 }
 
 // rowsArch is applyArch for rows of n values, steps in bytes.

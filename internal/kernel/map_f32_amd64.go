@@ -6,7 +6,10 @@ var mapLevels = []mapLevel{{cpu.AVX2, 8}, {cpu.AVX512, 16}}
 
 // exactMinMax says that the assembly of Min and Max treats NaN and signed zeros as
 // Go does.
-const exactMinMax = false
+const exactMinMax = true
+
+// unmapped are the functions without assembly.
+var unmapped []ActKind
 
 //go:noescape
 func actF32AVX2(args *actF32)

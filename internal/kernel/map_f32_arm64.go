@@ -8,6 +8,9 @@ var mapLevels = []mapLevel{{cpu.NEON, 4}}
 // Go does.
 const exactMinMax = true
 
+// unmapped are the functions without assembly.
+var unmapped = []ActKind{ActElu, ActSoftplus, ActMish, ActLog, ActErf, ActSqrt, ActAbs, ActRound, ActFloor, ActCeil}
+
 //go:noescape
 func actF32NEON(args *actF32)
 

@@ -1538,7 +1538,241 @@ DATA mapConst<>+2464(SB)/8, $0x3e2ef9453e2ef945
 DATA mapConst<>+2472(SB)/8, $0x3e2ef9453e2ef945
 DATA mapConst<>+2480(SB)/8, $0x3e2ef9453e2ef945
 DATA mapConst<>+2488(SB)/8, $0x3e2ef9453e2ef945
-GLOBL mapConst<>(SB), RODATA, $2496
+// erf0
+DATA mapConst<>+2496(SB)/8, $0x3f906eba3f906eba
+DATA mapConst<>+2504(SB)/8, $0x3f906eba3f906eba
+DATA mapConst<>+2512(SB)/8, $0x3f906eba3f906eba
+DATA mapConst<>+2520(SB)/8, $0x3f906eba3f906eba
+DATA mapConst<>+2528(SB)/8, $0x3f906eba3f906eba
+DATA mapConst<>+2536(SB)/8, $0x3f906eba3f906eba
+DATA mapConst<>+2544(SB)/8, $0x3f906eba3f906eba
+DATA mapConst<>+2552(SB)/8, $0x3f906eba3f906eba
+// erf1
+DATA mapConst<>+2560(SB)/8, $0xbec0939fbec0939f
+DATA mapConst<>+2568(SB)/8, $0xbec0939fbec0939f
+DATA mapConst<>+2576(SB)/8, $0xbec0939fbec0939f
+DATA mapConst<>+2584(SB)/8, $0xbec0939fbec0939f
+DATA mapConst<>+2592(SB)/8, $0xbec0939fbec0939f
+DATA mapConst<>+2600(SB)/8, $0xbec0939fbec0939f
+DATA mapConst<>+2608(SB)/8, $0xbec0939fbec0939f
+DATA mapConst<>+2616(SB)/8, $0xbec0939fbec0939f
+// erf2
+DATA mapConst<>+2624(SB)/8, $0x3de7167c3de7167c
+DATA mapConst<>+2632(SB)/8, $0x3de7167c3de7167c
+DATA mapConst<>+2640(SB)/8, $0x3de7167c3de7167c
+DATA mapConst<>+2648(SB)/8, $0x3de7167c3de7167c
+DATA mapConst<>+2656(SB)/8, $0x3de7167c3de7167c
+DATA mapConst<>+2664(SB)/8, $0x3de7167c3de7167c
+DATA mapConst<>+2672(SB)/8, $0x3de7167c3de7167c
+DATA mapConst<>+2680(SB)/8, $0x3de7167c3de7167c
+// erf3
+DATA mapConst<>+2688(SB)/8, $0xbcdbfc87bcdbfc87
+DATA mapConst<>+2696(SB)/8, $0xbcdbfc87bcdbfc87
+DATA mapConst<>+2704(SB)/8, $0xbcdbfc87bcdbfc87
+DATA mapConst<>+2712(SB)/8, $0xbcdbfc87bcdbfc87
+DATA mapConst<>+2720(SB)/8, $0xbcdbfc87bcdbfc87
+DATA mapConst<>+2728(SB)/8, $0xbcdbfc87bcdbfc87
+DATA mapConst<>+2736(SB)/8, $0xbcdbfc87bcdbfc87
+DATA mapConst<>+2744(SB)/8, $0xbcdbfc87bcdbfc87
+// erf4
+DATA mapConst<>+2752(SB)/8, $0x3baa02d93baa02d9
+DATA mapConst<>+2760(SB)/8, $0x3baa02d93baa02d9
+DATA mapConst<>+2768(SB)/8, $0x3baa02d93baa02d9
+DATA mapConst<>+2776(SB)/8, $0x3baa02d93baa02d9
+DATA mapConst<>+2784(SB)/8, $0x3baa02d93baa02d9
+DATA mapConst<>+2792(SB)/8, $0x3baa02d93baa02d9
+DATA mapConst<>+2800(SB)/8, $0x3baa02d93baa02d9
+DATA mapConst<>+2808(SB)/8, $0x3baa02d93baa02d9
+// erf5
+DATA mapConst<>+2816(SB)/8, $0xba51fb80ba51fb80
+DATA mapConst<>+2824(SB)/8, $0xba51fb80ba51fb80
+DATA mapConst<>+2832(SB)/8, $0xba51fb80ba51fb80
+DATA mapConst<>+2840(SB)/8, $0xba51fb80ba51fb80
+DATA mapConst<>+2848(SB)/8, $0xba51fb80ba51fb80
+DATA mapConst<>+2856(SB)/8, $0xba51fb80ba51fb80
+DATA mapConst<>+2864(SB)/8, $0xba51fb80ba51fb80
+DATA mapConst<>+2872(SB)/8, $0xba51fb80ba51fb80
+// erf6
+DATA mapConst<>+2880(SB)/8, $0x38a4b51938a4b519
+DATA mapConst<>+2888(SB)/8, $0x38a4b51938a4b519
+DATA mapConst<>+2896(SB)/8, $0x38a4b51938a4b519
+DATA mapConst<>+2904(SB)/8, $0x38a4b51938a4b519
+DATA mapConst<>+2912(SB)/8, $0x38a4b51938a4b519
+DATA mapConst<>+2920(SB)/8, $0x38a4b51938a4b519
+DATA mapConst<>+2928(SB)/8, $0x38a4b51938a4b519
+DATA mapConst<>+2936(SB)/8, $0x38a4b51938a4b519
+// log0
+DATA mapConst<>+2944(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA mapConst<>+2952(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA mapConst<>+2960(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA mapConst<>+2968(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA mapConst<>+2976(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA mapConst<>+2984(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA mapConst<>+2992(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA mapConst<>+3000(SB)/8, $0x3eaaaaaa3eaaaaaa
+// log1
+DATA mapConst<>+3008(SB)/8, $0xbe7ffffcbe7ffffc
+DATA mapConst<>+3016(SB)/8, $0xbe7ffffcbe7ffffc
+DATA mapConst<>+3024(SB)/8, $0xbe7ffffcbe7ffffc
+DATA mapConst<>+3032(SB)/8, $0xbe7ffffcbe7ffffc
+DATA mapConst<>+3040(SB)/8, $0xbe7ffffcbe7ffffc
+DATA mapConst<>+3048(SB)/8, $0xbe7ffffcbe7ffffc
+DATA mapConst<>+3056(SB)/8, $0xbe7ffffcbe7ffffc
+DATA mapConst<>+3064(SB)/8, $0xbe7ffffcbe7ffffc
+// log2
+DATA mapConst<>+3072(SB)/8, $0x3e4cceac3e4cceac
+DATA mapConst<>+3080(SB)/8, $0x3e4cceac3e4cceac
+DATA mapConst<>+3088(SB)/8, $0x3e4cceac3e4cceac
+DATA mapConst<>+3096(SB)/8, $0x3e4cceac3e4cceac
+DATA mapConst<>+3104(SB)/8, $0x3e4cceac3e4cceac
+DATA mapConst<>+3112(SB)/8, $0x3e4cceac3e4cceac
+DATA mapConst<>+3120(SB)/8, $0x3e4cceac3e4cceac
+DATA mapConst<>+3128(SB)/8, $0x3e4cceac3e4cceac
+// log3
+DATA mapConst<>+3136(SB)/8, $0xbe2aae50be2aae50
+DATA mapConst<>+3144(SB)/8, $0xbe2aae50be2aae50
+DATA mapConst<>+3152(SB)/8, $0xbe2aae50be2aae50
+DATA mapConst<>+3160(SB)/8, $0xbe2aae50be2aae50
+DATA mapConst<>+3168(SB)/8, $0xbe2aae50be2aae50
+DATA mapConst<>+3176(SB)/8, $0xbe2aae50be2aae50
+DATA mapConst<>+3184(SB)/8, $0xbe2aae50be2aae50
+DATA mapConst<>+3192(SB)/8, $0xbe2aae50be2aae50
+// log4
+DATA mapConst<>+3200(SB)/8, $0x3e11e9bf3e11e9bf
+DATA mapConst<>+3208(SB)/8, $0x3e11e9bf3e11e9bf
+DATA mapConst<>+3216(SB)/8, $0x3e11e9bf3e11e9bf
+DATA mapConst<>+3224(SB)/8, $0x3e11e9bf3e11e9bf
+DATA mapConst<>+3232(SB)/8, $0x3e11e9bf3e11e9bf
+DATA mapConst<>+3240(SB)/8, $0x3e11e9bf3e11e9bf
+DATA mapConst<>+3248(SB)/8, $0x3e11e9bf3e11e9bf
+DATA mapConst<>+3256(SB)/8, $0x3e11e9bf3e11e9bf
+// log5
+DATA mapConst<>+3264(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA mapConst<>+3272(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA mapConst<>+3280(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA mapConst<>+3288(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA mapConst<>+3296(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA mapConst<>+3304(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA mapConst<>+3312(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA mapConst<>+3320(SB)/8, $0xbdfe5d4fbdfe5d4f
+// log6
+DATA mapConst<>+3328(SB)/8, $0x3def251a3def251a
+DATA mapConst<>+3336(SB)/8, $0x3def251a3def251a
+DATA mapConst<>+3344(SB)/8, $0x3def251a3def251a
+DATA mapConst<>+3352(SB)/8, $0x3def251a3def251a
+DATA mapConst<>+3360(SB)/8, $0x3def251a3def251a
+DATA mapConst<>+3368(SB)/8, $0x3def251a3def251a
+DATA mapConst<>+3376(SB)/8, $0x3def251a3def251a
+DATA mapConst<>+3384(SB)/8, $0x3def251a3def251a
+// log7
+DATA mapConst<>+3392(SB)/8, $0xbdebd1b8bdebd1b8
+DATA mapConst<>+3400(SB)/8, $0xbdebd1b8bdebd1b8
+DATA mapConst<>+3408(SB)/8, $0xbdebd1b8bdebd1b8
+DATA mapConst<>+3416(SB)/8, $0xbdebd1b8bdebd1b8
+DATA mapConst<>+3424(SB)/8, $0xbdebd1b8bdebd1b8
+DATA mapConst<>+3432(SB)/8, $0xbdebd1b8bdebd1b8
+DATA mapConst<>+3440(SB)/8, $0xbdebd1b8bdebd1b8
+DATA mapConst<>+3448(SB)/8, $0xbdebd1b8bdebd1b8
+// log8
+DATA mapConst<>+3456(SB)/8, $0x3d9021bb3d9021bb
+DATA mapConst<>+3464(SB)/8, $0x3d9021bb3d9021bb
+DATA mapConst<>+3472(SB)/8, $0x3d9021bb3d9021bb
+DATA mapConst<>+3480(SB)/8, $0x3d9021bb3d9021bb
+DATA mapConst<>+3488(SB)/8, $0x3d9021bb3d9021bb
+DATA mapConst<>+3496(SB)/8, $0x3d9021bb3d9021bb
+DATA mapConst<>+3504(SB)/8, $0x3d9021bb3d9021bb
+DATA mapConst<>+3512(SB)/8, $0x3d9021bb3d9021bb
+// sqrt2
+DATA mapConst<>+3520(SB)/8, $0x3fb504f33fb504f3
+DATA mapConst<>+3528(SB)/8, $0x3fb504f33fb504f3
+DATA mapConst<>+3536(SB)/8, $0x3fb504f33fb504f3
+DATA mapConst<>+3544(SB)/8, $0x3fb504f33fb504f3
+DATA mapConst<>+3552(SB)/8, $0x3fb504f33fb504f3
+DATA mapConst<>+3560(SB)/8, $0x3fb504f33fb504f3
+DATA mapConst<>+3568(SB)/8, $0x3fb504f33fb504f3
+DATA mapConst<>+3576(SB)/8, $0x3fb504f33fb504f3
+// zero
+DATA mapConst<>+3584(SB)/8, $0x0000000000000000
+DATA mapConst<>+3592(SB)/8, $0x0000000000000000
+DATA mapConst<>+3600(SB)/8, $0x0000000000000000
+DATA mapConst<>+3608(SB)/8, $0x0000000000000000
+DATA mapConst<>+3616(SB)/8, $0x0000000000000000
+DATA mapConst<>+3624(SB)/8, $0x0000000000000000
+DATA mapConst<>+3632(SB)/8, $0x0000000000000000
+DATA mapConst<>+3640(SB)/8, $0x0000000000000000
+// infinity
+DATA mapConst<>+3648(SB)/8, $0x7f8000007f800000
+DATA mapConst<>+3656(SB)/8, $0x7f8000007f800000
+DATA mapConst<>+3664(SB)/8, $0x7f8000007f800000
+DATA mapConst<>+3672(SB)/8, $0x7f8000007f800000
+DATA mapConst<>+3680(SB)/8, $0x7f8000007f800000
+DATA mapConst<>+3688(SB)/8, $0x7f8000007f800000
+DATA mapConst<>+3696(SB)/8, $0x7f8000007f800000
+DATA mapConst<>+3704(SB)/8, $0x7f8000007f800000
+// minusInfinity
+DATA mapConst<>+3712(SB)/8, $0xff800000ff800000
+DATA mapConst<>+3720(SB)/8, $0xff800000ff800000
+DATA mapConst<>+3728(SB)/8, $0xff800000ff800000
+DATA mapConst<>+3736(SB)/8, $0xff800000ff800000
+DATA mapConst<>+3744(SB)/8, $0xff800000ff800000
+DATA mapConst<>+3752(SB)/8, $0xff800000ff800000
+DATA mapConst<>+3760(SB)/8, $0xff800000ff800000
+DATA mapConst<>+3768(SB)/8, $0xff800000ff800000
+// nan
+DATA mapConst<>+3776(SB)/8, $0x7fc000007fc00000
+DATA mapConst<>+3784(SB)/8, $0x7fc000007fc00000
+DATA mapConst<>+3792(SB)/8, $0x7fc000007fc00000
+DATA mapConst<>+3800(SB)/8, $0x7fc000007fc00000
+DATA mapConst<>+3808(SB)/8, $0x7fc000007fc00000
+DATA mapConst<>+3816(SB)/8, $0x7fc000007fc00000
+DATA mapConst<>+3824(SB)/8, $0x7fc000007fc00000
+DATA mapConst<>+3832(SB)/8, $0x7fc000007fc00000
+// least
+DATA mapConst<>+3840(SB)/8, $0x0080000000800000
+DATA mapConst<>+3848(SB)/8, $0x0080000000800000
+DATA mapConst<>+3856(SB)/8, $0x0080000000800000
+DATA mapConst<>+3864(SB)/8, $0x0080000000800000
+DATA mapConst<>+3872(SB)/8, $0x0080000000800000
+DATA mapConst<>+3880(SB)/8, $0x0080000000800000
+DATA mapConst<>+3888(SB)/8, $0x0080000000800000
+DATA mapConst<>+3896(SB)/8, $0x0080000000800000
+// scale23
+DATA mapConst<>+3904(SB)/8, $0x4b0000004b000000
+DATA mapConst<>+3912(SB)/8, $0x4b0000004b000000
+DATA mapConst<>+3920(SB)/8, $0x4b0000004b000000
+DATA mapConst<>+3928(SB)/8, $0x4b0000004b000000
+DATA mapConst<>+3936(SB)/8, $0x4b0000004b000000
+DATA mapConst<>+3944(SB)/8, $0x4b0000004b000000
+DATA mapConst<>+3952(SB)/8, $0x4b0000004b000000
+DATA mapConst<>+3960(SB)/8, $0x4b0000004b000000
+// minus23
+DATA mapConst<>+3968(SB)/8, $0xc1b80000c1b80000
+DATA mapConst<>+3976(SB)/8, $0xc1b80000c1b80000
+DATA mapConst<>+3984(SB)/8, $0xc1b80000c1b80000
+DATA mapConst<>+3992(SB)/8, $0xc1b80000c1b80000
+DATA mapConst<>+4000(SB)/8, $0xc1b80000c1b80000
+DATA mapConst<>+4008(SB)/8, $0xc1b80000c1b80000
+DATA mapConst<>+4016(SB)/8, $0xc1b80000c1b80000
+DATA mapConst<>+4024(SB)/8, $0xc1b80000c1b80000
+// fraction
+DATA mapConst<>+4032(SB)/8, $0x007fffff007fffff
+DATA mapConst<>+4040(SB)/8, $0x007fffff007fffff
+DATA mapConst<>+4048(SB)/8, $0x007fffff007fffff
+DATA mapConst<>+4056(SB)/8, $0x007fffff007fffff
+DATA mapConst<>+4064(SB)/8, $0x007fffff007fffff
+DATA mapConst<>+4072(SB)/8, $0x007fffff007fffff
+DATA mapConst<>+4080(SB)/8, $0x007fffff007fffff
+DATA mapConst<>+4088(SB)/8, $0x007fffff007fffff
+// mishMax
+DATA mapConst<>+4096(SB)/8, $0x41a0000041a00000
+DATA mapConst<>+4104(SB)/8, $0x41a0000041a00000
+DATA mapConst<>+4112(SB)/8, $0x41a0000041a00000
+DATA mapConst<>+4120(SB)/8, $0x41a0000041a00000
+DATA mapConst<>+4128(SB)/8, $0x41a0000041a00000
+DATA mapConst<>+4136(SB)/8, $0x41a0000041a00000
+DATA mapConst<>+4144(SB)/8, $0x41a0000041a00000
+DATA mapConst<>+4152(SB)/8, $0x41a0000041a00000
+GLOBL mapConst<>(SB), RODATA, $4160
 
 DATA laneMask<>+0(SB)/4, $-1
 DATA laneMask<>+4(SB)/4, $-1

@@ -112,7 +112,7 @@ func (e *Eval) pad(x *tensor.Tensor, before, after []int, mode string, value *te
 		size := x.Dim(a) - lo - max(0, -after[a])
 		from[a] = make([]int, n)
 		for i := range n {
-			k, err := borderIndex(i-max(0, before[a]), size, mode)
+			k, err := BorderIndex(i-max(0, before[a]), size, mode)
 			if err != nil {
 				return fmt.Errorf("%v, axis %d: %w", x, a, err)
 			}
@@ -128,9 +128,9 @@ func (e *Eval) pad(x *tensor.Tensor, before, after []int, mode string, value *te
 
 var errNothingToContinue = errors.New("an empty axis has nothing to continue")
 
-// borderIndex maps an index that may lie outside 0..n-1 to where its value comes from,
+// BorderIndex maps an index that may lie outside 0..n-1 to where its value comes from,
 // -1 for the constant.
-func borderIndex(i, n int, mode string) (int, error) {
+func BorderIndex(i, n int, mode string) (int, error) {
 	if mode != "constant" && n < 1 {
 		return 0, errNothingToContinue
 	}

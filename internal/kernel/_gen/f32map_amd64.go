@@ -15,12 +15,16 @@ func init() {
 				{"ActClamp", m.clamp}, {"ActLeakyRelu", m.leakyRelu}, {"ActSigmoid", m.sigmoid}, {"ActTanh", m.tanh},
 				{"ActHardSigmoid", m.hardSigmoid}, {"ActHardSwish", m.hardSwish}, {"ActSiLU", m.silu},
 				{"ActGelu", m.gelu}, {"ActGeluTanh", m.geluTanh}, {"ActExp", func() { m.exp(m.r(0), false) }},
+				{"ActElu", m.elu}, {"ActSoftplus", m.softplus}, {"ActMish", m.mish}, {"ActLog", m.log}, {"ActErf", m.erf},
+				{"ActSqrt", func() { m.op("VSQRTPS %s, %s", 0, 0) }}, {"ActAbs", func() { m.with("VANDPS", "abs", 0, 0) }},
+				{"ActRound", func() { m.whole(0) }}, {"ActFloor", func() { m.whole(1) }}, {"ActCeil", func() { m.whole(2) }},
 			}, m.unary)
 			a.text("binaryF32"+level, 8)
 			m.dispatch("binaryF32", []function{
 				{"Add", func() { m.op("VADDPS %s, %s, %s", 1, 0, 0) }}, {"Sub", func() { m.op("VSUBPS %s, %s, %s", 1, 0, 0) }},
 				{"RSub", func() { m.op("VSUBPS %s, %s, %s", 0, 1, 0) }}, {"Mul", func() { m.op("VMULPS %s, %s, %s", 1, 0, 0) }},
 				{"Div", func() { m.op("VDIVPS %s, %s, %s", 1, 0, 0) }}, {"RDiv", func() { m.op("VDIVPS %s, %s, %s", 0, 1, 0) }},
+				{"Min", func() { m.extreme("VMINPS", "VORPS") }}, {"Max", func() { m.extreme("VMAXPS", "VANDPS") }},
 				{"PRelu", func() {
 					m.op("VMULPS %s, %s, %s", 1, 0, 2)
 					m.bySign(0, 2, 0, 0)
@@ -316,16 +320,8 @@ func (m *mapF32) exp(x string, small bool) {
 		m.ins("VCMPPS $5, %s, %s, %s", t, x, m.r(7))
 		m.ins("VMAXPS %s, %s, %s", x, t, x)
 	}
-	// Adding 1.5·2^23 rounds to a whole number.
-	m.set("round", 5)
-	m.ins("VFMADD231PS %s, %s, %s", m.c("log2e"), x, n)
-	m.ins("VSUBPS %s, %s, %s", m.c("round"), n, n)
-	m.ins("VFNMADD231PS %s, %s, %s", m.c("ln2hi"), n, x)
-	m.ins("VFNMADD231PS %s, %s, %s", m.c("ln2lo"), n, x)
-	m.set("exp5", 6)
-	for _, c := range []string{"exp4", "exp3", "exp2", "exp1", "exp0", "one", "one"} {
-		m.ins("VFMADD213PS %s, %s, %s", m.c(c), x, p)
-	}
+	m.expReduced(x)
+	m.ins("VFMADD213PS %s, %s, %s", m.c("one"), x, p)
 	if m.vec == zmm {
 		if small {
 			m.ins("VSCALEFPS.Z %s, %s, K3, %s", n, p, x)
@@ -351,6 +347,21 @@ func (m *mapF32) exp(x string, small bool) {
 	}
 	m.ins("VMULPS %s, %s, %s", t, p, p)
 	m.ins("VMULPS %s, %s, %s", n, p, x)
+}
+
+// expReduced takes e^x apart as 2^n·(1+r·P(r)), with n in V5, r in x and P(r) in V6.
+func (m *mapF32) expReduced(x string) {
+	n, p := m.r(5), m.r(6)
+	// Adding 1.5·2^23 rounds to a whole number.
+	m.set("round", 5)
+	m.ins("VFMADD231PS %s, %s, %s", m.c("log2e"), x, n)
+	m.ins("VSUBPS %s, %s, %s", m.c("round"), n, n)
+	m.ins("VFNMADD231PS %s, %s, %s", m.c("ln2hi"), n, x)
+	m.ins("VFNMADD231PS %s, %s, %s", m.c("ln2lo"), n, x)
+	m.set("exp5", 6)
+	for _, c := range []string{"exp4", "exp3", "exp2", "exp1", "exp0", "one"} {
+		m.ins("VFMADD213PS %s, %s, %s", m.c(c), x, p)
+	}
 }
 
 // quotient emits to = num/den for den from 1 to 2; V4 is lost.
@@ -449,6 +460,16 @@ func (m *mapF32) hardSwish() {
 func (m *mapF32) gelu() {
 	m.with("VANDPS", "abs", 0, 1)
 	m.with("VMULPS", "rsqrt2", 1, 1)
+	m.erfc()
+	m.with("VMULPS", "half", 3, 3)
+	m.set("one", 1)
+	m.op("VSUBPS %s, %s, %s", 3, 1, 1)
+	m.bySign(0, 3, 1, 3)
+	m.op("VMULPS %s, %s, %s", 3, 0, 0)
+}
+
+// erfc emits V3 = erfc(V1) for V1 ≥ 0; V2 is lost.
+func (m *mapF32) erfc() {
 	m.set("half", 2)
 	m.op("VMOVAPS %s, %s", 1, 3)
 	m.with("VFMADD213PS", "one", 2, 3)
@@ -461,11 +482,6 @@ func (m *mapF32) gelu() {
 	m.op("VFNMADD231PS %s, %s, %s", 1, 1, 3)
 	m.exp(m.r(3), true)
 	m.op("VMULPS %s, %s, %s", 2, 3, 3)
-	m.with("VMULPS", "half", 3, 3)
-	m.set("one", 1)
-	m.op("VSUBPS %s, %s, %s", 3, 1, 1)
-	m.bySign(0, 3, 1, 3)
-	m.op("VMULPS %s, %s, %s", 3, 0, 0)
 }
 
 // mapTable lists the constants, each filling one zmm register.
@@ -482,6 +498,12 @@ var mapTable = []struct {
 	{"geluTanh0", f(1.5957691216057308)}, {"geluTanh2", f(0.07135481282052605)}, {"rsqrt2", f(1 / math.Sqrt2)},
 	{"erfc0", f(-1.26551223)}, {"erfc1", f(1.00002368)}, {"erfc2", f(0.37409196)}, {"erfc3", f(0.09678418)}, {"erfc4", f(-0.18628806)},
 	{"erfc5", f(0.27886807)}, {"erfc6", f(-1.13520398)}, {"erfc7", f(1.48851587)}, {"erfc8", f(-0.82215223)}, {"erfc9", f(0.17087277)},
+	{"erf0", f(1.128379165726710)}, {"erf1", f(-3.761262582423300e-1)}, {"erf2", f(1.128358514861418e-1)}, {"erf3", f(-2.685381193529856e-2)},
+	{"erf4", f(5.188327685732524e-3)}, {"erf5", f(-8.010193625184903e-4)}, {"erf6", f(7.853861353153693e-5)},
+	{"log0", f(3.3333331174e-1)}, {"log1", f(-2.4999993993e-1)}, {"log2", f(2.0000714765e-1)}, {"log3", f(-1.6668057665e-1)},
+	{"log4", f(1.4249322787e-1)}, {"log5", f(-1.2420140846e-1)}, {"log6", f(1.1676998740e-1)}, {"log7", f(-1.1514610310e-1)}, {"log8", f(7.0376836292e-2)},
+	{"sqrt2", f(math.Sqrt2)}, {"zero", 0}, {"infinity", 0x7f800000}, {"minusInfinity", 0xff800000}, {"nan", 0x7fc00000},
+	{"least", f(0x1p-126)}, {"scale23", f(0x1p23)}, {"minus23", f(-23)}, {"fraction", 1<<23 - 1}, {"mishMax", f(20)},
 }
 
 func f(v float64) uint32 { return math.Float32bits(float32(v)) }
