@@ -82,3 +82,21 @@ func checkRows(what string, dst, src []float32, n int) {
 		panic("kernel: " + what + " of slices that are no equal number of rows")
 	}
 }
+
+// GroupNorm writes (x-mean)/√(variance+eps) of src to dst, which may be src, and then
+// scales and shifts each of the len(scale) equal parts, the channels of a group.
+func GroupNorm(l cpu.Level, dst, src, scale, shift []float32, eps float32) {
+	channels := len(scale)
+	if len(dst) != len(src) || len(shift) != channels || channels == 0 || len(src)%channels != 0 {
+		panic("kernel: groupnorm of slices that do not fit")
+	}
+	Sub.Apply(l, dst, src, []float32{sum(l, src) / float32(len(src))})
+	variance := sumSquares(l, dst) / float32(len(src))
+	inverse := float32(1 / math.Sqrt(float64(variance)+float64(eps)))
+	plane := len(src) / channels
+	for c := range channels {
+		d := dst[c*plane : (c+1)*plane]
+		Mul.Apply(l, d, d, []float32{scale[c] * inverse})
+		Add.Apply(l, d, d, shift[c:c+1])
+	}
+}

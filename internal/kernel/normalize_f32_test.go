@@ -138,3 +138,29 @@ func TestReduce(t *testing.T) {
 		}
 	}
 }
+
+func TestGroupNorm(t *testing.T) {
+	r := rand.New(rand.NewPCG(69, 70))
+	for _, l := range cpu.Levels() {
+		for _, plane := range []int{1, 9, 200} {
+			const channels = 3
+			src, scale, shift := normals(r, channels*plane), normals(r, channels), normals(r, channels)
+			mean, variance, n := 0.0, 0.0, float64(len(src))
+			for _, v := range src {
+				mean += float64(v) / n
+			}
+			for _, v := range src {
+				variance += (float64(v) - mean) * (float64(v) - mean) / n
+			}
+			dst := make([]float32, len(src))
+			GroupNorm(l, dst, src, scale, shift, 1e-3)
+			for i, v := range src {
+				c := i / plane
+				want := (float64(v)-mean)/math.Sqrt(variance+1e-3)*float64(scale[c]) + float64(shift[c])
+				if got := float64(dst[i]); math.Abs(got-want) > 1e-5*(1+math.Abs(want)) {
+					t.Fatalf("%v groupnorm of planes of %d: %g, want %g", l, plane, got, want)
+				}
+			}
+		}
+	}
+}
