@@ -153,17 +153,7 @@ func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32, o *preparatio
 	d.kernel, d.edge = depthwiseKernel(l, kernel, stride), depthwiseKernel(l, 0, 0)
 	lanes, taps := d.kernel.lanes, s.KernelH*s.KernelW
 	blocks := (s.OutC + lanes - 1) / lanes
-	o.placeF32(&d.packed, blocks*(taps+1)*lanes, func() {
-		for ch := range s.OutC {
-			block := d.packed[ch/lanes*(taps+1)*lanes:]
-			if bias != nil {
-				block[ch%lanes] = bias[ch]
-			}
-			for t := range taps {
-				block[(t+1)*lanes+ch%lanes] = w[ch*taps+t]
-			}
-		}
-	})
+	o.placeF32(&d.packed, blocks*(taps+1)*lanes, func() { c.packDepthwise(d.packed, w, bias) })
 	beyond := 0 // columns that may lie outside the image
 	if d.lines = 1; d.kernel.body() > 0 {
 		beyond = s.KernelW / 2
@@ -179,6 +169,20 @@ func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32, o *preparatio
 	d.to = max(d.to, d.from)
 	c.name = fmt.Sprintf("dw%dx%d %s", s.KernelH, s.KernelW, d.kernel.name)
 	return nil
+}
+
+// packDepthwise packs weights into zeros.
+func (c *ConvF32) packDepthwise(dst, w, bias []float32) {
+	lanes, taps := c.dw.kernel.lanes, c.shape.KernelH*c.shape.KernelW
+	for ch := range c.shape.OutC {
+		block := dst[ch/lanes*(taps+1)*lanes:]
+		if bias != nil {
+			block[ch%lanes] = bias[ch]
+		}
+		for t := range taps {
+			block[(t+1)*lanes+ch%lanes] = w[ch*taps+t]
+		}
+	}
 }
 
 func (c *ConvF32) runDepthwise(dst, src, res unsafe.Pointer, lo, hi int) {

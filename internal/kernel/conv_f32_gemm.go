@@ -114,17 +114,22 @@ func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32, o *preparation) er
 	if !productWithin(maxElements, s.Groups, size) {
 		return errors.New("conv f32: the packed weights have too many elements")
 	}
-	o.placeF32(&g.packed, s.Groups*size, func() {
-		for i := range s.Groups {
-			var b []float32
-			if bias != nil {
-				b = bias[i*g.n : (i+1)*g.n]
-			}
-			c.packGroup(g.packed[i*size:(i+1)*size], w[i*g.n*g.k:(i+1)*g.n*g.k], b, o)
-		}
-	})
+	o.placeF32(&g.packed, s.Groups*size, func() { c.packGemm(g.packed, w, bias, o) })
 	c.name = fmt.Sprintf("conv%dx%d %s", s.KernelH, s.KernelW, g.tile.name)
 	return nil
+}
+
+// packGemm packs the weights of all groups.
+func (c *ConvF32) packGemm(dst, w, bias []float32, o *preparation) {
+	g := &c.gemm
+	for i := range c.shape.Groups {
+		size := len(dst) / c.shape.Groups
+		var b []float32
+		if bias != nil {
+			b = bias[i*g.n : (i+1)*g.n]
+		}
+		c.packGroup(dst[i*size:(i+1)*size], w[i*g.n*g.k:(i+1)*g.n*g.k], b, o)
+	}
 }
 
 // packGroup packs the weights of one group from the order in which they are given.

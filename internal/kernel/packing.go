@@ -150,6 +150,8 @@ type preparation struct {
 	read          func()
 	channelsFirst bool
 	columns       bool
+	later         bool // weights are packed when the operator runs, see VariableConvF32
+	size          int  // bytes of packed weights, where they come later
 	winograd      bool
 }
 
@@ -179,6 +181,10 @@ func prepare(opts []Option) preparation {
 // place gives an operator memory for size bytes of packed weights: set is told where,
 // then fill packs. The memory is zero before.
 func (o *preparation) place(size int, set func(mem []byte), fill func()) {
+	if o.later {
+		o.size = size
+		return
+	}
 	if p := o.packing; p != nil {
 		if read := o.read; read != nil {
 			pack := fill

@@ -1,0 +1,158 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+)
+
+// A VariableConvF32 is a prepared convolution whose weights are known only when it runs, as
+// in training. They are packed into memory of the caller by Pack and read there by Run, so
+// that several sessions may share the operator.
+type VariableConvF32 struct {
+	conv ConvF32
+	size int // bytes of packed weights
+}
+
+// NewVariableConvF32 prepares a convolution for the kernels of a level, without an activation.
+func NewVariableConvF32(l cpu.Level, s ConvShape) (*VariableConvF32, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	v := &VariableConvF32{conv: ConvF32{level: l, shape: s}}
+	v.conv.lo, v.conv.hi, _ = Act{}.clamp()
+	o := preparation{later: true, channelsFirst: true}
+	var err error
+	if s.depthwise() {
+		err = v.conv.prepareDepthwise(l, nil, nil, &o)
+	} else {
+		err = v.conv.prepareGemm(l, nil, nil, &o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.size = o.size
+	return v, nil
+}
+
+// Name names the operator and the micro-kernel it uses.
+func (v *VariableConvF32) Name() string { return v.conv.Name() }
+
+// Units returns the number of independent units of Run.
+func (v *VariableConvF32) Units() int { return v.conv.Units() }
+
+// ScratchBytes returns the scratch that each worker needs for Run.
+func (v *VariableConvF32) ScratchBytes() int { return v.conv.ScratchBytes() }
+
+// PackedLen returns how many values packed weights have.
+func (v *VariableConvF32) PackedLen() int { return v.size / 4 }
+
+// Pack packs weights [OutC][InC/Groups][KernelH][KernelW] and a bias [OutC] or nil.
+func (v *VariableConvF32) Pack(packed, w, bias []float32) {
+	s := &v.conv.shape
+	_, packed = w[s.weightLen()-1], packed[:v.PackedLen()]
+	clear(packed)
+	if v.conv.dw.kernel != nil {
+		v.conv.packDepthwise(packed, w, bias)
+		return
+	}
+	v.conv.packGemm(packed, w, bias, &preparation{channelsFirst: true})
+}
+
+// Run computes units lo ≤ u < hi with packed weights, as ConvF32 does.
+func (v *VariableConvF32) Run(dst, src, packed []float32, scratch []byte, lo, hi int) {
+	c := v.conv
+	c.gemm.packed, c.dw.packed = packed[:v.PackedLen()], packed[:v.PackedLen()]
+	c.Run(dst, src, nil, scratch, lo, hi)
+}
+
+// FlipWeights writes weights [OutC][InC/groups][taps] as those of the convolution that leads
+// back, [InC][OutC/groups][taps], with the taps in reverse order: the gradient of a
+// convolution of stride 1 by its input is the convolution of the gradient by its output
+// with these.
+func FlipWeights(dst, w []float32, outC, inC, groups, taps int) {
+	per, perOut := inC/groups, outC/groups
+	dst, w = dst[:outC*per*taps], w[:outC*per*taps]
+	for m := range outC {
+		g := m / perOut
+		for i := range per {
+			from := w[(m*per+i)*taps:][:taps]
+			to := dst[((g*per+i)*perOut+m%perOut)*taps:][:taps]
+			for t, x := range from {
+				to[taps-1-t] = x
+			}
+		}
+	}
+}
+
+// A DepthwiseBackF32 is the gradient of a depthwise convolution of any stride by its input.
+// The shape is that of the convolution; a unit is one image.
+type DepthwiseBackF32 struct {
+	shape ConvShape
+	level cpu.Level
+}
+
+// NewDepthwiseBackF32 prepares a gradient for the kernels of a level.
+func NewDepthwiseBackF32(l cpu.Level, s ConvShape) (*DepthwiseBackF32, error) {
+	return &DepthwiseBackF32{s, l}, s.Validate()
+}
+
+// Name names the operator.
+func (d *DepthwiseBackF32) Name() string { return "depthwise input gradient" }
+
+// Units returns the number of independent units of work.
+func (d *DepthwiseBackF32) Units() int { return d.shape.Batch }
+
+// WeightsLen returns how many values Turn writes.
+func (d *DepthwiseBackF32) WeightsLen() int { return d.shape.weightLen() + 2*d.shape.InC }
+
+// Turn puts weights [C][1][KernelH][KernelW] with the channels of a tap side by side.
+func (d *DepthwiseBackF32) Turn(turned, w []float32) {
+	s := &d.shape
+	taps := s.KernelH * s.KernelW
+	for c := range s.InC {
+		for t := range taps {
+			turned[t*s.InC+c] = w[c*taps+t]
+		}
+	}
+	ones := turned[taps*s.InC:][:2*s.InC]
+	clear(ones)
+	for c := range s.InC {
+		ones[c] = 1
+	}
+}
+
+// Run computes images lo ≤ n < hi. dx lies as the shape's input, dy as its output.
+func (d *DepthwiseBackF32) Run(dx, dy, turned []float32, lo, hi int) {
+	s := &d.shape
+	_, _, _ = dx[s.inLen()-1], dy[s.outLen()-1], turned[d.WeightsLen()-1]
+	taps := s.KernelH * s.KernelW
+	c := channelsF32{n: s.InC, u: unsafe.Pointer(&turned[taps*s.InC]), t: unsafe.Pointer(&turned[(taps+1)*s.InC]),
+		accStep: 4 * s.StrideW * s.InStride, aStep: 4 * s.OutStride}
+	c.bStep = c.accStep
+	for n := lo; n < hi; n++ {
+		for i := range s.InH * s.InW {
+			clear(dx[(n*s.InH*s.InW+i)*s.InStride:][:s.InC])
+		}
+		for oy := range s.OutH {
+			for ky := range s.KernelH {
+				iy := oy*s.StrideH + ky*s.DilationH - s.PadTop
+				if iy < 0 || iy >= s.InH {
+					continue
+				}
+				for kx := range s.KernelW {
+					first, last := positionsInside(kx*s.DilationW-s.PadLeft, s.StrideW, s.OutW, s.InW)
+					if first >= last {
+						continue
+					}
+					c.rows = last - first
+					c.m = unsafe.Pointer(&turned[(ky*s.KernelW+kx)*s.InC])
+					c.a = unsafe.Pointer(&dy[((n*s.OutH+oy)*s.OutW+first)*s.OutStride])
+					c.acc = unsafe.Pointer(&dx[((n*s.InH+iy)*s.InW+first*s.StrideW+kx*s.DilationW-s.PadLeft)*s.InStride])
+					c.b = c.acc
+					c.affine(d.level)
+				}
+			}
+		}
+	}
+}
