@@ -26,14 +26,18 @@ func lowerConvGroup(l *lowerer, g *group) string {
 	if x.Type.DType != tensor.Float32 {
 		return fmt.Sprintf("%v convolution has no kernel", x.Type.DType)
 	}
-	if w.Const == nil || b != nil && b.Const == nil {
-		return "the weights are not constant"
-	}
 	xs, _ := x.Type.Static()
 	ys, _ := n.Outputs[0].Type.Static()
-	win, reason := newWindow(n.Attrs, xs, ys, w.Const.Shape()[2:])
+	ws, _ := w.Type.Static()
+	win, reason := newWindow(n.Attrs, xs, ys, ws[2:])
 	if reason != "" {
 		return reason
+	}
+	if w.Const == nil || b != nil && b.Const == nil {
+		if len(g.nodes) > 1 {
+			return "what follows computed weights is a step of its own"
+		}
+		return lowerVariableConv(l, n, win)
 	}
 	bias := make([]float32, ys[1])
 	if b != nil {

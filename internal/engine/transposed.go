@@ -31,8 +31,6 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 	switch {
 	case x.Type.DType != tensor.Float32:
 		return fmt.Sprintf("%v has no kernel", x.Type.DType)
-	case w.Const == nil || b != nil && b.Const == nil:
-		return "the weights are not constant"
 	case n.Attrs.Has("output_shape"):
 		return "a given output_shape has no kernel"
 	}
@@ -41,9 +39,16 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 	if a := n.Attrs.String("auto_pad", "NOTSET"); a != "NOTSET" && a != "VALID" && a != "" {
 		return "automatic padding has no kernel"
 	}
-	win, reason := newWindow(n.Attrs, xs, ys, w.Const.Shape()[2:])
+	ws, _ := w.Type.Static()
+	win, reason := newWindow(n.Attrs, xs, ys, ws[2:])
 	if reason != "" {
 		return reason
+	}
+	if w.Const == nil || b != nil && b.Const == nil {
+		if len(g.nodes) > 1 {
+			return "what follows computed weights is a step of its own"
+		}
+		return lowerVariableTransposed(l, n, win)
 	}
 	groups := int(n.Attrs.Int("group", 1))
 	taps := win.kernel[0] * win.kernel[1]
@@ -99,14 +104,26 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 // tapsFirst returns weights [C, M/group, spatial...] as those of a pointwise convolution
 // with output channels in the order group, tap, channel within the group.
 func tapsFirst(w *tensor.Tensor, groups int) []float32 {
-	c, m := w.Dim(0)/groups, w.Dim(1)
-	taps := w.Len() / (w.Dim(0) * m)
 	src, out := w.F32(), make([]float32, w.Len())
+	for i, k := range tapOrder(w.Shape(), groups) {
+		out[i] = src[k]
+	}
+	return out
+}
+
+// tapOrder returns which element of weights [C, M/group, spatial...] stands where once
+// their taps come first.
+func tapOrder(shape []int, groups int) []int {
+	c, m, taps := shape[0]/groups, shape[1], 1
+	for _, k := range shape[2:] {
+		taps *= k
+	}
+	out := make([]int, shape[0]*m*taps)
 	for g := range groups {
 		for i := range c {
 			for o := range m {
 				for t := range taps {
-					out[((g*taps+t)*m+o)*c+i] = src[((g*c+i)*m+o)*taps+t]
+					out[((g*taps+t)*m+o)*c+i] = ((g*c+i)*m+o)*taps + t
 				}
 			}
 		}
