@@ -9,8 +9,9 @@ import (
 //go:generate go run -C _gen .
 
 var (
-	u8Heights  = []int{14, 7, 4, 2, 1}
-	u8Heights6 = []int{6, 3, 2, 1}
+	u8Heights   = []int{14, 7, 4, 2, 1}
+	u8Heights6  = []int{6, 3, 2, 1}
+	u8Heights12 = []int{12, 6, 3, 2, 1}
 )
 
 // Kernels of a level stand together, the widest first.
@@ -20,7 +21,9 @@ var u8GemmKernels = []*u8Gemm{
 	{name: "u8s8_gemm_14x32_avx512", level: cpu.AVX512, mr: 14, nr: 32, wide: true, paired: true, rows: u8Heights, asm: 2},
 	{name: "u8s8_gemm_14x16_avx512", level: cpu.AVX512, mr: 14, nr: 16, wide: true, rows: u8Heights, asm: 3},
 	{name: "u8s8_gemm_6x16_avxvnni", level: cpu.AVXVNNI, mr: 6, nr: 16, paired: true, whole: true, rows: u8Heights6, asm: 5},
+	{name: "u8s8_gemm_12x8_avxvnni", level: cpu.AVXVNNI, mr: 12, nr: 8, whole: true, rows: u8Heights12, asm: 6},
 	{name: "u8s8_gemm_6x16_avx2", level: cpu.AVX2, mr: 6, nr: 16, wide: true, paired: true, whole: true, rows: u8Heights6, asm: 4},
+	{name: "u8s8_gemm_12x8_avx2", level: cpu.AVX2, mr: 12, nr: 8, wide: true, whole: true, rows: u8Heights12, asm: 7},
 }
 
 //go:noescape
@@ -41,6 +44,12 @@ func gemmU8x6x16AVX2(args *u8GemmArgs)
 //go:noescape
 func gemmU8x6x16AVXVNNI(args *u8GemmArgs)
 
+//go:noescape
+func gemmU8x12x8AVXVNNI(args *u8GemmArgs)
+
+//go:noescape
+func gemmU8x12x8AVX2(args *u8GemmArgs)
+
 func u8GemmAsm(i int, a *u8GemmArgs) {
 	switch i {
 	case 0:
@@ -55,6 +64,10 @@ func u8GemmAsm(i int, a *u8GemmArgs) {
 		gemmU8x6x16AVX2(a)
 	case 5:
 		gemmU8x6x16AVXVNNI(a)
+	case 6:
+		gemmU8x12x8AVXVNNI(a)
+	case 7:
+		gemmU8x12x8AVX2(a)
 	}
 }
 

@@ -12,7 +12,10 @@ func init() {
 		gemmU8{name: "gemmU8x14x16AVX512", vec: zmm, vecs: 1}.emit(a)
 		gemmU8{name: "gemmU8x6x16AVXVNNI", vec: ymm, vecs: 2, vnni: true}.emit(a)
 		gemmU8{name: "gemmU8x6x16AVX2", vec: ymm, vecs: 2}.emit(a)
+		gemmU8{name: "gemmU8x12x8AVXVNNI", vec: ymm, vecs: 1, vnni: true}.emit(a)
+		gemmU8{name: "gemmU8x12x8AVX2", vec: ymm, vecs: 1}.emit(a)
 		a.table("u8Turn4", 4, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
+		a.table("u8Turn4Y", 4, 0, 4, 1, 5, 2, 6, 3, 7)
 		a.table("u8RowsApart", 8, 0, 2, 4, 6, 1, 3, 5, 7)
 		a.table("u8LowLanes", 8, 0, 1, 8, 9, 2, 3, 10, 11)
 		a.table("u8HighLanes", 8, 4, 5, 12, 13, 6, 7, 14, 15)
@@ -51,6 +54,9 @@ type gemmU8 struct {
 func (g gemmU8) heights() []int {
 	if g.vec.reg == "Z" {
 		return []int{14, 7, 4, 2, 1}
+	}
+	if g.vecs == 1 {
+		return []int{12, 6, 3, 2, 1}
 	}
 	return []int{6, 3, 2, 1}
 }
@@ -347,15 +353,20 @@ func (g gemmU8) joinRows(a *asm, rows int, sum func(row, i int) string, mask str
 // bytes requantizes one vector a row: four rows are packed together, which
 // leaves four columns of each in every lane, and turned.
 func (g gemmU8) bytes(a *asm, rows int, sum func(row int) string) {
+	zmm := g.vec.reg == "Z"
 	mult, turn := g.b(0), g.x()
-	zero, lo, hi := g.tmp(), g.vec.r(g.vec.regs-g.vecs-3), g.vec.r(g.vec.regs-g.vecs-4)
+	zero, lo, hi := g.tmp(), g.vec.r(g.vec.regs-g.vecs-3), mult
 	a.ins("VMOVUPS (AX), %s", mult)
+	for row := range rows {
+		g.scale(a, sum(row), mult)
+	}
 	a.ins("VPBROADCASTD u8GemmArgs_zero(DI), %s", zero)
 	a.ins("VPBROADCASTD u8GemmArgs_lo(DI), %s", lo)
 	a.ins("VPBROADCASTD u8GemmArgs_hi(DI), %s", hi)
-	a.ins("VMOVDQU64 u8Turn4<>(SB), %s", turn)
-	for row := range rows {
-		g.scale(a, sum(row), mult)
+	if zmm {
+		a.ins("VMOVDQU64 u8Turn4<>(SB), %s", turn)
+	} else {
+		a.ins("VMOVDQU u8Turn4Y<>(SB), %s", turn)
 	}
 	for row := 0; row < rows; row += 4 {
 		s := func(i int) string { return sum(min(row+i, rows-1)) }
@@ -370,13 +381,21 @@ func (g gemmU8) bytes(a *asm, rows int, sum func(row int) string) {
 		a.ins("VPMAXUB %s, %s, %s", lo, first, first)
 		a.ins("VPMINUB %s, %s, %s", hi, first, first)
 		a.ins("VPERMD %s, %s, %s", first, turn, first)
+		if !zmm {
+			x, high := "X"+first[1:], "X"+s(1)[1:]
+			for i := range min(4, rows-row) {
+				if i == 2 {
+					a.ins("VEXTRACTI128 $1, %s, %s", first, high)
+					x = high
+				}
+				a.ins("%s %s, %s", [...]string{"VMOVQ", "VPEXTRQ $1,"}[i%2], x, g.dst(a, row+i))
+			}
+			continue
+		}
 		for i := range min(4, rows-row) {
 			x := "X" + first[1:]
 			if i > 0 {
-				x = "X" + mult[1:]
-				if row+4 < rows {
-					x = "X" + sum(row + 1)[1:] // packed already
-				}
+				x = "X" + s(1)[1:] // packed already
 				a.ins("VEXTRACTI32X4 $%d, %s, %s", i, first, x)
 			}
 			a.ins("VMOVDQU8 %s, K1, %s", x, g.dst(a, row+i))
@@ -417,7 +436,11 @@ func (g gemmU8) natural(a *asm, rows int, sum func(row, i int) string, f func(i 
 		switch {
 		case g.vecs == 1:
 			f(0, low)
-			a.ins("VMOVDQU32 %s, K1, %s", low, to)
+			if zmm {
+				a.ins("VMOVDQU32 %s, K1, %s", low, to)
+			} else {
+				a.ins("VMOVDQU %s, %s", low, to)
+			}
 			continue
 		case zmm:
 			a.ins("VMOVDQA64 %s, %s", low, high)
