@@ -22,7 +22,9 @@ func f16Arch(l cpu.Level, dst []float32, src []uint16) int {
 	return n
 }
 
-func init() {
+func init() { later(registerF16) }
+
+func registerF16() {
 	register(Entry{Name: "f16_widen_8_neon", Level: cpu.NEON, DType: "f16", Op: "widen", NR: 8, Bytes: true,
 		Trial: func() (func(), float64) {
 			dst, src := alignedF32(1024), make([]uint16, 1024)

@@ -16,7 +16,9 @@ func peakU8MMLA(n int)
 
 // The peak entries measure how fast the core multiplies and adds when it does nothing
 // else: the bound of every other kernel of their dtype.
-func init() {
+func init() { later(registerPeak) }
+
+func registerPeak() {
 	const n, sums = 500, 24
 	register(
 		Entry{Name: "f32_peak_4_neon", Level: cpu.NEON, DType: "f32", Op: "peak", NR: 4,
