@@ -74,6 +74,11 @@ type figures struct {
 	Base float64 `json:"base_rss_kb"`
 }
 
+// runs is how many fit into the time of a process.
+func (f figures) runs() int {
+	return min(max(int(perProcess.Seconds()*1e3/max(f.Min, 1e-3)), 5), 5000)
+}
+
 func (j *job) ours(threads, runs int) (f figures, err error) {
 	argv := []string{j.Edgewise, "bench", j.Comparison.Ours, "--json", "-q", "--threads", strconv.Itoa(threads), "--runs", strconv.Itoa(runs)}
 	for _, in := range j.Inputs {
@@ -97,12 +102,19 @@ func (j *job) alternate() error {
 		if err != nil {
 			return err
 		}
-		runs := min(max(int(perProcess.Seconds()*1e3/max(first.Min, 1e-3)), 5), 5000)
+		runs := map[string]int{"": first.runs()}
+		for _, w := range j.Comparison.Witnesses {
+			f, err := j.theirs(w, threads, 3)
+			if err != nil {
+				return err
+			}
+			runs[w.Lib] = f.runs()
+		}
 		var rounds []map[string]float64
 		var longest time.Duration
 		for len(rounds) < mostRounds && (len(rounds) < 2 || time.Since(begin)+longest < share) {
 			start := time.Now()
-			o, err := j.ours(threads, runs)
+			o, err := j.ours(threads, runs[""])
 			if err != nil {
 				return err
 			}
@@ -112,7 +124,7 @@ func (j *job) alternate() error {
 			}
 			m.RSS = o.RSS / 1024
 			for _, w := range j.Comparison.Witnesses {
-				f, err := j.theirs(w, threads, runs)
+				f, err := j.theirs(w, threads, runs[w.Lib])
 				if err != nil {
 					return err
 				}
