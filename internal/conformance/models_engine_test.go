@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,15 +22,6 @@ import (
 // levelTol is the difference allowed between instruction sets, relative to the largest
 // magnitude of an output: sums in another order, nothing else.
 const levelTol = 1e-4
-
-// outputStep is what an output of a float network may differ by where the network ends on a
-// grid of 8 bits: one step of it, which a value between two of them takes or does not.
-func outputStep(file string) float64 {
-	if file == "yolox_nano_int8_quantize.tflite" {
-		return 1.01 / 256
-	}
-	return 0
-}
 
 // TestModelsOnEveryLevel runs every real model with the kernels of each instruction set
 // that this machine has, on one and two threads, and from two sessions at once. Integer
@@ -53,7 +45,7 @@ func TestModelsOnEveryLevel(t *testing.T) {
 			noAllocations(t, best, inputs)
 
 			two := plan(t, g, inputs, engine.Options{Threads: 2})
-			sameOutputs(t, "2 threads", best, tensors(t, two, inputs), want, 0)
+			sameBytes(t, "2 threads", tensors(t, two, inputs), want)
 			noAllocations(t, two, inputs)
 			if testing.Short() {
 				return
@@ -63,7 +55,7 @@ func TestModelsOnEveryLevel(t *testing.T) {
 					continue
 				}
 				p := plan(t, g, inputs, engine.Options{Level: level, Portable: true})
-				sameOutputs(t, level.String(), best, tensors(t, p, inputs), want, outputStep(filepath.Base(path)))
+				sameOutputs(t, level.String(), g, best, tensors(t, p, inputs), want)
 			}
 		})
 	}
@@ -134,13 +126,30 @@ func integerNetwork(p *engine.Plan) bool {
 	return true
 }
 
+// sameBytes holds outputs against others to the bit: what a run gives does not depend on
+// how many threads share it.
+func sameBytes(t *testing.T, name string, got, want []*tensor.Tensor) {
+	t.Helper()
+	for i := range want {
+		if !bytes.Equal(got[i].Bytes(), want[i].Bytes()) {
+			t.Errorf("%s: output %d is not the same", name, i)
+		}
+	}
+}
+
 // sameOutputs holds outputs against those of the best level: integers and what a network
 // of integers gives to the bit, floats to the tolerance.
-func sameOutputs(t *testing.T, name string, p *engine.Plan, got, want []*tensor.Tensor, step float64) {
+//
+// A network of floats whose results become integers at the end is an exception: a float
+// beside the middle of two steps falls to one side or the other by the order of its sums.
+// Such outputs may leave the tolerance by one step of their scale in a few places.
+func sameOutputs(t *testing.T, name string, g *graph.Graph, p *engine.Plan, got, want []*tensor.Tensor) {
 	t.Helper()
-	tol := levelTol
+	tol, quantizes := levelTol, false
 	if integerNetwork(p) {
 		tol = 1e-6 // a softmax may follow
+	} else {
+		quantizes = slices.ContainsFunc(p.Steps(), func(st engine.StepInfo) bool { return st.Op == "QuantizeLinear" })
 	}
 	for i, o := range p.Outputs() {
 		if !want[i].DType().IsFloat() {
@@ -149,12 +158,58 @@ func sameOutputs(t *testing.T, name string, p *engine.Plan, got, want []*tensor.
 			}
 			continue
 		}
-		if err := near(got[i], want[i], tol+step, 0); err != nil {
+		if step := quantum(g.Outputs[i]); quantizes && step > 0 {
+			sameButTies(t, name+": output "+o.Name, got[i], want[i], step)
+			continue
+		}
+		if err := near(got[i], want[i], tol, 0); err != nil {
 			t.Errorf("%s: output %s: %v", name, o.Name, err)
 		}
 		if d := relative(got[i], want[i]); d > 1e-5 {
 			t.Logf("%s: output %s is off by %.2g of its largest magnitude", name, o.Name, d)
 		}
+	}
+}
+
+// quantum returns the step between the values of an output that is a quantized tensor made
+// float and then at most moved, and 0 for any other.
+func quantum(v *graph.Value) float64 {
+	for v.Def != nil {
+		switch v.Def.Op {
+		case "DequantizeLinear":
+			if scale := v.Def.Inputs[1].Const; scale != nil && scale.Len() == 1 && scale.DType() == tensor.Float32 {
+				return float64(tensor.Data[float32](scale)[0])
+			}
+			return 0
+		case "Transpose", "Reshape", "Squeeze", "Unsqueeze":
+			v = v.Def.Inputs[0]
+		default:
+			return 0
+		}
+	}
+	return 0
+}
+
+// sameButTies holds a tensor of whole steps against another: one element of a thousand may
+// be one step away.
+func sameButTies(t *testing.T, what string, got, want *tensor.Tensor, step float64) {
+	t.Helper()
+	x, y, other := tensor.Data[float32](got), tensor.Data[float32](want), 0
+	for i := range y {
+		d := math.Abs(float64(x[i]) - float64(y[i]))
+		if !(d <= 1.001*step) {
+			t.Errorf("%s: element %d is %g, want %g within a step of %g", what, i, x[i], y[i], step)
+			return
+		}
+		if d > 0.001*step {
+			other++
+		}
+	}
+	if other > 1+len(y)/1000 {
+		t.Errorf("%s: %d of %d elements are a step away", what, other, len(y))
+	}
+	if other > 0 {
+		t.Logf("%s: %d of %d elements are a step of %g away", what, other, len(y), step)
 	}
 }
 
