@@ -159,6 +159,22 @@ func TestHostilePlansDoNoHarm(t *testing.T) {
 	}
 }
 
+func TestHollowConstantsAreNoLargerThanTheFile(t *testing.T) {
+	p, _ := sealed(t, sealable())
+	huge, err := tensor.Hollow(tensor.Uint8, []int{1 << 20, 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.taken[0].Const = huge
+	data, err := p.Seal(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Unseal(data); err == nil || !strings.Contains(err.Error(), "larger than the file") {
+		t.Errorf("a constant of 1 TiB without contents: %v", err)
+	}
+}
+
 func TestPlansOfOthersAreRefusedWithTheReason(t *testing.T) {
 	p, data := sealed(t, sealable())
 	edit := func(old, new string) []byte {

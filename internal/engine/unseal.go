@@ -80,10 +80,18 @@ func unseal(data []byte) (*Sealed, error) {
 		s.disable = strings.Split(disable, ",")
 	}
 	s.blobs = blobs
+	room := len(r.file) // for what hollow constants stand for: their packed form is in the file
 	s.graph, err = graph.Decode(encoded, func(n uint64, d tensor.DType, shape []int) (*tensor.Tensor, error) {
 		switch {
 		case n == 0:
-			return tensor.Hollow(d, shape)
+			t, err := tensor.Hollow(d, shape)
+			if err == nil {
+				// Sizes that cost nothing must not make a lowering ask for all memory there is.
+				if room -= d.Bytes(t.Len()); room < 0 {
+					err = errors.New("constants without contents are larger than the file")
+				}
+			}
+			return t, err
 		case n > uint64(len(contents)):
 			return nil, fmt.Errorf("contents %d of %d", n, len(contents))
 		}
