@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -21,19 +23,27 @@ func buffer32(name string, n int) *ref {
 	return r
 }
 
-// lowerConvWeightGradient makes two steps: sums over parts of the pixels, and their sum.
-func lowerConvWeightGradient(l *lowerer, n *graph.Node) string {
-	x, dy := n.In(0), n.In(1)
-	if !isF32(x) {
-		return "only float32 has a kernel"
+// gradientWindow returns the window of a node whose attributes say how a kernel moved over x
+// to make what dy is the gradient of, and the shapes of both. Inference does not compare
+// them.
+func gradientWindow(n *graph.Node, x, dy *graph.Value) (win *window, xs, ys []int, reason string) {
+	xs, _ = x.Type.Static()
+	ys, _ = dy.Type.Static()
+	if !isF32(x, dy) || len(xs) != len(ys) || len(xs) == 0 || xs[0] != ys[0] {
+		return nil, nil, nil, "only float32 of one batch has a kernel"
 	}
-	xs, _ := x.Type.Static()
-	ys, _ := dy.Type.Static()
 	var size []int
 	for _, k := range n.Attrs.Ints("kernel_shape") {
 		size = append(size, int(k))
 	}
-	win, reason := newWindow(n.Attrs, xs, ys, size)
+	win, reason = newWindow(n.Attrs, xs, ys, size)
+	return win, xs, ys, reason
+}
+
+// lowerConvWeightGradient makes two steps: sums over parts of the pixels, and their sum.
+func lowerConvWeightGradient(l *lowerer, n *graph.Node) string {
+	x, dy := n.In(0), n.In(1)
+	win, xs, ys, reason := gradientWindow(n, x, dy)
 	if reason != "" {
 		return reason
 	}
@@ -57,8 +67,10 @@ func lowerConvWeightGradient(l *lowerer, n *graph.Node) string {
 
 // lowerReluGradient keeps the order in memory of one operand; the other one follows.
 func lowerReluGradient(l *lowerer, n *graph.Node) string {
-	if !isF32(n.In(0)) {
-		return "only float32 has a kernel"
+	ds, _ := n.In(0).Type.Static()
+	ys, _ := n.In(1).Type.Static()
+	if !isF32(n.Inputs...) || !slices.Equal(ds, ys) {
+		return "only float32 of equal shapes has a kernel"
 	}
 	y := l.dense(n.In(1))
 	dy := l.like(n.In(0), y)
@@ -77,23 +89,20 @@ func lowerReluGradient(l *lowerer, n *graph.Node) string {
 // unit is an image: windows that overlap write the same rows.
 func lowerMaxPoolGradient(l *lowerer, n *graph.Node) string {
 	dy, x := n.In(0), n.In(1)
-	if !isF32(x) {
-		return "only float32 has a kernel"
-	}
-	xs, _ := x.Type.Static()
-	ys, _ := dy.Type.Static()
-	var size []int
-	for _, k := range n.Attrs.Ints("kernel_shape") {
-		size = append(size, int(k))
-	}
-	win, reason := newWindow(n.Attrs, xs, ys, size)
-	if reason != "" {
+	win, xs, ys, reason := gradientWindow(n, x, dy)
+	switch {
+	case reason != "":
 		return reason
+	case xs[1] != ys[1]:
+		return "the gradient does not have the input's channels"
 	}
 	in, inPixel := l.channelsLast(x)
 	grad, gradPixel := l.channelsLast(dy)
 	out, outPixel := l.makeChannelsLast(n.Outputs[0])
 	m := maxPoolGradient{win.shape(xs, ys, inPixel, gradPixel, 1), outPixel}
+	if err := m.Validate(); err != nil {
+		return err.Error()
+	}
 	l.add(&step{name: n.Label(), op: n.Op, kernel: "scatter of maxima", reads: []*ref{grad, in}, writes: []*ref{out}, units: xs[0],
 		run: func(s *Session, _, lo, hi int) { m.run(s.f32(out), s.f32(grad), s.f32(in), lo, hi) }})
 	return ""

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
@@ -120,6 +121,12 @@ func lowerBatchNormTraining(l *lowerer, n *graph.Node) string {
 // by the input is scale·inv·d, an affine function of X and dY in every channel.
 func lowerBatchNormGradient(l *lowerer, n *graph.Node) string {
 	dy, x := n.In(0), n.In(1)
+	ds, _ := dy.Type.Static()
+	xs, _ := x.Type.Static()
+	scale, _ := n.In(2).Type.Static()
+	if !isF32(n.Inputs...) || len(xs) < 2 || !slices.Equal(ds, xs) || !slices.Equal(scale, xs[1:2]) {
+		return "only float32 of equal shapes with a scale for each channel has a kernel"
+	}
 	st, reason := l.batchStatistics(n, x, float64(n.Attrs.Float("epsilon", 1e-5)))
 	if reason != "" {
 		return reason
@@ -132,9 +139,9 @@ func lowerBatchNormGradient(l *lowerer, n *graph.Node) string {
 			p.Sum(s.f32(sums), s.f32(grad), pixel, lo, hi)
 			p.Dot(s.f32(products), s.f32(st.in), s.f32(grad), s.f32(st.mean), st.pixel, pixel, lo, hi)
 		}})
-	scale := l.plain(n.In(2))
+	factors := l.plain(n.In(2))
 	m, u, t := buffer32(name+"/x", c), buffer32(name+"/dy", c), buffer32(name+"/offset", c)
-	setup := &step{name: name + "/factors", op: n.Op, kernel: "factors", reads: []*ref{sums, products, scale, st.mean, st.inv}, writes: []*ref{m, u, t}}
+	setup := &step{name: name + "/factors", op: n.Op, kernel: "factors", reads: []*ref{sums, products, factors, st.mean, st.inv}, writes: []*ref{m, u, t}}
 	var dScale, dShift *ref
 	if n.Out(1) != nil {
 		dScale = l.makeRaw(n.Outputs[1])
@@ -145,7 +152,7 @@ func lowerBatchNormGradient(l *lowerer, n *graph.Node) string {
 		setup.writes = append(setup.writes, dShift)
 	}
 	setup.exec = func(s *Session) error {
-		mean, inv, scale := s.f32(st.mean), s.f32(st.inv), s.f32(scale)
+		mean, inv, scale := s.f32(st.mean), s.f32(st.inv), s.f32(factors)
 		m, u, t := s.f32(m), s.f32(u), s.f32(t)
 		for k := range c {
 			db, ds := p.Total(s.f32(sums), k), p.Total(s.f32(products), k)

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -18,7 +20,7 @@ func lowerRecurrent(l *lowerer, n *graph.Node) string {
 	xs, _ := x.Type.Static()
 	direction := n.Attrs.String("direction", "forward")
 	switch {
-	case !isF32(x) || w.Const == nil || r.Const == nil || b != nil && b.Const == nil || n.In(7) != nil && n.In(7).Const == nil:
+	case !isF32(x, w, r, b, n.In(7)) || w.Const == nil || r.Const == nil || b != nil && b.Const == nil || n.In(7) != nil && n.In(7).Const == nil:
 		return "the weights are not constant float32"
 	case n.In(4) != nil || n.Attrs.Has("clip") || n.Attrs.Int("layout", 0) != 0 || n.Attrs.Int("input_forget", 0) != 0:
 		return "sequence lengths, clip, layout and input_forget have no kernel"
@@ -37,9 +39,14 @@ func lowerRecurrent(l *lowerer, n *graph.Node) string {
 	in := l.plain(x)
 	var initial [2]*ref
 	for i, v := range []*graph.Value{n.In(5), n.In(6)} {
-		if v != nil {
-			initial[i] = l.plain(v)
+		if v == nil {
+			continue
 		}
+		// Inference does not look at these.
+		if s, _ := v.Type.Static(); !isF32(v) || !slices.Equal(s, []int{dirs, batch, hidden}) {
+			return "an initial state does not fit the weights"
+		}
+		initial[i] = l.plain(v)
 	}
 	temp := func(name string, shape ...int) *ref {
 		t := &ref{dtype: tensor.Float32, shape: shape, strides: tensor.Strides(shape), buf: &buffer{name: n.Label() + "_" + name}}

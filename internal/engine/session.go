@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -29,6 +30,7 @@ type Session struct {
 	// Of the run going on.
 	ctx     context.Context
 	step    *step
+	failure atomic.Pointer[error] // of a worker
 	inputs  [][]byte
 	outputs [][]byte
 	heap    []op.Value
@@ -71,8 +73,17 @@ func (s *Session) Close() {
 	}
 }
 
-// RunUnits implements kernel.Runner for the current step.
-func (s *Session) RunUnits(worker, lo, hi int) { s.step.run(s, worker, lo, hi) }
+// RunUnits implements kernel.Runner for the current step. What inference and lowering let
+// pass and a step trips over ends the run, not the program: graphs come from files.
+func (s *Session) RunUnits(worker, lo, hi int) {
+	defer func() {
+		if r := recover(); r != nil {
+			err := fmt.Errorf("step %s: %v", s.step.name, r)
+			s.failure.CompareAndSwap(nil, &err)
+		}
+	}()
+	s.step.run(s, worker, lo, hi)
+}
 
 // Run executes the plan on one value per input and returns fresh outputs. Inputs are
 // only read.
@@ -232,6 +243,9 @@ func (s *Session) execute(ctx context.Context, timed bool) ([]time.Duration, err
 		} else {
 			s.step = st
 			s.pool.Run(st.units, st.grain, s)
+			if err := s.failure.Swap(nil); err != nil {
+				return nil, *err
+			}
 		}
 		if timed {
 			times[i] = time.Since(start)
