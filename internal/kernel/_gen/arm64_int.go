@@ -12,9 +12,6 @@ func umax(t lanes, d, n, m vreg) inst  { return threeSame("umax", t, 1, 0x0c, d,
 func umin(t lanes, d, n, m vreg) inst  { return threeSame("umin", t, 1, 0x0d, d, n, m) }
 func eor(d, n, m vreg) inst            { return bitwise("eor", 1, 0, d, n, m) }
 
-// mlaLane adds n times lane i of m, in 32 bits.
-func mlaLane(d, n, m vreg, i int) inst { return byElement("mla", s4, 1, 2, 0x0, d, n, m, i) }
-
 // wider is the arrangement of lanes twice as wide as those of t that fill a
 // register.
 func wider(t lanes) lanes { return []lanes{h8, s4, d2}[t.size] }
@@ -55,14 +52,6 @@ func uadalp(from lanes, d, n vreg) inst {
 }
 func sadalp(from lanes, d, n vreg) inst {
 	return twoMisc("sadalp", wider(from), from, 1, 0, from.size, 0x06, d, n)
-}
-
-// uaddlv adds all lanes of from into the lowest of d, twice as wide.
-func uaddlv(from lanes, d, n vreg) inst {
-	i := twoMisc("", from, from, from.q, 1, from.size, 0x03, d, n)
-	i.word |= 1 << 20
-	i.text = fmt.Sprintf("uaddlv %c%d, v%d.%s", "hsd"[from.size], uint32(d), uint32(n), from.name)
-	return i
 }
 
 // addv adds all lanes of n into the lowest of d.
