@@ -1,55 +1,24 @@
 package optimize
 
 import (
-	"bytes"
-	_ "embed"
 	"encoding/json"
 	"fmt"
-	"html/template"
-	"reflect"
 	"strings"
-	"sync"
 )
 
-//go:embed report.html.tmpl
-var pageSource string
-
-// page is parsed by the first who writes a report: other verbs need not wait for it.
-var page = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("report").Funcs(pageFuncs).Parse(pageSource))
-})
-
-var pageFuncs = template.FuncMap{
-	"percent": percent,
-	"change":  func(p Point) string { return p.change() },
-	"millis":  millis,
-	"bytes":   func(n int64) string { return sizeText(n) },
-	"arena":   func(n int) string { return sizeText(int64(n)) },
-	"short":   shortMetric,
-	"command": shellQuoted,
-	"db":      decibels,
-	"count":   func(n any) string { return thousands(reflect.ValueOf(n).Int()) },
-	"range3":  func(v *float64) string { return fmt.Sprintf("%.3g", *v) },
-	"machine": func(m Machine) string { return machineText(&m) },
-	"many":    pointsText,
-	"counted": counted,
-	"pct1":    func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
-}
-
-// view is what the page shows: the report with pictures.
-type view struct {
-	*Report
-	Best      *Point
-	Cards     []card
-	Scatter   template.HTML
-	Bars      *bars
-	SQNR      *bars
-	Timelines template.HTML
-	Matrices  []matrix
-	Floats    []LayerInfo // that stayed in float
-	Alarm     string      // what overrules all figures
-	Cautions  []string    // the other warnings
-	Raw       template.JS
+// HTML returns report.html: one page that needs nothing else.
+func (r *Report) HTML() ([]byte, error) {
+	best := r.Point(r.Picked)
+	if best == nil {
+		return nil, fmt.Errorf("report: there is no point %q", r.Picked)
+	}
+	raw, err := json.Marshal(r) // escapes <, > and &, so it can stand in a script element
+	if err != nil {
+		return nil, err
+	}
+	p := &page{Report: r, best: best}
+	p.write(markup(raw))
+	return p.b.Bytes(), nil
 }
 
 // card is one before-and-after figure.
@@ -75,39 +44,6 @@ type matrixCell struct {
 	N        int
 	Opacity  string
 	Diagonal bool
-}
-
-// HTML returns report.html: one page that needs nothing else.
-func (r *Report) HTML() ([]byte, error) {
-	v := view{Report: r, Best: r.Point(r.Picked), Floats: r.KeptFloat()}
-	if v.Best == nil {
-		return nil, fmt.Errorf("report: there is no point %q", r.Picked)
-	}
-	v.Cards = r.cards(v.Best)
-	for _, w := range r.Warnings {
-		if r.Goal.ChanceLevel && strings.HasPrefix(w, chanceWarning) {
-			v.Alarm = w
-		} else {
-			v.Cautions = append(v.Cautions, w)
-		}
-	}
-	v.Scatter = scatter(r)
-	v.Bars = timeBars(r)
-	v.SQNR = sqnrBars(r)
-	v.Timelines = memorySteps(r)
-	if c := r.Confusion; c != nil && c.Picked != nil {
-		v.Matrices = []matrix{shade("original", c.Classes, c.Original), shade(r.Picked, c.Classes, c.Picked)}
-	}
-	raw, err := json.Marshal(r) // escapes <, > and &, so it can stand in a script element
-	if err != nil {
-		return nil, err
-	}
-	v.Raw = template.JS(raw)
-	var b bytes.Buffer
-	if err := page().Execute(&b, v); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }
 
 // cards compares the picked point with the original. Only what is better by more than its

@@ -332,6 +332,43 @@ func TestChanceIsSaid(t *testing.T) {
 	}
 }
 
+// TestPageEscapesTexts puts markup into every text of a report, wherever it is from.
+func TestPageEscapesTexts(t *testing.T) {
+	model, data := writeNet(t, []int{1, 6}, true)
+	r := optimized(t, Config{Model: model, Data: data, MaxDrop: 100}).Report
+	const evil = "<i onload=x>&\"'"
+	r.Model.Name, r.Model.Path, r.Model.Judged, r.Data.Description, r.Data.Note = evil, evil, evil, evil, evil
+	r.Why, r.Preprocess.Text, r.Preprocess.Why, r.Command = evil, evil, []string{evil}, []string{evil}
+	r.Warnings = append(r.Warnings, evil)
+	for i := range r.Layers {
+		r.Layers[i].Name, r.Layers[i].Op, r.Layers[i].Reason, r.Layers[i].Fused = evil, evil, evil, evil
+	}
+	for i := range r.Tried {
+		r.Tried[i].Name, r.Tried[i].Why = evil, evil
+	}
+	for i := range r.Points {
+		if r.Points[i].Name != r.Picked {
+			r.Points[i].Name = evil
+		}
+		r.Points[i].How = evil
+	}
+	if c := r.Confusion; c != nil {
+		for i := range c.Classes {
+			c.Classes[i] = evil
+		}
+	}
+	page, err := r.HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(page, []byte("<i onload")) || !bytes.Contains(page, []byte("&lt;i onload=x&gt;&amp;")) {
+		t.Error("the page holds a text as markup")
+	}
+	if bytes.Contains(page, []byte("%!")) {
+		t.Error("the page holds a format that does not fit its arguments")
+	}
+}
+
 // Labels beyond the model's outputs are no reason to judge it by something else.
 func TestLabelsBeyondOutputs(t *testing.T) {
 	model, _ := writeNet(t, []int{1, 6}, true)

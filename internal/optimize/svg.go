@@ -3,7 +3,7 @@ package optimize
 import (
 	"cmp"
 	"fmt"
-	"html/template"
+	"html"
 	"math"
 	"slices"
 	"strings"
@@ -29,12 +29,12 @@ func (d *drawing) line(x1, y1, x2, y2 float64, class string) {
 	d.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`, x1, y1, x2, y2, class)
 }
 
-func (d *drawing) html() template.HTML {
+func (d *drawing) markup() markup {
 	d.b.WriteString("</svg>")
-	return template.HTML(d.b.String()) // built of numbers and escaped text only
+	return markup(d.b.String()) // built of numbers and escaped text only
 }
 
-func escape(s string) string { return template.HTMLEscapeString(s) }
+func escape(s string) string { return html.EscapeString(s) }
 
 // ticks returns round values that divide lo..hi into about n parts.
 func ticks(lo, hi float64, n int) []float64 {
@@ -81,7 +81,7 @@ func stepOf(ticks []float64) float64 {
 }
 
 // scatter shows the points by latency and accuracy, with the bound.
-func scatter(r *Report) template.HTML {
+func scatter(r *Report) markup {
 	const w, h, left, right, top, bottom = 500, 330, 58, 14, 18, 46
 	all := append([]Point{r.Original}, r.Points...)
 	loX, hiX, loY, hiY := 0.0, 0.0, math.Inf(1), math.Inf(-1)
@@ -178,7 +178,7 @@ func scatter(r *Report) template.HTML {
 		d.add(`<circle cx="%.1f" cy="%.1f" r="%d" class="%s"><title>%s</title></circle>`, x(*p.P50), y(100**p.Accuracy), 7, class,
 			escape(fmt.Sprintf("%s: %s, %s ms, %s, %s (%s, %s)", p.Name, percent(p.Accuracy), millis(p.P50), sizeText(p.Size), p.How, counted(p.Samples, "sample"), p.Origin)))
 	}
-	return d.html()
+	return d.markup()
 }
 
 // outermostFirst orders the measured points so that those at the right and left ends of
@@ -245,7 +245,7 @@ func place(taken []box, frame box, cx, cy, width float64) box {
 }
 
 // memorySteps draws the working memory over the steps of each program, on one scale.
-func memorySteps(r *Report) template.HTML {
+func memorySteps(r *Report) markup {
 	const w, h, left, top, bottom = 560, 230, 66, 24, 34
 	peak, longest := 0, 0
 	for _, t := range r.Memory {
@@ -304,5 +304,5 @@ func memorySteps(r *Report) template.HTML {
 	d.line(left, h-bottom, w-10, h-bottom, "axis")
 	d.text(left, h-10, "label", "start", "first step")
 	d.text(w-10, h-10, "label", "end", "last step")
-	return d.html()
+	return d.markup()
 }
