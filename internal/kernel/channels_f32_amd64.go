@@ -62,7 +62,9 @@ func (c *channelsF32) call(l cpu.Level, call channelsCall) {
 	}
 }
 
-func init() {
+func init() { later(registerChannelsArch) }
+
+func registerChannelsArch() {
 	for _, level := range []struct {
 		l     cpu.Level
 		lanes int

@@ -48,7 +48,9 @@ func (u *unpackF32) call(wide bool) {
 	}
 }
 
-func init() {
+func init() { later(registerNBits) }
+
+func registerNBits() {
 	for _, level := range []struct {
 		l     cpu.Level
 		lanes int
