@@ -92,6 +92,9 @@ func (s *ResizeShape) taps(in, out int, scale float64) []tap {
 	all := make([]tap, out)
 	for i := range all {
 		x := s.position(float64(i), float64(in), float64(out), scale)
+		if x != x { // of a scale so small that its reciprocal is infinite
+			x = 0
+		}
 		if !s.Linear {
 			all[i].i0 = min(max(int(s.round(math.Min(math.Max(x, -1), float64(in)))), 0), in-1)
 			continue

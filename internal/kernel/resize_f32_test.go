@@ -47,6 +47,27 @@ func TestResizeF32Rows(t *testing.T) {
 	}
 }
 
+// Scales whose reciprocals are infinite still read inside the image.
+func TestResizeF32TinyScale(t *testing.T) {
+	for c := range coordinates {
+		for _, linear := range []bool{false, true} {
+			s := ResizeShape{Batch: 1, InH: 3, InW: 3, OutH: 2, OutW: 2, C: 1, InStride: 1, OutStride: 1, ScaleH: 1e-320, ScaleW: 1e-320, Coordinates: c, Linear: linear}
+			for _, l := range cpu.Levels() {
+				op, err := NewResizeF32(l, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range op.rows {
+					if x.i0 < 0 || x.i1 < 0 || x.i0 > 2 || x.i1 > 2 || !(x.w1 >= 0 && x.w1 <= 1) {
+						t.Fatalf("coordinates %d, linear %v: %+v", c, linear, x)
+					}
+				}
+				op.Run(make([]float32, 4), make([]float32, 9), make([]byte, op.ScratchBytes()), 0, op.Units())
+			}
+		}
+	}
+}
+
 func TestResizeF32Plane(t *testing.T) {
 	// A linear resize reproduces a function that is linear in both directions.
 	r := rand.New(rand.NewPCG(71, 72))
