@@ -43,6 +43,8 @@ func TestConvWeightsF32(t *testing.T) {
 		{Batch: 2, InH: 9, InW: 300, InC: 120, OutH: 9, OutW: 300, OutC: 33, KernelH: 1, KernelW: 3, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadLeft: 1, Groups: 1, InStride: 120, OutStride: 33},
 		{Batch: 2, InH: 14, InW: 14, InC: 40, OutH: 7, OutW: 7, OutC: 40, KernelH: 3, KernelW: 3, StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 40, InStride: 44, OutStride: 41},
 	}
+	// Rows longer than one call packs.
+	shapes = append(shapes, ConvShape{Batch: 1, InH: 2, InW: 1100, InC: 5, OutH: 2, OutW: 1100, OutC: 6, KernelH: 1, KernelW: 3, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadLeft: 1, Groups: 1, InStride: 5, OutStride: 6})
 	for range 80 {
 		shapes = append(shapes, randomShape(r))
 	}

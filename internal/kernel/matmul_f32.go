@@ -156,6 +156,20 @@ func (t *gemmTileF32) packScaled(dst, b []float32, n, k, ld int, trans bool, sca
 
 // packPanel packs k rows of up to nr columns, without a bias, into a part of a panel.
 func (t *gemmTileF32) packPanel(to, from []float32, cols, k, ld int, trans bool, scale float32) {
+	row := ld
+	if trans {
+		row = 1
+	}
+	most := callValues / t.nr
+	for ; k > most; k -= most {
+		t.packPart(to, from, cols, most, ld, trans, scale)
+		to, from = to[most*t.nr:], from[most*row:]
+	}
+	t.packPart(to, from, cols, k, ld, trans, scale)
+}
+
+// packPart is packPanel for as many rows as one call of assembly may take.
+func (t *gemmTileF32) packPart(to, from []float32, cols, k, ld int, trans bool, scale float32) {
 	if t.packArch(to, from, cols, k, ld, trans, scale) {
 		return
 	}
