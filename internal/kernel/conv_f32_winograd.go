@@ -29,7 +29,8 @@ type convWinograd struct {
 // Winograd lets a convolution compute 3×3 windows by Winograd's minimal
 // filtering where that is faster. Its results differ from the sum of products by
 // at most 1e-5 of the sum of the magnitudes of its terms, as do those of the
-// other form.
+// other form. An infinity or NaN in the input makes NaN of every output of the tiles
+// that reach it, up to 4×4 pixels, and not only of those whose window does.
 func Winograd() Option { return func(o *preparation) { o.winograd = true } }
 
 // UsesWinograd reports whether the convolution is computed so.
@@ -38,6 +39,10 @@ func (c *ConvF32) UsesWinograd() bool { return c.winograd.kernel != nil }
 // winogradBytes is how much transformed input and output a group of tiles may
 // hold, so that most of it stays in a second cache.
 const winogradBytes = 2 << 20
+
+// winogradWeights is how many weights one call of a gemm tile may take, which bounds its
+// time.
+const winogradWeights = 320 << 10
 
 // winogradTile returns the m to use, or 0 where the sum of products is not
 // expected to take longer. Winograd's form has fewer products, but more bytes of
@@ -210,19 +215,27 @@ func (c *ConvF32) multiply(after, before []float32, tiles, j0, cols int) {
 	size := g.tile.panels(s.OutC) * panelLen
 	off := 0
 	lo, hi, _ := Act{}.clamp()
-	args := gemmF32{lda: g.inPitch * 4, off: &off, segs: 1, segK: s.InC, panel: panelLen * 4, ldc: g.outPitch * 4, cols: cols, lo: lo, hi: hi}
+	args := gemmF32{lda: g.inPitch * 4, off: &off, segs: 1, segK: s.InC, panel: panelLen * 4, ldc: g.outPitch * 4, lo: lo, hi: hi}
 	parts := (tiles + g.tile.mr - 1) / g.tile.mr
+	step := g.tile.nr * max(1, winogradWeights/panelLen)
 	for i := range n * n {
-		args.b = unsafe.Pointer(&g.packed[g.outPitch+i*size+j0/g.tile.nr*panelLen])
-		blockLen := g.tile.panels(cols) * panelLen * 4
-		for p := range parts {
-			r0, r1 := p*tiles/parts, (p+1)*tiles/parts
-			args.rows = r1 - r0
-			args.a = unsafe.Pointer(&before[(i*rows+r0)*g.inPitch])
-			args.c = unsafe.Pointer(&after[(i*rows+r0)*g.outPitch+j0])
-			of := args.fetches()
-			args.ahead = uintptr(args.b) + uintptr(4*size+p%of*blockLen/of)
-			args.run(g.tile)
+		for j, end := j0, j0+cols; j < end; j += step {
+			args.cols = min(step, end-j)
+			args.b = unsafe.Pointer(&g.packed[g.outPitch+i*size+j/g.tile.nr*panelLen])
+			blockLen := g.tile.panels(args.cols) * panelLen * 4
+			next := blockLen
+			if j+step >= end { // the same columns of the matrix after
+				next = 4 * (size - (j-j0)/g.tile.nr*panelLen)
+			}
+			for p := range parts {
+				r0, r1 := p*tiles/parts, (p+1)*tiles/parts
+				args.rows = r1 - r0
+				args.a = unsafe.Pointer(&before[(i*rows+r0)*g.inPitch])
+				args.c = unsafe.Pointer(&after[(i*rows+r0)*g.outPitch+j])
+				of := args.fetches()
+				args.ahead = uintptr(args.b) + uintptr(next+p%of*blockLen/of)
+				args.run(g.tile)
+			}
 		}
 	}
 }

@@ -45,6 +45,44 @@ func TestConvF32Winograd(t *testing.T) {
 	}
 }
 
+// So many weights that the products of one matrix take several calls: the result is that of
+// the other form.
+func TestConvF32WinogradWide(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many products")
+	}
+	s := ConvShape{Batch: 1, InH: 28, InW: 28, InC: 650, OutH: 28, OutW: 28, OutC: 649, KernelH: 3, KernelW: 3, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1,
+		PadTop: 1, PadLeft: 1, Groups: 1, InStride: 650, OutStride: 650, ResStride: 649}
+	r := rand.New(rand.NewPCG(57, 58))
+	w, bias, src := normals(r, s.weightLen()), normals(r, s.OutC), normals(r, s.inLen())
+	run := func(l cpu.Level, opts ...Option) []float32 {
+		c, err := NewConvF32(l, s, w, bias, Act{}, false, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (len(opts) > 0) != c.UsesWinograd() {
+			t.Fatalf("%s", c.Name())
+		}
+		dst := make([]float32, s.outLen())
+		c.Run(dst, src, nil, make([]byte, c.ScratchBytes()), 0, c.Units())
+		return dst
+	}
+	for _, l := range cpu.Levels() {
+		if k := winogradKernel(l, s.winogradTile()); k.level != l || l == cpu.Generic {
+			continue
+		}
+		if s.InC*s.OutC <= winogradWeights {
+			t.Fatal("one call takes all")
+		}
+		got, want := run(l, Winograd()), run(l)
+		for i := range want {
+			if math.Abs(float64(got[i]-want[i])) > 2e-3 {
+				t.Fatalf("%v: element %d is %g, want %g", l, i, got[i], want[i])
+			}
+		}
+	}
+}
+
 // With matrices exact in rational numbers, output·((weights·f)⊙(input·x)) is the
 // sum of products that defines the convolution, in one dimension.
 func TestWinogradTransforms(t *testing.T) {
