@@ -92,3 +92,15 @@ func TestStatedShapesShareAPlan(t *testing.T) {
 		t.Error("one shape was planned twice")
 	}
 }
+
+func TestAShapeForNoInputSpoilsNothing(t *testing.T) {
+	g := graph.New("same")
+	g.Output(g.Add("Relu", "y", nil, g.Input("x", graph.TensorType(tensor.Float32, 2))))
+	m := FromGraph(g)
+	if _, err := m.Plan(Options{}, map[string][]int{"z": {2}}); err == nil || !strings.Contains(err.Error(), "no input") {
+		t.Errorf("a shape for z: %v", err)
+	}
+	if _, err := m.Plan(Options{}, nil); err != nil {
+		t.Errorf("a plan after that: %v", err)
+	}
+}

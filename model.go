@@ -3,6 +3,7 @@ package edgewise
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -137,6 +138,11 @@ func (m *Model) Plan(o Options, shapes map[string][]int) (*engine.Plan, error) {
 		return nil, err
 	}
 	eo.Shapes = shapes
+	for name := range shapes { // a name that the key would not show
+		if !slices.ContainsFunc(m.graph.Inputs, func(v *graph.Value) bool { return v.Name == name }) {
+			return nil, fmt.Errorf("there is no input %q to give a shape", name)
+		}
+	}
 	var key strings.Builder
 	fmt.Fprintf(&key, "%d %s", eo.Threads, o.ISA)
 	for _, v := range m.graph.Inputs {

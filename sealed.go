@@ -3,6 +3,7 @@ package edgewise
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
@@ -10,6 +11,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/mapfile"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
 	"github.com/edgewise-ml/edgewise/internal/tflite"
+	"github.com/edgewise-ml/edgewise/tensor"
 )
 
 // Seal compiles the model for inputs of the given shapes, by name, and returns the outcome
@@ -100,6 +102,12 @@ func (m *Model) compile(o engine.Options) (*engine.Plan, error) {
 	if m.sealed == nil {
 		return engine.Compile(m.graph, o)
 	}
+	for _, v := range m.graph.Inputs {
+		want, ok := o.Shapes[v.Name]
+		if s, _ := v.Type.Static(); ok && !slices.Equal(s, want) {
+			return nil, fmt.Errorf("input %s cannot have shape %s: the plan was sealed for %s", v.Name, tensor.FormatShape(want), tensor.FormatShape(s))
+		}
+	}
 	var reason error
 	if o.Portable && o.Level != m.sealed.Level() {
 		reason = fmt.Errorf("the sealed plan is for %v, asked for is %v", m.sealed.Level(), o.Level)
@@ -111,6 +119,9 @@ func (m *Model) compile(o engine.Options) (*engine.Plan, error) {
 		reason = err
 	}
 	g, err := m.network()
+	if err == nil && !(sameNames(g.Inputs, m.graph.Inputs) && sameNames(g.Outputs, m.graph.Outputs)) {
+		err = errors.New("the model inside it is another one")
+	}
 	if err != nil {
 		return nil, errors.Join(reason, err)
 	}
@@ -120,4 +131,8 @@ func (m *Model) compile(o engine.Options) (*engine.Plan, error) {
 		o.Shapes[v.Name], _ = v.Type.Static()
 	}
 	return engine.Compile(g, o)
+}
+
+func sameNames(a, b []*graph.Value) bool {
+	return slices.EqualFunc(a, b, func(x, y *graph.Value) bool { return x.Name == y.Name })
 }

@@ -384,7 +384,7 @@ func (l *lowerer) make(v *graph.Value, strides []int, accept func(*ref) bool) *r
 	return r
 }
 
-// makePlain is make for a row-major result whose int8 elements are not biased.
+// makeRaw is make for a row-major result whose int8 elements are not biased.
 func (l *lowerer) makeRaw(v *graph.Value) *ref {
 	s, _ := v.Type.Static()
 	r := &ref{dtype: v.Type.DType, shape: s, strides: tensor.Strides(s), buf: &buffer{name: v.Name}}

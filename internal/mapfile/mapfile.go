@@ -84,7 +84,7 @@ func Drop(b []byte) {
 	defer mappingsMu.Unlock()
 	for _, m := range mappings {
 		start := uintptr(unsafe.Pointer(unsafe.SliceData(m)))
-		if at < start || at-start > uintptr(len(m)) {
+		if at < start || at-start >= uintptr(len(m)) {
 			continue
 		}
 		page := uintptr(os.Getpagesize())
