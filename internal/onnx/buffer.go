@@ -1,10 +1,8 @@
 package onnx
 
 import (
+	"encoding/binary"
 	"io"
-	"math"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // buffer builds a protobuf message as a list of pieces, so that tensor data is written
@@ -38,57 +36,57 @@ func (b *buffer) flush() {
 	}
 }
 
-func (b *buffer) varint(v uint64) { b.put(protowire.AppendVarint(nil, v)) }
+func (b *buffer) varint(v uint64) { b.put(binary.AppendUvarint(nil, v)) }
 
-func (b *buffer) tag(num protowire.Number, t protowire.Type) {
-	b.varint(protowire.EncodeTag(num, t))
+func (b *buffer) tag(num fieldNumber, t wireType) {
+	b.varint(uint64(num)<<3 | uint64(t))
 }
 
-func (b *buffer) int(num protowire.Number, v int64) {
-	b.tag(num, protowire.VarintType)
+func (b *buffer) int(num fieldNumber, v int64) {
+	b.tag(num, varintType)
 	b.varint(uint64(v))
 }
 
-func (b *buffer) float(num protowire.Number, v float32) {
-	b.tag(num, protowire.Fixed32Type)
-	b.put(protowire.AppendFixed32(nil, math.Float32bits(v)))
+func (b *buffer) float(num fieldNumber, v float32) {
+	b.tag(num, fixed32Type)
+	b.put(appendFloat(nil, v))
 }
 
 // text writes a string field; an empty one too.
-func (b *buffer) text(num protowire.Number, s string) {
-	b.tag(num, protowire.BytesType)
+func (b *buffer) text(num fieldNumber, s string) {
+	b.tag(num, bytesType)
 	b.varint(uint64(len(s)))
 	b.put([]byte(s))
 }
 
 // optional writes a string field unless it is empty.
-func (b *buffer) optional(num protowire.Number, s string) {
+func (b *buffer) optional(num fieldNumber, s string) {
 	if s != "" {
 		b.text(num, s)
 	}
 }
 
-func (b *buffer) raw(num protowire.Number, p []byte) {
-	b.tag(num, protowire.BytesType)
+func (b *buffer) raw(num fieldNumber, p []byte) {
+	b.tag(num, bytesType)
 	b.varint(uint64(len(p)))
 	b.share(p)
 }
 
 // packed writes a repeated integer field.
-func (b *buffer) packed(num protowire.Number, vs []int64) {
+func (b *buffer) packed(num fieldNumber, vs []int64) {
 	var p []byte
 	for _, v := range vs {
-		p = protowire.AppendVarint(p, uint64(v))
+		p = binary.AppendUvarint(p, uint64(v))
 	}
 	b.raw(num, p)
 }
 
 // message writes what fill puts into a nested message.
-func (b *buffer) message(num protowire.Number, fill func(*buffer)) {
+func (b *buffer) message(num fieldNumber, fill func(*buffer)) {
 	var in buffer
 	fill(&in)
 	in.flush()
-	b.tag(num, protowire.BytesType)
+	b.tag(num, bytesType)
 	b.varint(uint64(in.size))
 	for _, p := range in.pieces {
 		b.share(p)

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -321,7 +319,7 @@ func typeProto(t graph.Type) func(*buffer) {
 	return func(b *buffer) {
 		switch t.Kind {
 		case graph.KindSequence, graph.KindOptional:
-			num := protowire.Number(4)
+			num := fieldNumber(4)
 			if t.Kind == graph.KindOptional {
 				num = 9
 			}

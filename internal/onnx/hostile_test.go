@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // The models here are put together field by field, because no writer would make them.
@@ -37,7 +35,7 @@ func both(fs ...fill) fill {
 // node writes field 1 of a graph; names are separated by spaces.
 func node(op, in, out string, more ...fill) fill { return nodeIn(1, op, in, out, more...) }
 
-func nodeIn(num protowire.Number, op, in, out string, more ...fill) fill {
+func nodeIn(num fieldNumber, op, in, out string, more ...fill) fill {
 	return func(b *buffer) {
 		b.message(num, func(n *buffer) {
 			for _, s := range strings.Fields(in) {

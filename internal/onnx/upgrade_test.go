@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -220,7 +218,7 @@ func TestTypedData(t *testing.T) {
 			for i := range want.Bytes() {
 				want.Bytes()[i] = byte(i)
 			}
-			typed.raw(map[bool]protowire.Number{true: 4, false: 10}[d == tensor.Float32 || d == tensor.Complex64], want.Bytes())
+			typed.raw(map[bool]fieldNumber{true: 4, false: 10}[d == tensor.Float32 || d == tensor.Complex64], want.Bytes())
 		default:
 			var ints []int64
 			if d.Bits() >= 8 {
@@ -243,7 +241,7 @@ func TestTypedData(t *testing.T) {
 					ints = append(ints, int64(b))
 				}
 			}
-			num := protowire.Number(5)
+			num := fieldNumber(5)
 			switch d {
 			case tensor.Int64:
 				num = 7

@@ -1,11 +1,10 @@
 package onnx
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // maxMessages bounds how many messages (nodes, tensors, attributes, types ...) one file
@@ -24,8 +23,8 @@ type scanner struct {
 
 // field is one field of a message. Which of bits and bytes counts follows from typ.
 type field struct {
-	num   protowire.Number
-	typ   protowire.Type
+	num   fieldNumber
+	typ   wireType
 	bits  uint64
 	bytes []byte
 }
@@ -40,30 +39,26 @@ func (s *scanner) message(data []byte, f func(field) error) error {
 	}
 	defer func() { s.depth-- }()
 	for len(data) > 0 {
-		num, typ, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return protowire.ParseError(n)
+		num, typ, rest, err := takeTag(data)
+		if err != nil {
+			return err
 		}
-		data = data[n:]
 		fl := field{num: num, typ: typ}
 		switch typ {
-		case protowire.VarintType:
-			fl.bits, n = protowire.ConsumeVarint(data)
-		case protowire.Fixed64Type:
-			fl.bits, n = protowire.ConsumeFixed64(data)
-		case protowire.Fixed32Type:
-			var v uint32
-			v, n = protowire.ConsumeFixed32(data)
-			fl.bits = uint64(v)
-		case protowire.BytesType:
-			fl.bytes, n = protowire.ConsumeBytes(data)
+		case varintType:
+			fl.bits, data, err = takeVarint(rest)
+		case fixed64Type:
+			fl.bits, data, err = takeFixed(rest, 8)
+		case fixed32Type:
+			fl.bits, data, err = takeFixed(rest, 4)
+		case bytesType:
+			fl.bytes, data, err = takeBytes(rest)
 		default: // groups are not part of any ONNX message
 			return fmt.Errorf("field %d has the unexpected wire type %d", num, typ)
 		}
-		if n < 0 {
-			return fmt.Errorf("field %d: %w", num, protowire.ParseError(n))
+		if err != nil {
+			return fmt.Errorf("field %d: %w", num, err)
 		}
-		data = data[n:]
 		if err := f(fl); err != nil {
 			return err
 		}
@@ -72,7 +67,7 @@ func (s *scanner) message(data []byte, f func(field) error) error {
 }
 
 // want checks the wire type, so that a field that lies about it is not read as zero.
-func (f field) want(t protowire.Type) error {
+func (f field) want(t wireType) error {
 	if f.typ != t {
 		return fmt.Errorf("field %d has wire type %d, want %d", f.num, f.typ, t)
 	}
@@ -80,7 +75,7 @@ func (f field) want(t protowire.Type) error {
 }
 
 func (f field) string(dst *string) error {
-	if err := f.want(protowire.BytesType); err != nil {
+	if err := f.want(bytesType); err != nil {
 		return err
 	}
 	*dst = string(f.bytes)
@@ -89,26 +84,26 @@ func (f field) string(dst *string) error {
 
 func (f field) raw(dst *[]byte) error {
 	*dst = f.bytes
-	return f.want(protowire.BytesType)
+	return f.want(bytesType)
 }
 
 func (f field) int(dst *int64) error {
 	*dst = int64(f.bits)
-	return f.want(protowire.VarintType)
+	return f.want(varintType)
 }
 
 func (f field) float(dst *float32) error {
 	*dst = math.Float32frombits(uint32(f.bits))
-	return f.want(protowire.Fixed32Type)
+	return f.want(fixed32Type)
 }
 
 // varints appends a repeated integer field, packed or not.
 func (f field) varints(dst *[]uint64) error {
-	if f.typ == protowire.VarintType {
+	if f.typ == varintType {
 		*dst = append(*dst, f.bits)
 		return nil
 	}
-	if err := f.want(protowire.BytesType); err != nil {
+	if err := f.want(bytesType); err != nil {
 		return err
 	}
 	if cap(*dst) == 0 {
@@ -121,12 +116,12 @@ func (f field) varints(dst *[]uint64) error {
 		*dst = make([]uint64, 0, count)
 	}
 	for b := f.bytes; len(b) > 0; {
-		v, n := protowire.ConsumeVarint(b)
-		if n < 0 {
-			return fmt.Errorf("field %d: %w", f.num, protowire.ParseError(n))
+		v, rest, err := takeVarint(b)
+		if err != nil {
+			return fmt.Errorf("field %d: %w", f.num, err)
 		}
 		*dst = append(*dst, v)
-		b = b[n:]
+		b = rest
 	}
 	return nil
 }
@@ -135,7 +130,7 @@ func (f field) varints(dst *[]uint64) error {
 // packed run is not copied.
 func (f field) fixed(dst *[]byte, width int) error {
 	switch f.typ {
-	case protowire.BytesType:
+	case bytesType:
 		if len(f.bytes)%width != 0 {
 			return fmt.Errorf("field %d: %d bytes are not a whole number of elements of %d bytes", f.num, len(f.bytes), width)
 		}
@@ -144,18 +139,18 @@ func (f field) fixed(dst *[]byte, width int) error {
 		} else {
 			*dst = append(*dst, f.bytes...)
 		}
-	case protowire.Fixed32Type:
+	case fixed32Type:
 		if width != 4 {
-			return f.want(protowire.Fixed64Type)
+			return f.want(fixed64Type)
 		}
-		*dst = protowire.AppendFixed32(*dst, uint32(f.bits))
-	case protowire.Fixed64Type:
+		*dst = binary.LittleEndian.AppendUint32(*dst, uint32(f.bits))
+	case fixed64Type:
 		if width != 8 {
-			return f.want(protowire.Fixed32Type)
+			return f.want(fixed32Type)
 		}
-		*dst = protowire.AppendFixed64(*dst, f.bits)
+		*dst = binary.LittleEndian.AppendUint64(*dst, f.bits)
 	default:
-		return f.want(protowire.BytesType)
+		return f.want(bytesType)
 	}
 	return nil
 }
