@@ -266,3 +266,48 @@ func ExampleConvF32_Name() {
 	fmt.Println(c.Name(), dst)
 	// Output: conv1x1 f32_gemm_4x16_go [21.5 43.5]
 }
+
+// What is not finite reaches the same outputs, as the same, at every level.
+func TestF32KernelsSpreadNaNAndInfAlike(t *testing.T) {
+	r := rand.New(rand.NewPCG(45, 46))
+	odd := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}
+	same := func(what string, l cpu.Level, got, want []float32) {
+		t.Helper()
+		for i, v := range want {
+			a, b := float64(got[i]), float64(v)
+			if math.IsNaN(a) != math.IsNaN(b) || (math.IsInf(a, 0) || math.IsInf(b, 0)) && a != b {
+				t.Fatalf("%v %s: element %d is %v, want %v", l, what, i, a, b)
+			}
+		}
+	}
+	for i := range 120 {
+		s := randomShape(r)
+		w, src := normals(r, s.weightLen()), normals(r, s.inLen())
+		for range 1 + r.IntN(3) {
+			src[r.IntN(len(src))] = odd[r.IntN(3)]
+		}
+		act := []Act{{}, {Kind: ActClamp, Lo: -1, Hi: float32(math.Inf(1))}}[i%2]
+		pool := s
+		pool.Groups, pool.OutC, pool.OutStride, pool.ResStride = 1, s.InC, s.InC, 0
+		var want, wantPool []float32
+		for _, l := range cpu.Levels() {
+			c, err := NewConvF32(l, s, w, nil, act, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]float32, s.outLen())
+			c.Run(got, src, nil, make([]byte, c.ScratchBytes()), 0, c.Units())
+			p, err := NewPoolF32(l, pool, Pooling{Max: i%4 < 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pooled := make([]float32, pool.outLen())
+			p.Run(pooled, src, 0, p.Units())
+			if want == nil {
+				want, wantPool = got, pooled
+			}
+			same(c.Name(), l, got, want)
+			same(p.Name(), l, pooled, wantPool)
+		}
+	}
+}

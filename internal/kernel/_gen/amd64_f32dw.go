@@ -191,7 +191,7 @@ func (d depthwiseF32) anyTaps(a *asm, p int) {
 		in := v.r(p + 1 + i%2)
 		d.load(a, "(R12)", in)
 		if d.kernel == anyMaximum {
-			a.ins("VMAXPS %s, %s, %s", in, v.r(i), v.r(i))
+			d.larger(a, in, v.r(i), v.r(p))
 			continue
 		}
 		a.ins("VFMADD231PS %s, %s, %s", v.r(p), in, v.r(i))
@@ -206,6 +206,20 @@ func (d depthwiseF32) anyTaps(a *asm, p int) {
 	a.ins("MOVQ depthwiseF32_cols(DI), R13")
 	a.ins("SHLQ $%d, R13", map[vector]int{zmm: 6, ymm: 5}[v])
 	a.ins("SUBQ R13, SI")
+}
+
+// larger emits to = max(to, in), NaN where either is. The instruction returns its first
+// operand where one of them is NaN, so what to has become stays, and a NaN of in is put
+// there afterwards; free is a register for that.
+func (d depthwiseF32) larger(a *asm, in, to, free string) {
+	a.ins("VMAXPS %s, %s, %s", to, in, to)
+	if d.vec == zmm {
+		a.ins("VCMPPS $3, %s, %s, K2", in, in)
+		a.ins("VMOVAPS %s, K2, %s", in, to)
+		return
+	}
+	a.ins("VCMPPS $3, %s, %s, %s", in, in, free)
+	a.ins("VORPS %s, %s, %s", free, to, to)
 }
 
 // store emits the end of p pixels: residual, bounds, write.
