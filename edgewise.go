@@ -59,6 +59,7 @@ func Open(path string) (*Model, error) {
 			return nil, err
 		}
 		m := FromGraph(g)
+		m.file = path
 		if f.whole {
 			m.source = func() ([]byte, error) { return mapfile.Read(path) }
 		}

@@ -18,13 +18,14 @@ import (
 type Model struct {
 	graph  *graph.Graph           // of a sealed plan: as lowered, with hollow constants
 	source func() ([]byte, error) // the model as a file
+	file   string                 // that it was read from, "" where there is none
 
 	sealed  *engine.Sealed               // nil: compile graph
 	network func() (*graph.Graph, error) // that sealed was made from
 
-	mu       sync.Mutex
-	plans    *recent[string, *planned]
-	unsealed string // why a sealed plan is not used
+	mu    sync.Mutex
+	plans *recent[string, *planned]
+	notes map[string]string // why what came with the model is not used
 }
 
 // planned is a plan that is compiled by whoever asks for it first.
@@ -39,7 +40,7 @@ const keptPlans = 8
 
 // FromGraph wraps a graph, which must not be changed afterwards.
 func FromGraph(g *graph.Graph) *Model {
-	return &Model{graph: g, source: encoded(g), plans: newRecent[string, *planned](keptPlans, nil)}
+	return &Model{graph: g, source: encoded(g), notes: map[string]string{}, plans: newRecent[string, *planned](keptPlans, nil)}
 }
 
 // Graph returns the network as it was read. Of a sealed plan it is the model inside, or,
@@ -102,6 +103,11 @@ type Options struct {
 	// ISA names the instruction set level of the kernels, as "avx2"; "" takes the best
 	// that the machine has and EDGEWISE_ISA allows.
 	ISA string
+
+	// Tuning names a file of measured kernels, as edgewise tune writes it; "" takes the one
+	// beside the model if there is one, NoTuning none. One that is not for this model,
+	// machine and use is not taken, which Model.Note tells.
+	Tuning string
 }
 
 // ThreadsVariable is the environment variable that sets the default of Options.Threads.
@@ -144,7 +150,7 @@ func (m *Model) Plan(o Options, shapes map[string][]int) (*engine.Plan, error) {
 		}
 	}
 	var key strings.Builder
-	fmt.Fprintf(&key, "%d %s", eo.Threads, o.ISA)
+	fmt.Fprintf(&key, "%d %s %q", eo.Threads, o.ISA, o.Tuning)
 	for _, v := range m.graph.Inputs {
 		s, ok := shapes[v.Name]
 		if !ok {
@@ -161,7 +167,7 @@ func (m *Model) Plan(o Options, shapes map[string][]int) (*engine.Plan, error) {
 		m.plans.put(key.String(), p)
 	}
 	m.mu.Unlock()
-	p.once.Do(func() { p.plan, p.err = m.compile(eo) })
+	p.once.Do(func() { p.plan, p.err = m.compile(o, eo) })
 	return p.plan, p.err
 }
 

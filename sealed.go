@@ -1,9 +1,12 @@
 package edgewise
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
@@ -86,20 +89,28 @@ func openSealed(path string) (*Model, error) {
 func (m *Model) note(reason error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.unsealed = fmt.Sprintf("%v; the model inside it is compiled instead", reason)
+	m.notes["sealed"] = fmt.Sprintf("%v; the model inside it is compiled instead", reason)
 }
 
-// Note returns why the sealed plan that was opened is not used, "" where it is, or where
-// the model is no sealed plan.
+// Note returns why the sealed plan that was opened, or the tuning that came with the model,
+// is not used, "" where all is.
 func (m *Model) Note() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.unsealed
+	return strings.Join(slices.Sorted(maps.Values(m.notes)), "; ")
 }
 
 // compile makes a plan, from the sealed one where that serves.
-func (m *Model) compile(o engine.Options) (*engine.Plan, error) {
+func (m *Model) compile(opts Options, o engine.Options) (*engine.Plan, error) {
 	if m.sealed == nil {
+		if o.Choices = m.tuned(opts, o); len(o.Choices) > 0 {
+			p, err := engine.Compile(m.graph, o)
+			if err == nil {
+				return p, nil
+			}
+			m.untuned(cmp.Or(opts.Tuning, m.file+TuningSuffix), err)
+			o.Choices = nil
+		}
 		return engine.Compile(m.graph, o)
 	}
 	for _, v := range m.graph.Inputs {

@@ -73,6 +73,7 @@ seed unless --input gives them. Says so when the measurement looks unsound.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runBench(cmd.Context(), args[0], f) },
 	}
 	a.modelFlags(cmd)
+	a.tuningFlag(cmd)
 	a.jsonFlag(cmd)
 	fl := cmd.Flags()
 	fl.IntVar(&f.runs, "runs", 0, "timed runs; 0 takes as many as fit into --duration")

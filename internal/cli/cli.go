@@ -23,6 +23,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/edgewise-ml/edgewise"
 )
 
 // Main runs the program for the process's arguments and returns its exit code. A first
@@ -69,6 +71,7 @@ type app struct {
 	threads int
 	isa     string
 	shapes  []string
+	tuning  string
 }
 
 // note writes a remark for people.
@@ -121,7 +124,7 @@ zoo:mobilenetv2; edgewise zoo lists them.`,
 	})
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.optimize(), a.quantize(), a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.seal(), a.zoo(), a.doctor(), a.version())
+	root.AddCommand(a.optimize(), a.quantize(), a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.seal(), a.tune(), a.zoo(), a.doctor(), a.version())
 	return root
 }
 
@@ -145,6 +148,11 @@ func (a *app) modelFlags(cmd *cobra.Command) {
 	f.IntVar(&a.threads, "threads", 0, "worker threads; 0 takes all usable cores")
 	f.StringVar(&a.isa, "isa", "", "instruction set level of the kernels, as avx2; best of the machine by default")
 	f.StringArrayVar(&a.shapes, "shape", nil, "shape of an input of unknown size, as input=1x3x224x224 (repeatable)")
+}
+
+// tuningFlag adds the flag of verbs for which it matters which kernels run.
+func (a *app) tuningFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.tuning, "tuning", "", "`file` of measured kernels, or none; MODEL"+edgewise.TuningSuffix+" where there is one by default")
 }
 
 func (a *app) jsonFlag(cmd *cobra.Command) {

@@ -74,6 +74,7 @@ the exit code is 3.`,
 		},
 	}
 	a.modelFlags(cmd)
+	a.tuningFlag(cmd)
 	a.jsonFlag(cmd)
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.inputs, "input", nil, "input file, as name=x.npy (repeatable)")

@@ -75,6 +75,7 @@ type planStep struct {
 	Name     string `json:"name"`
 	Op       string `json:"op"`
 	Kernel   string `json:"kernel"`
+	Why      string `json:"why,omitempty"` // it was taken; absent where reason tells
 	MACs     int64  `json:"macs"`
 	Live     int    `json:"live_bytes"`
 	Fallback bool   `json:"fallback"`
@@ -127,6 +128,7 @@ text: read, simplified, lowered or plan.`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.runInspect(args[0], f) },
 	}
 	a.modelFlags(cmd)
+	a.tuningFlag(cmd)
 	a.jsonFlag(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.svg, "svg", "", "draw the graph into an svg `file`")
@@ -244,6 +246,7 @@ func (a *app) plan(m *edgewise.Model, opts edgewise.Options) (*engine.Plan, erro
 	if err != nil {
 		return nil, err
 	}
+	defer a.remark(m)
 	return m.Plan(opts, shapes)
 }
 
@@ -311,7 +314,7 @@ func describePlan(p *engine.Plan) *planReport {
 		Scratch: p.ScratchBytes(), Steps: []planStep{}, Buffers: []planBuffer{}, Fused: p.Fused(), Float: []floatReport{}}
 	for _, s := range p.Steps() {
 		r.MACs += s.MACs
-		r.Steps = append(r.Steps, planStep{Name: s.Name, Op: s.Op, Kernel: s.Kernel, MACs: s.MACs, Live: s.Arena, Fallback: s.Fallback, Reason: s.Reason})
+		r.Steps = append(r.Steps, planStep{Name: s.Name, Op: s.Op, Kernel: s.Kernel, Why: s.Why, MACs: s.MACs, Live: s.Arena, Fallback: s.Fallback, Reason: s.Reason})
 	}
 	for _, b := range p.Buffers() {
 		r.Buffers = append(r.Buffers, planBuffer(b))

@@ -86,10 +86,10 @@ func printPlan(a *app, p *planReport, all bool) {
 		show = show[:min(len(show), 5)]
 		fmt.Fprintln(a.out, "steps with the most memory alive (--steps shows all):")
 	}
-	t := &table{head: []string{"live", "", "operators", "kernel", "name"}}
+	t := &table{head: []string{"live", "", "operators", "kernel", "why", "name"}}
 	for _, s := range show {
 		bar := strings.Repeat("█", (s.Live*barWidth+p.ArenaBytes/2)/max(p.ArenaBytes, 1))
-		t.add(bytesText(int64(s.Live)), bar, s.Op, s.Kernel, s.Name)
+		t.add(bytesText(int64(s.Live)), bar, s.Op, s.Kernel, dash(s.Why != "", s.Why), s.Name)
 	}
 	t.write(a.out)
 	if all {

@@ -22,7 +22,7 @@ func (a *app) options() (edgewise.Options, error) {
 			return edgewise.Options{}, usagef("--isa: %w", err)
 		}
 	}
-	return edgewise.Options{Threads: a.threads, ISA: a.isa}, nil
+	return edgewise.Options{Threads: a.threads, ISA: a.isa, Tuning: a.tuning}, nil
 }
 
 // maxThreads keeps a slip of the finger from starting a million workers.

@@ -19,6 +19,7 @@ type stepReport struct {
 	Name   string  `json:"name"`
 	Op     string  `json:"op"`
 	Kernel string  `json:"kernel"`
+	Why    string  `json:"why,omitempty"` // it was taken; absent where reason tells
 	Mean   float64 `json:"latency_ms_mean"`
 	Min    float64 `json:"latency_ms_min"`
 	Share  float64 `json:"share"` // of the time of all steps, 0..1
@@ -66,7 +67,7 @@ func (a *app) profile(ctx context.Context, s *engine.Session, inputs []op.Value,
 	}
 	out := make([]stepReport, len(last))
 	for i, st := range last {
-		out[i] = stepReport{Name: st.Name, Op: st.Op, Kernel: st.Kernel, Mean: milliseconds(total[i]) / float64(runs), Min: milliseconds(least[i]),
+		out[i] = stepReport{Name: st.Name, Op: st.Op, Kernel: st.Kernel, Why: st.Why, Mean: milliseconds(total[i]) / float64(runs), Min: milliseconds(least[i]),
 			Share: float64(total[i]) / float64(max(all, 1)), MACs: st.MACs, Bytes: st.Bytes, Arena: st.Arena, Fallback: st.Fallback, Reason: st.Reason}
 		if total[i] > 0 {
 			out[i].GMACs = float64(st.MACs) * float64(runs) / float64(total[i].Nanoseconds())
@@ -86,14 +87,14 @@ func (a *app) profile(ctx context.Context, s *engine.Session, inputs []op.Value,
 }
 
 func printSteps(w io.Writer, steps []stepReport) {
-	t := &table{head: []string{"ms", "%", "GMAC/s", "% of peak", "MACs", "operators", "kernel", "name"}}
+	t := &table{head: []string{"ms", "%", "GMAC/s", "% of peak", "MACs", "operators", "kernel", "why", "name"}}
 	for _, s := range steps {
 		kernel := s.Kernel
 		if s.Fallback {
 			kernel += " (reference: " + s.Reason + ")"
 		}
 		t.add(fmt.Sprintf("%.4f", s.Mean), fmt.Sprintf("%.1f", 100*s.Share), dash(s.GMACs > 0, fmt.Sprintf("%.1f", s.GMACs)),
-			dash(s.PeakShare > 0, fmt.Sprintf("%.0f", 100*s.PeakShare)), dash(s.MACs > 0, countText(s.MACs)), s.Op, kernel, s.Name)
+			dash(s.PeakShare > 0, fmt.Sprintf("%.0f", 100*s.PeakShare)), dash(s.MACs > 0, countText(s.MACs)), s.Op, kernel, dash(s.Why != "", s.Why), s.Name)
 	}
 	t.write(w)
 	fmt.Fprintln(w)

@@ -70,6 +70,7 @@ Preprocessing is taken from the model, or from a dataset.yaml (--spec). Outputs 
 		},
 	}
 	a.modelFlags(cmd)
+	a.tuningFlag(cmd)
 	a.jsonFlag(cmd)
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.inputs, "input", nil, "input file, as name=x.npy (repeatable)")

@@ -38,6 +38,7 @@ written it is run against the model; every bit of the outputs must agree.`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.runSeal(args[0], out) },
 	}
 	a.modelFlags(cmd)
+	a.tuningFlag(cmd)
 	a.jsonFlag(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "`file` to write; model.plan for model.onnx by default")
 	return cmd
@@ -76,6 +77,7 @@ func (a *app) runSeal(path, out string) error {
 	if err != nil {
 		return err
 	}
+	a.remark(m)
 	if err := writeFile(out, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
 		return err
 	}
@@ -87,7 +89,7 @@ func (a *app) runSeal(path, out string) error {
 	return nil
 }
 
-// remark says why a sealed plan is not used, if that is so.
+// remark says why a sealed plan or a tuning is not used, if that is so.
 func (a *app) remark(m *edgewise.Model) {
 	if n := m.Note(); n != "" {
 		a.note("%s", n)

@@ -60,13 +60,13 @@ func lowerConvGroup(l *lowerer, g *group) string {
 	l.note(g)
 	out, pixel := l.makeChannelsLast(g.out())
 	s.OutStride = pixel
-	opts := []kernel.Option{l.packed(w), kernel.ChannelsFirst()}
+	opts := []kernel.Option{l.packed(w), kernel.ChannelsFirst(), l.choice(g)}
 	if l.on(ruleWinograd) {
 		opts = append(opts, kernel.Winograd())
 	}
 	conv, err := kernel.NewConvF32(l.level, s, w.Const.F32(), bias, g.act, res != nil, opts...)
 	if err != nil {
-		return err.Error()
+		return l.refusal(g, err)
 	}
 	if conv.UsesWinograd() {
 		l.applied(ruleWinograd)
@@ -78,7 +78,7 @@ func lowerConvGroup(l *lowerer, g *group) string {
 
 // addConvF32 adds the step of a prepared convolution or matrix product.
 func (l *lowerer) addConvF32(g *group, conv *kernel.ConvF32, macs int64, out, in, res *ref) {
-	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: conv.Name(), macs: macs,
+	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: conv.Name(), kernels: conv, macs: macs,
 		reads: []*ref{in}, writes: []*ref{out}, units: conv.Units(), scratch: conv.ScratchBytes()}
 	if res == nil {
 		st.run = func(s *Session, worker, lo, hi int) {

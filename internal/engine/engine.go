@@ -37,6 +37,11 @@ type Options struct {
 	Threads  int              // workers of each session, the caller included; below 1 counts as 1, at most 1024
 	Shapes   map[string][]int // sizes for inputs with unknown dimensions, by input name
 	Disable  []string         // names of lowering rules to leave out, see Rules
+
+	// Choices names the micro-kernels of steps, by the steps' names, in place of those that
+	// lowering takes; each is one of StepInfo.Candidates. What cannot be had is an error
+	// that wraps kernel.ErrChoice.
+	Choices map[string]string
 }
 
 // maxThreads keeps a slip of the finger from starting a million workers.
@@ -56,7 +61,8 @@ type Plan struct {
 	packing    *kernel.Packing // of the weights
 	taken      []*graph.Value  // constants whose contents are packed, once per operator
 	disabled   []string        // lowering rules left out
-	bodies     []*Plan         // of control flow
+	choices    map[string]string
+	bodies     []*Plan // of control flow
 	buffers    []*buffer
 	outRefs    []*ref // how each output is stored, plain
 	inHeap     []int  // heap slot of each input that is no static tensor, else -1
@@ -101,7 +107,7 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	}
 	p := newPlan(c, level, o.Threads, notes)
 	p.packing = &kernel.Packing{}
-	if err := p.build(o.Disable); err != nil {
+	if err := p.build(o.Disable, o.Choices); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", g.Name, err)
 	}
 	return p, nil
@@ -121,7 +127,7 @@ func newPlan(g *graph.Graph, level cpu.Level, threads int, notes []Note) *Plan {
 
 // build lowers and plans. What inference let pass and a lowering trips over becomes an
 // error here: graphs come from files.
-func (p *Plan) build(disable []string) (err error) {
+func (p *Plan) build(disable []string, choices map[string]string) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the graph cannot be lowered: %v", r)
@@ -131,10 +137,11 @@ func (p *Plan) build(disable []string) (err error) {
 		return err
 	}
 	l := newLowerer(p, p.graph, disable)
+	l.choices = choices
 	if err := l.lower(); err != nil {
 		return err
 	}
-	p.disabled, p.taken = disable, l.taken
+	p.disabled, p.choices, p.taken = disable, choices, l.taken
 	if err := p.packing.Finish(p.threads); err != nil {
 		return err
 	}

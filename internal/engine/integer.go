@@ -166,10 +166,10 @@ func lowerIntegerGroup(l *lowerer, g *group) string {
 	if xz != nil {
 		zero = l.plainBytes(xz)
 	}
-	prepare := func() (*kernel.ConvU8, error) { return kernel.NewConvU8(l.level, s, weights, q) }
+	prepare := func() (*kernel.ConvU8, error) { return kernel.NewConvU8(l.level, s, weights, q, l.choice(g)) }
 	op, err := prepare()
 	if err != nil {
-		return err.Error()
+		return l.refusal(g, err)
 	}
 	if conv {
 		out, s.OutStride = l.makeChannelsLast(g.out())
@@ -182,7 +182,7 @@ func lowerIntegerGroup(l *lowerer, g *group) string {
 		out = l.make(g.out(), tensor.Strides(ys), nil)
 	}
 	l.plan.weights += len(weights)
-	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: op.Name(), macs: macs(n), reads: []*ref{in}, writes: []*ref{out},
+	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: op.Name(), kernels: op, macs: macs(n), reads: []*ref{in}, writes: []*ref{out},
 		units: op.Units(), scratch: op.ScratchBytes()}
 	if zero != nil {
 		st.reads = append(st.reads, zero)

@@ -35,6 +35,10 @@ type lowerer struct {
 	taken    []*graph.Value
 	signed   []int8 // memory of signedWeights
 	turned   []int8
+
+	choices map[string]string // kernels by the names of steps
+	chosen  map[string]bool   // steps that took theirs
+	refused error             // the first choice that could not be had
 }
 
 func newLowerer(p *Plan, g *graph.Graph, disable []string) *lowerer {
@@ -120,7 +124,7 @@ func (l *lowerer) lower() error {
 	for i, v := range l.g.Outputs {
 		l.deliver(i, v)
 	}
-	return nil
+	return l.unchosen()
 }
 
 // node lowers one node by its own rule or as a reference step.

@@ -58,7 +58,7 @@ func lowerMatMulGroup(l *lowerer, g *group) string {
 		m *= d
 	}
 	w, cols := scaled(b.Const.F32(), alpha), b.Const.Dim(1)
-	opts := []kernel.Option{l.packed(b)}
+	opts := []kernel.Option{l.packed(b), l.choice(g)}
 	if transB {
 		cols = b.Const.Dim(0)
 	} else {
@@ -91,7 +91,7 @@ func lowerMatMulGroup(l *lowerer, g *group) string {
 	}
 	conv, err := kernel.NewConvF32(l.level, s, w, bias, g.act, res != nil, opts...)
 	if err != nil {
-		return err.Error()
+		return l.refusal(g, err)
 	}
 	l.note(g)
 	ys, _ := g.out().Type.Static()

@@ -306,14 +306,14 @@ func lowerQuantLinear(l *lowerer, g *group) string {
 		}
 		out = l.make(g.out(), tensor.Strides(ys), nil)
 	}
-	k, err := kernel.NewConvU8(l.level, s, weights, q.quant)
+	k, err := kernel.NewConvU8(l.level, s, weights, q.quant, l.choice(g))
 	if err != nil {
-		return err.Error()
+		return l.refusal(g, err)
 	}
 	l.note(g)
 	mapfile.Drop(q.w.Const.Bytes())
 	l.plan.weights += len(weights) + 4*(len(q.quant.Bias)+len(q.quant.Mult))
-	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: k.Name(), macs: macs(n),
+	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: k.Name(), kernels: k, macs: macs(n),
 		reads: []*ref{in}, writes: []*ref{out}, units: k.Units(), scratch: k.ScratchBytes()}
 	switch {
 	case q.float:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ import (
 // All numbers are little-endian. The description is read by unseal.go.
 const (
 	sealMagic  = "EDGEPLAN"
-	sealForm   = 1
+	sealForm   = 2
 	sealHeader = 64
 )
 
@@ -68,6 +69,11 @@ func (p *Plan) Seal(model []byte) ([]byte, error) {
 	}
 	s.table(s.contents)
 	s.table(blobs)
+	s.number(len(p.choices))
+	for _, name := range slices.Sorted(maps.Keys(p.choices)) {
+		s.text(name)
+		s.text(p.choices[name])
+	}
 	s.number(len(p.notes))
 	for _, n := range p.notes {
 		s.text(n.Node)

@@ -10,6 +10,7 @@ type step struct {
 	fallback         bool
 	reason           string
 	rules            []string // lowering rules that shaped it
+	kernels          chooser  // nil where there is but one way
 
 	reads, writes []*ref
 	inPlace       bool // writes[0] may lie where reads[0] lay
@@ -90,7 +91,11 @@ type StepInfo struct {
 	Fallback bool  // computed by the operator's reference evaluation
 	Reason   string
 	Rules    []string
-	Arena    int // bytes of the arena that are alive while it runs
+	Why      string // the kernel was taken: WhyTuned or in words, "" where Reason tells
+	// Candidates lists the micro-kernels that the step can be computed with, the one that
+	// lowering takes by itself first; nil where there is no choice.
+	Candidates []string
+	Arena      int // bytes of the arena that are alive while it runs
 }
 
 // Steps describes the program in order.
@@ -100,6 +105,7 @@ func (p *Plan) Steps() []StepInfo {
 	for i, st := range p.steps {
 		out[i] = StepInfo{Name: st.name, Op: st.op, Kernel: st.kernel, MACs: st.macs, Bytes: st.bytes(),
 			Fallback: st.fallback, Reason: st.reason, Rules: st.rules, Arena: live[i]}
+		out[i].Candidates, out[i].Why = p.why(st)
 	}
 	return out
 }

@@ -24,6 +24,7 @@ type Sealed struct {
 	graph   *graph.Graph // some constants hollow
 	level   cpu.Level
 	disable []string
+	choices map[string]string
 	print   string
 	notes   []Note
 	blobs   [][]byte
@@ -63,6 +64,11 @@ func unseal(data []byte) (*Sealed, error) {
 		return nil, errors.New("it was made by another build of this program")
 	}
 	contents, blobs := r.table(), r.table()
+	s.choices = map[string]string{}
+	for range r.count() {
+		name := r.text()
+		s.choices[name] = r.text()
+	}
 	for range r.count() {
 		s.notes = append(s.notes, Note{Node: r.text(), Op: r.text(), Reason: r.text()})
 	}
@@ -164,7 +170,7 @@ func (s *Sealed) Plan(threads int) (p *Plan, err error) {
 	}
 	p = newPlan(c, s.level, threads, s.notes)
 	p.packing = kernel.Adopt(s.blobs)
-	if err := p.build(s.disable); err != nil {
+	if err := p.build(s.disable, s.choices); err != nil {
 		return nil, fmt.Errorf("sealed plan: %w", err)
 	}
 	if p.print() != s.print {

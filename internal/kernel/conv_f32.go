@@ -19,6 +19,8 @@ type ConvF32 struct {
 	more     bool // the activation is not only a clamp
 	residual bool
 	name     string
+	// transforms says that Winograd's form is allowed.
+	transforms bool
 
 	gemm     convGemm // used where the kernels of the other two are nil
 	dw       convDepthwise
@@ -50,18 +52,26 @@ func NewConvF32(l cpu.Level, s ConvShape, w, bias []float32, act Act, residual b
 	}
 	c := &ConvF32{level: l, shape: s, act: act, residual: residual}
 	c.lo, c.hi, c.more = act.clamp()
-	var err error
-	if s.depthwise() {
-		err = c.prepareDepthwise(l, w, bias, &o)
-	} else if m := s.winogradTile(); m > 0 && o.winograd && winogradKernel(l, m).level == gemmTile(l).level {
-		err = c.prepareWinograd(l, m, w, bias, &o)
-	} else {
-		err = c.prepareGemm(l, w, bias, &o)
+	c.transforms = o.winograd
+	f, err := s.choose(l, o.winograd, o.choice)
+	if err == nil {
+		err = c.prepare(f, w, bias, &o)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// prepare packs the weights for a form.
+func (c *ConvF32) prepare(f convForm, w, bias []float32, o *preparation) error {
+	switch {
+	case f.dw != nil:
+		return c.prepareDepthwise(f.dw, w, bias, o)
+	case f.winograd != nil:
+		return c.prepareWinograd(f.winograd, f.tile, w, bias, o)
+	}
+	return c.prepareGemm(f.tile, w, bias, o)
 }
 
 // Name names the operator and the micro-kernel it uses.

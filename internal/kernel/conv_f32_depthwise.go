@@ -104,11 +104,25 @@ func (k *depthwiseKernelF32) body() int {
 
 var depthwiseKernelsF32 = append([]depthwiseKernelF32{{"f32_dw_16c_go", cpu.Generic, 0, 0, 16, depthwiseGo}}, depthwiseKernelsF32Arch...)
 
+// columns returns how many neighbouring columns a window spans, 0 where they are no
+// neighbours.
+func (s *ConvShape) columns() int {
+	if s.DilationW == 1 {
+		return s.KernelW
+	}
+	return 0
+}
+
+// fits reports whether the kernel takes windows of so many columns and a stride.
+func (k *depthwiseKernelF32) fits(kernel, stride int) bool {
+	return k.kernel == 0 || k.kernel == kernel && k.stride == stride
+}
+
 // depthwiseKernel returns the kernel of a level for a window, 0, 0 for any.
 func depthwiseKernel(l cpu.Level, kernel, stride int) *depthwiseKernelF32 {
 	var fit []*depthwiseKernelF32
 	for i := range depthwiseKernelsF32 {
-		if k := &depthwiseKernelsF32[i]; k.kernel == 0 || k.kernel == kernel && k.stride == stride {
+		if k := &depthwiseKernelsF32[i]; k.fits(kernel, stride) {
 			fit = append(fit, k)
 		}
 	}
@@ -144,13 +158,9 @@ const (
 	depthwiseBytes = 1 << 20
 )
 
-func (c *ConvF32) prepareDepthwise(l cpu.Level, w, bias []float32, o *preparation) error {
+func (c *ConvF32) prepareDepthwise(kernel *depthwiseKernelF32, w, bias []float32, o *preparation) error {
 	s, d := &c.shape, &c.dw
-	kernel, stride := 0, 0
-	if s.DilationW == 1 {
-		kernel, stride = s.KernelW, s.StrideW
-	}
-	d.kernel, d.edge = depthwiseKernel(l, kernel, stride), depthwiseKernel(l, 0, 0)
+	d.kernel, d.edge = kernel, depthwiseKernel(kernel.level, 0, 0)
 	lanes, taps := d.kernel.lanes, s.KernelH*s.KernelW
 	blocks := (s.OutC + lanes - 1) / lanes
 	o.placeF32(&d.packed, blocks*(taps+1)*lanes, func() { c.packDepthwise(d.packed, w, bias) })

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"unsafe"
-
-	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
 // convGemm is a convolution as a matrix product. A row of the product is an
@@ -52,9 +50,9 @@ const (
 	streamBytes   = 96 << 10
 )
 
-func (c *ConvF32) prepareGemm(l cpu.Level, w, bias []float32, o *preparation) error {
+func (c *ConvF32) prepareGemm(tile *gemmTileF32, w, bias []float32, o *preparation) error {
 	s, g := &c.shape, &c.gemm
-	g.tile = gemmTile(l)
+	g.tile = tile
 	groupC := s.InC / s.Groups
 	g.k, g.n = s.KernelH*s.KernelW*groupC, s.OutC/s.Groups
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -78,28 +80,48 @@ func checkConv(t *testing.T, r *rand.Rand, s ConvShape, act Act, withBias, withR
 		if err != nil {
 			t.Fatalf("%v %+v: %v", l, s, err)
 		}
-		dst := make([]float32, s.outLen())
-		const mark = -12345
-		for i := range dst {
-			dst[i] = mark
+		checkConvRun(t, r, c, src, res, want, scale)
+		// And by one of the other kernels it can be computed with.
+		others := c.Candidates()[1:]
+		if len(others) == 0 {
+			continue
 		}
-		scratch := make([]byte, c.ScratchBytes())
-		for i := range scratch {
-			scratch[i] = 0xff // NaN wherever it is read as a value
+		name := others[r.IntN(len(others))]
+		c, err = NewConvF32(l, s, w, bias, act, withRes, append(slices.Clone(opts), Choice(name))...)
+		if err != nil {
+			t.Fatalf("%v %+v: %v", l, s, err)
 		}
-		for _, u := range r.Perm(c.Units()) {
-			c.Run(dst, src, res, scratch, u, u+1)
+		if !strings.Contains(c.Name(), name) {
+			t.Fatalf("%s was made, asked for was %s", c.Name(), name)
 		}
-		for i, got := range dst {
-			if i%s.OutStride >= s.OutC {
-				if got != mark {
-					t.Fatalf("%s %+v: wrote %g between pixels at %d", c.Name(), s, got, i)
-				}
-				continue
+		checkConvRun(t, r, c, src, res, want, scale)
+	}
+}
+
+func checkConvRun(t *testing.T, r *rand.Rand, c *ConvF32, src, res []float32, want, scale []float64) {
+	t.Helper()
+	s := c.shape
+	dst := make([]float32, s.outLen())
+	const mark = -12345
+	for i := range dst {
+		dst[i] = mark
+	}
+	scratch := make([]byte, c.ScratchBytes())
+	for i := range scratch {
+		scratch[i] = 0xff // NaN wherever it is read as a value
+	}
+	for _, u := range r.Perm(c.Units()) {
+		c.Run(dst, src, res, scratch, u, u+1)
+	}
+	for i, got := range dst {
+		if i%s.OutStride >= s.OutC {
+			if got != mark {
+				t.Fatalf("%s %+v: wrote %g between pixels at %d", c.Name(), s, got, i)
 			}
-			if d := math.Abs(float64(got) - want[i]); !(d <= 1e-5*scale[i]+1e-30) {
-				t.Fatalf("%s %+v act %v: dst[%d] = %g, want %g (scale %g)", c.Name(), s, act, i, got, want[i], scale[i])
-			}
+			continue
+		}
+		if d := math.Abs(float64(got) - want[i]); !(d <= 1e-5*scale[i]+1e-30) {
+			t.Fatalf("%s %+v act %v: dst[%d] = %g, want %g (scale %g)", c.Name(), s, c.act, i, got, want[i], scale[i])
 		}
 	}
 }

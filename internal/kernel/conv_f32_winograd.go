@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"unsafe"
-
-	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
 // convWinograd is a 3×3 convolution of stride 1 by F(m×m, 3×3). Tiles of the
@@ -44,30 +42,44 @@ const winogradBytes = 2 << 20
 // time.
 const winogradWeights = 320 << 10
 
+// winogradFits reports whether the convolution has Winograd's form.
+func (s *ConvShape) winogradFits() bool {
+	return s.KernelH == 3 && s.KernelW == 3 && s.StrideH == 1 && s.StrideW == 1 && s.DilationH == 1 && s.DilationW == 1 && s.Groups == 1 &&
+		s.InC >= winogradLanes && s.OutC >= winogradLanes && s.PadTop <= 2 && s.PadLeft <= 2
+}
+
 // winogradTile returns the m to use, or 0 where the sum of products is not
 // expected to take longer. Winograd's form has fewer products, but more bytes of
 // weights, which are read once for each group of tiles, and its transforms.
 func (s *ConvShape) winogradTile() int {
-	if s.KernelH != 3 || s.KernelW != 3 || s.StrideH != 1 || s.StrideW != 1 || s.DilationH != 1 || s.DilationW != 1 || s.Groups != 1 ||
-		s.InC < winogradLanes || s.OutC < winogradLanes || s.PadTop > 2 || s.PadLeft > 2 {
+	if !s.winogradFits() {
 		return 0
 	}
-	// In nanoseconds, with the rates of one core of a server of 2023; what counts is
-	// how they relate.
-	const macs, bytes, transform = 80, 10, 36
-	columns := (s.OutC + 31) / 32 * 32
-	weights := s.InC * columns
-	best, least := 0, max(9*s.Batch*s.OutH*s.OutW*weights/macs, 9*4*weights/bytes)*4/5
+	best, least := 0, s.directCost()*4/5
 	for _, m := range []int{2, 4} {
-		n2 := (m + 2) * (m + 2)
-		tiles := s.Batch * ((s.OutH + m - 1) / m) * ((s.OutW + m - 1) / m)
-		cost := max(n2*tiles*weights/macs, n2*4*weights/bytes*s.winogradGroups(m)) +
-			tiles*((s.InC+15)/16+(s.OutC+15)/16)*transform*n2/36
-		if cost < least {
+		if cost := s.winogradCost(m); cost < least {
 			best, least = m, cost
 		}
 	}
 	return best
+}
+
+// The rates of the cost model, per nanosecond, and the time of a transform are those of
+// one core of a server of 2023; what counts is how they relate.
+const costMACs, costBytes, costTransform = 80, 10, 36
+
+// directCost and winogradCost are the expected times in nanoseconds of the sum of products
+// and of F(m×m, 3×3).
+func (s *ConvShape) directCost() int {
+	weights := s.InC * roundUp(s.OutC, 32)
+	return max(9*s.Batch*s.OutH*s.OutW*weights/costMACs, 9*4*weights/costBytes)
+}
+
+func (s *ConvShape) winogradCost(m int) int {
+	weights, n2 := s.InC*roundUp(s.OutC, 32), (m+2)*(m+2)
+	tiles := s.Batch * ((s.OutH + m - 1) / m) * ((s.OutW + m - 1) / m)
+	return max(n2*tiles*weights/costMACs, n2*4*weights/costBytes*s.winogradGroups(m)) +
+		tiles*((s.InC+15)/16+(s.OutC+15)/16)*costTransform*n2/36
 }
 
 // winogradGroups returns how many groups the tiles of F(m×m, 3×3) are taken in.
@@ -78,10 +90,10 @@ func (s *ConvShape) winogradGroups(m int) int {
 	return (tiles + most - 1) / most
 }
 
-func (c *ConvF32) prepareWinograd(l cpu.Level, m int, w, bias []float32, o *preparation) error {
+func (c *ConvF32) prepareWinograd(kernel *winogradKernelF32, tile *gemmTileF32, w, bias []float32, o *preparation) error {
 	s, g := &c.shape, &c.winograd
-	g.kernel, g.tile = winogradKernel(l, m), gemmTile(l)
-	n := m + 2
+	g.kernel, g.tile = kernel, tile
+	m, n := kernel.m, kernel.m+2
 	g.across = (s.OutW + m - 1) / m
 	g.tiles = s.Batch * ((s.OutH + m - 1) / m) * g.across
 	g.inPitch, g.outPitch = roundUp(s.InC, winogradLanes), roundUp(s.OutC, winogradLanes)

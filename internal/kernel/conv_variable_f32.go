@@ -22,13 +22,7 @@ func NewVariableConvF32(l cpu.Level, s ConvShape) (*VariableConvF32, error) {
 	v := &VariableConvF32{conv: ConvF32{level: l, shape: s}}
 	v.conv.lo, v.conv.hi, _ = Act{}.clamp()
 	o := preparation{later: true, channelsFirst: true}
-	var err error
-	if s.depthwise() {
-		err = v.conv.prepareDepthwise(l, nil, nil, &o)
-	} else {
-		err = v.conv.prepareGemm(l, nil, nil, &o)
-	}
-	if err != nil {
+	if err := v.conv.prepare(s.form(l, false), nil, nil, &o); err != nil {
 		return nil, err
 	}
 	v.size = o.size

@@ -153,6 +153,7 @@ type preparation struct {
 	later         bool // weights are packed when the operator runs, see VariableConvF32
 	size          int  // bytes of packed weights, where they come later
 	winograd      bool
+	choice        string // name of a micro-kernel, see Choice
 }
 
 // PackInto makes an operator put its packed weights into p. Weights may be nil where p

@@ -86,8 +86,8 @@ type ConvU8 struct {
 var _ Op = (*ConvU8)(nil)
 
 // NewConvU8 packs weights w [OutC][KernelH][KernelW][InC/Groups] for the best
-// kernel of level l.
-func NewConvU8(l cpu.Level, s ConvShape, w []int8, q QuantConv) (*ConvU8, error) {
+// kernel of level l. Of the options it heeds Choice.
+func NewConvU8(l cpu.Level, s ConvShape, w []int8, q QuantConv, opts ...Option) (*ConvU8, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
@@ -108,8 +108,14 @@ func NewConvU8(l cpu.Level, s ConvShape, w []int8, q QuantConv) (*ConvU8, error)
 	if s.Groups == s.InC && s.InC > 1 {
 		c.dw = newU8ConvDepthwise(l, s, w, &c.quant, asm)
 	}
+	choice := prepare(opts).choice
 	if c.dw == nil {
-		c.gemm = newU8ConvGemm(l, s, w, &c.quant, asm)
+		c.gemm, err = newU8ConvGemm(l, s, w, &c.quant, asm, choice)
+	} else if choice != "" && choice != c.dw.name() {
+		err = refuse(choice, c.Candidates())
+	}
+	if err != nil {
+		return nil, err
 	}
 	return c, nil
 }

@@ -254,6 +254,10 @@ func (c convCase) check(t *testing.T, r *rand.Rand) {
 	}
 	for _, l := range cpu.Levels() {
 		op, err := NewConvU8(l, s, w, q)
+		if err == nil && r.IntN(2) == 0 {
+			names := op.Candidates()
+			op, err = NewConvU8(l, s, w, q, Choice(names[r.IntN(len(names))]))
+		}
 		if err != nil {
 			t.Errorf("%v: %v", l, err)
 			return

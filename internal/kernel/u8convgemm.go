@@ -12,6 +12,7 @@ import (
 type u8ConvGemm struct {
 	shape        *ConvShape
 	quant        *QuantConv
+	fit          []*u8Gemm // kernels that may be used
 	full, narrow *u8Gemm
 	panels       []u8Panel // of all groups
 	perGroup     int       // panels in a group
@@ -56,9 +57,12 @@ const (
 	u8PanelBytes = 768 << 10 // panels of a unit: they stay in the second cache while the rows pass
 )
 
-func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *u8ConvGemm {
-	c := &u8ConvGemm{shape: &s, quant: q}
-	c.full, c.narrow = selectU8Gemm(l, w, asm)
+func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool, choice string) (*u8ConvGemm, error) {
+	c := &u8ConvGemm{shape: &s, quant: q, fit: fitU8Gemm(l, w, asm)}
+	var err error
+	if c.full, c.narrow, err = chooseU8Gemm(c.fit, choice); err != nil {
+		return nil, err
+	}
 	c.chooseSource()
 	ng := s.OutC / s.Groups
 	sums := q.sumWeights(w, s.OutC)
@@ -78,7 +82,7 @@ func newU8ConvGemm(l cpu.Level, s ConvShape, w []int8, q *QuantConv, asm bool) *
 	}
 	c.perGroup = len(c.panels) / s.Groups
 	c.block()
-	return c
+	return c, nil
 }
 
 // block chooses the units and lays out scratch.
