@@ -182,11 +182,11 @@ func (a *app) printTuning(r *tuneReport) {
 	case faster == 0:
 		fmt.Fprintln(a.out, "nothing gained: no step is faster with another kernel")
 	case !r.Gained && r.After != nil:
-		fmt.Fprintf(a.out, "nothing gained: with these kernels the whole run takes %.3f ms, without %.3f\n", *r.After, *r.Before)
+		fmt.Fprintf(a.out, "nothing gained: with these kernels all steps take %.3f ms, without %.3f\n", *r.After, *r.Before)
 	case !r.Gained:
-		fmt.Fprintln(a.out, "nothing gained: there was no time to compare whole runs")
+		fmt.Fprintln(a.out, "nothing gained: there was no time to compare whole plans")
 	default:
-		fmt.Fprintf(a.out, "whole run %.3f ms, before %.3f (%.1f %% less)\n", *r.After, *r.Before, 100*(1 - *r.After / *r.Before))
+		fmt.Fprintf(a.out, "all steps take %.3f ms, before %.3f (%.1f %% less)\n", *r.After, *r.Before, 100*(1 - *r.After / *r.Before))
 	}
 	if r.File != "" {
 		fmt.Fprintf(a.out, "written to %s\n", r.File)

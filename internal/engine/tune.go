@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +25,8 @@ type Tuning struct {
 	Rounds  int               // candidates of one step, at most
 	Done    int               // rounds that were measured
 
-	// The fastest run with the kernels that lowering takes and with those chosen, runs
-	// taking turns. Both are 0 where no step was faster.
+	// The sum of the least times of all steps with the kernels that lowering takes and with
+	// those chosen, runs taking turns. Both are 0 where no step was faster.
 	Before, After time.Duration
 }
 
@@ -166,15 +165,7 @@ func (r *tuner) round(ctx context.Context, i int, end, last time.Time) (done boo
 		return false, err
 	}
 	defer other.Close()
-	least := [2][]time.Duration{}
-	pairs, err := r.turns(ctx, other, end, last, func(which int, times []time.Duration) {
-		if least[which] == nil {
-			least[which] = slices.Clone(times)
-		}
-		for k, d := range times {
-			least[which][k] = min(least[which][k], d)
-		}
-	})
+	least, pairs, err := r.turns(ctx, other, end, last)
 	if err != nil || pairs < leastPairs {
 		return false, err
 	}
@@ -196,17 +187,17 @@ func (r *tuner) round(ctx context.Context, i int, end, last time.Time) (done boo
 	return true, nil
 }
 
-// turns runs the base and another session in turn, once for warmth and then for note,
-// which gets the times of the steps: leastPairs times, and on until end, but not beyond last.
-func (r *tuner) turns(ctx context.Context, other *Session, end, last time.Time, note func(which int, times []time.Duration)) (pairs int, err error) {
+// turns runs the base and another session in turn, once for warmth and then leastPairs
+// times, and on until end, but not beyond last. It returns the least time of each step.
+func (r *tuner) turns(ctx context.Context, other *Session, end, last time.Time) (least [2][]time.Duration, pairs int, err error) {
 	for n := 0; n <= mostPairs; n++ {
 		var times [2][]time.Duration
 		for which, s := range []*Session{r.base, other} {
 			if _, times[which], err = s.runValues(ctx, r.inputs, true); err != nil {
 				if ctx.Err() != nil {
-					return max(n-1, 0), nil
+					return least, max(n-1, 0), nil
 				}
-				return 0, fmt.Errorf("tune: %w", err)
+				return least, 0, fmt.Errorf("tune: %w", err)
 			}
 			if clock := r.settings.clock; clock != nil {
 				for i, st := range s.plan.steps {
@@ -214,15 +205,22 @@ func (r *tuner) turns(ctx context.Context, other *Session, end, last time.Time, 
 				}
 			}
 		}
-		if n > 0 {
-			note(0, times[0])
-			note(1, times[1])
+		for which, t := range times {
+			switch n {
+			case 0:
+			case 1:
+				least[which] = t
+			default:
+				for i, d := range t {
+					least[which][i] = min(least[which][i], d)
+				}
+			}
 		}
 		if now := time.Now(); n >= leastPairs && now.After(end) || n > 0 && now.After(last) || ctx.Err() != nil {
-			return n, nil
+			return least, n, nil
 		}
 	}
-	return mostPairs, nil
+	return least, mostPairs, nil
 }
 
 // verify compares whole runs with and without the candidates that were faster.
@@ -241,17 +239,14 @@ func (r *tuner) verify(ctx context.Context, end time.Time, out *Tuning) error {
 		return err
 	}
 	defer other.Close()
-	var least [2]time.Duration
-	if _, err = r.turns(ctx, other, end, end, func(which int, times []time.Duration) {
-		sum := time.Duration(0)
-		for _, d := range times {
-			sum += d
-		}
-		least[which] = min(cmp.Or(least[which], sum), sum)
-	}); err != nil {
+	least, _, err := r.turns(ctx, other, end, end)
+	if err != nil {
 		return err
 	}
-	out.Before, out.After = least[0], least[1]
+	for i := range least[0] {
+		out.Before += least[0][i]
+		out.After += least[1][i]
+	}
 	if float64(out.After) < (1-wholeGain)*float64(out.Before) {
 		out.Choices = choices
 	}
