@@ -92,7 +92,11 @@ func TestAStepThatTripsEndsTheRun(t *testing.T) {
 	if _, err := s.Run(context.Background(), in); err == nil || !strings.Contains(err.Error(), "step relu") {
 		t.Errorf("the run ends with %v", err)
 	}
-	st.run, st.units = run, 1
+	st.exec = func(*Session) error { panic("whole") }
+	if _, err := s.Run(context.Background(), in); err == nil || !strings.Contains(err.Error(), "step relu: whole") {
+		t.Errorf("the run ends with %v", err)
+	}
+	st.exec, st.run, st.units = nil, run, 1
 	if _, err := s.Run(context.Background(), in); err != nil {
 		t.Errorf("the run after it: %v", err)
 	}

@@ -73,16 +73,25 @@ func (s *Session) Close() {
 	}
 }
 
-// RunUnits implements kernel.Runner for the current step. What inference and lowering let
-// pass and a step trips over ends the run, not the program: graphs come from files.
+// RunUnits implements kernel.Runner for the current step.
 func (s *Session) RunUnits(worker, lo, hi int) {
-	defer func() {
-		if r := recover(); r != nil {
-			err := fmt.Errorf("step %s: %v", s.step.name, r)
-			s.failure.CompareAndSwap(nil, &err)
-		}
-	}()
+	defer s.tripped()
 	s.step.run(s, worker, lo, hi)
+}
+
+// whole runs the current step where it is one that runs whole.
+func (s *Session) whole() error {
+	defer s.tripped()
+	return s.step.exec(s)
+}
+
+// tripped is deferred around a step. What inference and lowering let pass and a step trips
+// over ends the run, not the program: graphs come from files.
+func (s *Session) tripped() {
+	if r := recover(); r != nil {
+		err := fmt.Errorf("step %s: %v", s.step.name, r)
+		s.failure.CompareAndSwap(nil, &err)
+	}
 }
 
 // Run executes the plan on one value per input and returns fresh outputs. Inputs are
@@ -236,16 +245,17 @@ func (s *Session) execute(ctx context.Context, timed bool) ([]time.Duration, err
 		if timed {
 			start = time.Now()
 		}
+		s.step = st
 		if st.exec != nil {
-			if err := st.exec(s); err != nil {
+			if err := s.whole(); err != nil {
 				return nil, err
 			}
 		} else {
-			s.step = st
 			s.pool.Run(st.units, st.grain, s)
-			if err := s.failure.Swap(nil); err != nil {
-				return nil, *err
-			}
+		}
+		if err := s.failure.Load(); err != nil {
+			s.failure.Store(nil)
+			return nil, *err
 		}
 		if timed {
 			times[i] = time.Since(start)
