@@ -2,6 +2,7 @@ package edgewise
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,8 +22,8 @@ import (
 // as a file: Open then takes it in the model's place and a Session starts at once. The file
 // also holds the model, from which programs of another build and machines with other
 // instructions compile as ever. It is checked that the sealed plan computes what the
-// model does.
-func (m *Model) Seal(o Options, shapes map[string][]int) ([]byte, error) {
+// model does. The context can stop it between compiling, packing and that check.
+func (m *Model) Seal(ctx context.Context, o Options, shapes map[string][]int) ([]byte, error) {
 	if m.sealed != nil {
 		return nil, errors.New("seal: the model is a sealed plan already")
 	}
@@ -35,6 +36,9 @@ func (m *Model) Seal(o Options, shapes map[string][]int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	source, err := m.source()
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
@@ -43,7 +47,7 @@ func (m *Model) Seal(o Options, shapes map[string][]int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	if err := engine.VerifySealed(data, p); err != nil {
+	if err := engine.VerifySealed(ctx, data, p); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	return data, nil

@@ -17,10 +17,10 @@ func TestASealedPlanIsForTheShapesItWasSealedFor(t *testing.T) {
 	w := g.Constant("w", tensor.Of([]float32{1, 2, 3, 4}, 2, 2))
 	y := g.Add("MatMul", "y", nil, x, w)
 	g.Output(y)
-	if _, err := FromGraph(g).Seal(Options{}, nil); err == nil || !strings.Contains(err.Error(), "not known") {
+	if _, err := FromGraph(g).Seal(t.Context(), Options{}, nil); err == nil || !strings.Contains(err.Error(), "not known") {
 		t.Errorf("sealing for an unknown shape: %v", err)
 	}
-	data, err := FromGraph(g).Seal(Options{}, map[string][]int{"x": {3, 2}})
+	data, err := FromGraph(g).Seal(t.Context(), Options{}, map[string][]int{"x": {3, 2}})
 	if err != nil {
 		t.Fatal(err)
 	}

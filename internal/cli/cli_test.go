@@ -47,6 +47,50 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
+// patience is a context that is cancelled after it was asked some times.
+type patience struct {
+	context.Context
+	left int
+}
+
+func (p *patience) Err() error {
+	if p.left--; p.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestInterruptBetweenStages stops verbs that take no loop to where they look up.
+func TestInterruptBetweenStages(t *testing.T) {
+	for _, verb := range [][]string{
+		{"seal", "zoo:heartbeat", "-o", "out"},
+		{"convert", "zoo:heartbeat", "--simplify", "-o", "out"},
+		{"inspect", "zoo:heartbeat", "--svg", "out"},
+	} {
+		dir := t.TempDir()
+		args := append(verb[:len(verb)-1:len(verb)-1], filepath.Join(dir, "out"))
+		stops := 0
+		for ; ; stops++ {
+			var out, err bytes.Buffer
+			code := Run(&patience{context.Background(), stops}, args, &out, &err)
+			left, _ := os.ReadDir(dir)
+			if code == ExitOK {
+				if len(left) != 1 {
+					t.Errorf("%v writes nothing", args)
+				}
+				break
+			}
+			// A drawing that is complete may stay; what comes after it is text.
+			if code != ExitInterrupted || len(left) > 0 && verb[0] != "inspect" || out.Len() > 0 {
+				t.Fatalf("%v after %d stages: exit code %d, %d files, output %q, stderr %q", args, stops, code, len(left), &out, &err)
+			}
+		}
+		if stops < 2 {
+			t.Errorf("%v looks up %d times", verb, stops)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	for _, c := range []struct {
 		err  error

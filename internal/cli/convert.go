@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -45,7 +46,7 @@ what does nothing.`,
 		Example: `  edgewise convert model.tflite -o model.onnx
   edgewise convert model.onnx --opset 17 -o model17.onnx`,
 		Args: arguments(1, 1, "one model"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runConvert(args[0], f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runConvert(cmd.Context(), args[0], f) },
 	}
 	a.jsonFlag(cmd)
 	fl := cmd.Flags()
@@ -53,11 +54,11 @@ what does nothing.`,
 	fl.IntVar(&f.opset, "opset", 0, fmt.Sprintf("operator set to write, %d to %d", onnx.MinOpset, graph.Opset))
 	fl.BoolVar(&f.simplify, "simplify", false, "make the graph smaller without changing what it computes")
 	fl.BoolVar(&f.external, "external-data", false, "put the weights into a file beside the model")
-	fl.BoolVar(&f.force, "force", false, "write over an existing file that -o does not name")
+	fl.BoolVar(&f.force, "force", false, "write over an existing file that Edgewise did not write, or that -o does not name")
 	return cmd
 }
 
-func (a *app) runConvert(path string, f convertFlags) error {
+func (a *app) runConvert(ctx context.Context, path string, f convertFlags) error {
 	if f.opset != 0 && (f.opset < onnx.MinOpset || f.opset > graph.Opset) {
 		return usagef("--opset %d: operator sets %d to %d can be written", f.opset, onnx.MinOpset, graph.Opset)
 	}
@@ -69,11 +70,19 @@ func (a *app) runConvert(path string, f convertFlags) error {
 			return hinted(usagef("%s exists", out), "name the file to write with -o, or pass --force")
 		}
 	}
+	if err := modelOutput(out, path); err != nil {
+		return err
+	}
+	if !f.force {
+		if err := replaceable(out, onnx.SniffOwn, "was not written by Edgewise"); err != nil {
+			return err
+		}
+	}
 	m, err := edgewise.Open(path)
 	if err != nil {
 		return err
 	}
-	if err := modelOutput(out, path); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	g := m.Graph()
@@ -85,6 +94,9 @@ func (a *app) runConvert(path string, f convertFlags) error {
 			return err
 		}
 		r.Edits = stats.Total()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if err := onnx.Write(out, g, onnx.Options{Opset: f.opset, ExternalData: f.external}); err != nil {
 		return err

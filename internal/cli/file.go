@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -38,6 +39,26 @@ func modelOutput(out, in string) error {
 		return usagef("%s cannot be written over itself while it is read", out)
 	}
 	return nil
+}
+
+// replaceable refuses to write over a file whose first bytes are not ours. An empty file
+// holds nothing that could be lost.
+func replaceable(out string, ours func(head []byte) bool, what string) error {
+	f, err := os.Open(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var head [64]byte
+	n := 0
+	if err == nil {
+		defer f.Close()
+		n, err = io.ReadFull(f, head[:])
+	}
+	switch {
+	case errors.Is(err, io.EOF), (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) && ours(head[:n]):
+		return nil
+	}
+	return hinted(usagef("%s exists and %s", out, what), "name another file with -o, or pass --force to replace it")
 }
 
 func writeDirectly(path string, write func(io.Writer) error) error {

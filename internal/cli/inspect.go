@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -125,7 +126,7 @@ text: read, simplified, lowered or plan.`,
   edgewise inspect model.tflite --svg graph.svg --stage lowered
   edgewise inspect model.onnx --dump plan`,
 		Args: arguments(1, 1, "one model"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runInspect(args[0], f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runInspect(cmd.Context(), args[0], f) },
 	}
 	a.modelFlags(cmd)
 	a.tuningFlag(cmd)
@@ -139,7 +140,7 @@ text: read, simplified, lowered or plan.`,
 	return cmd
 }
 
-func (a *app) runInspect(path string, f inspectFlags) error {
+func (a *app) runInspect(ctx context.Context, path string, f inspectFlags) error {
 	stages := []string{stageRead, stageSimplified, stageLowered}
 	if !slices.Contains(stages, f.stage) {
 		return usagef("--stage %q is not one of %s", f.stage, strings.Join(stages, ", "))
@@ -158,12 +159,18 @@ func (a *app) runInspect(path string, f inspectFlags) error {
 	if _, err := a.shapeFlags(m); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	var plan *engine.Plan
 	unplanned := unsupported
 	if unsupported == nil {
 		if plan, unplanned = a.plan(m, opts); unplanned != nil {
 			a.warn("no plan could be made, so memory and MACs are not known: %v", unplanned)
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	staged := func(stage string) (*graph.Graph, error) {
 		if stage != stageRead && unsupported != nil {
@@ -185,6 +192,9 @@ func (a *app) runInspect(path string, f inspectFlags) error {
 	if f.svg != "" {
 		g, err := staged(f.stage)
 		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := writeFile(f.svg, func(w io.Writer) error { return drawGraph(w, g) }); err != nil {
@@ -212,6 +222,9 @@ func (a *app) runInspect(path string, f inspectFlags) error {
 		if r.Passes, err = passes(m.Graph()); err != nil {
 			return err
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if a.json {
 		err = a.writeJSON(r)

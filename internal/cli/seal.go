@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise"
 	"github.com/edgewise-ml/edgewise/internal/cpu"
+	"github.com/edgewise-ml/edgewise/internal/engine"
 )
 
 // sealReport is what seal --json writes.
@@ -24,6 +26,7 @@ type sealReport struct {
 
 func (a *app) seal() *cobra.Command {
 	var out string
+	var force bool
 	cmd := &cobra.Command{
 		Use:   "seal MODEL [-o FILE.plan]",
 		Short: "Compile a model into a file that starts at once",
@@ -35,16 +38,17 @@ written it is run against the model; every bit of the outputs must agree.`,
 		Example: `  edgewise seal model.onnx -o model.plan
   edgewise run model.plan cat.jpg`,
 		Args: arguments(1, 1, "one model"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runSeal(args[0], out) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runSeal(cmd.Context(), args[0], out, force) },
 	}
 	a.modelFlags(cmd)
 	a.tuningFlag(cmd)
 	a.jsonFlag(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "`file` to write; model.plan for model.onnx by default")
+	cmd.Flags().BoolVar(&force, "force", false, "write over an existing file that is no sealed plan")
 	return cmd
 }
 
-func (a *app) runSeal(path, out string) error {
+func (a *app) runSeal(ctx context.Context, path, out string, force bool) error {
 	opts, err := a.options()
 	if err != nil {
 		return err
@@ -54,15 +58,23 @@ func (a *app) runSeal(path, out string) error {
 	}
 	if out == "" {
 		base := strings.TrimPrefix(path, edgewise.ZooPrefix)
-		if out = strings.TrimSuffix(base, filepath.Ext(base)) + ".plan"; fileExists(out) {
-			return hinted(usagef("%s exists", out), "name the file to write with -o")
+		if out = strings.TrimSuffix(base, filepath.Ext(base)) + ".plan"; fileExists(out) && !force {
+			return hinted(usagef("%s exists", out), "name the file to write with -o, or pass --force")
 		}
 	}
 	if err := modelOutput(out, path); err != nil {
 		return err
 	}
+	if !force {
+		if err := replaceable(out, engine.SniffSealed, "is no sealed plan"); err != nil {
+			return err
+		}
+	}
 	m, err := edgewise.Open(path)
 	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	given, err := a.shapeFlags(m)
@@ -73,11 +85,14 @@ func (a *app) runSeal(path, out string) error {
 	if err != nil {
 		return err
 	}
-	data, err := m.Seal(opts, shapes)
+	data, err := m.Seal(ctx, opts, shapes)
 	if err != nil {
 		return err
 	}
 	a.remark(m)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := writeFile(out, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func sealed(t testing.TB, g *graph.Graph) (*Plan, []byte) {
 func TestSealedPlansComputeTheSame(t *testing.T) {
 	for name, g := range map[string]*graph.Graph{"small": sealable(), "mobilenet": mobileNet(t, false), "mobilenet int8": mobileNet(t, true)} {
 		p, data := sealed(t, g)
-		if err := VerifySealed(data, p); err != nil {
+		if err := VerifySealed(t.Context(), data, p); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		s, err := Unseal(data)

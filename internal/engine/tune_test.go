@@ -87,7 +87,7 @@ func TestSealedChoices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := VerifySealed(data, p); err != nil {
+	if err := VerifySealed(t.Context(), data, p); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Unseal(data)

@@ -268,7 +268,10 @@ func (r *sealReader) table() [][]byte {
 
 // VerifySealed reports whether a sealed plan computes what p, from which it was made, does:
 // every output on made-up inputs, bit for bit.
-func VerifySealed(data []byte, p *Plan) error {
+func VerifySealed(ctx context.Context, data []byte, p *Plan) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	s, err := Unseal(data)
 	if err != nil {
 		return err
@@ -283,7 +286,7 @@ func VerifySealed(data []byte, p *Plan) error {
 		if err != nil {
 			return err
 		}
-		got, err := session.Run(context.Background(), probe(plan))
+		got, err := session.Run(ctx, probe(plan))
 		session.Close()
 		if err != nil {
 			return err

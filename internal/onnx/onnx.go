@@ -12,6 +12,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -70,6 +71,13 @@ func (e *UnsupportedError) Error() string {
 // ir_version field first, as every known writer puts it.
 func Sniff(head []byte) bool {
 	return len(head) > 2 && head[0] == 0x08 && head[1] > 0 && head[1] < 0x40 && slices.Contains([]byte{0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42}, head[2])
+}
+
+// SniffOwn reports whether a file that starts with head was written by this package in the
+// name of Edgewise, which puts the producer right after ir_version.
+func SniffOwn(head []byte) bool {
+	const mark = "\x12\x08" + defaultProducer
+	return Sniff(head) && bytes.HasPrefix(head[2:], []byte(mark))
 }
 
 // Read reads the model at path, with its external data if it has any.

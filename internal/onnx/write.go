@@ -44,6 +44,9 @@ const (
 	pageAlign = 4096
 )
 
+// defaultProducer is eight bytes long, as SniffOwn has it.
+const defaultProducer = "edgewise"
+
 // Write writes g to path. The file appears complete or not at all; anything at path but
 // a regular file is refused.
 func Write(path string, g *graph.Graph, o Options) error {
@@ -112,7 +115,7 @@ func prepare(g *graph.Graph, o Options) (*encoder, *graph.Graph, error) {
 	}
 	e := &encoder{opset: opset, producer: o.Producer, meta: map[string]string{}}
 	if e.producer == "" {
-		e.producer = "edgewise"
+		e.producer = defaultProducer
 	}
 	maps.Copy(e.meta, g.Meta)
 	maps.Copy(e.meta, o.Metadata)
