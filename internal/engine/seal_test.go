@@ -183,7 +183,7 @@ func TestPlansOfOthersAreRefusedWithTheReason(t *testing.T) {
 	id := BuildID()
 	for want, bad := range map[string][]byte{
 		"another build": edit(id, strings.Repeat("x", len(id))),
-		"form 9":        edit("EDGEPLAN\x01", "EDGEPLAN\x09"),
+		"form 9":        edit(sealMagic+string(rune(sealForm)), sealMagic+"\x09"),
 		"the steps are": edit(p.print()[3:], strings.Repeat("0", len(p.print())-3)),
 		"cut short":     data[:20],
 		"checksum":      bytes.Replace(data, []byte("conv"), []byte("CONV"), 1),
