@@ -110,7 +110,7 @@ func GateF32(l cpu.Level, dst, x, y []float32) {
 	}
 }
 
-func init() { later(func() { registerChannels(cpu.Generic, 1, "_go") }) }
+func init() { later(func() { registerChannels(cpu.Generic, 1, "_1_go") }) }
 
 // registerChannels lists the kernels of a level.
 func registerChannels(l cpu.Level, lanes int, tag string) {

@@ -149,7 +149,7 @@ type convDepthwise struct {
 	run      int // pixels at most in one call
 }
 
-// One call of a depthwise kernel takes rows of at most depthwiseMACs. An image of
+// One call of a depthwise kernel takes rows, or a part of one, of at most depthwiseMACs. An image of
 // more than depthwiseBytes comes from further caches: there a call takes one body
 // of a few rows, so that all channels of a pixel, which lie side by side, are
 // read one after the other.
@@ -165,7 +165,8 @@ func (c *ConvF32) prepareDepthwise(kernel *depthwiseKernelF32, w, bias []float32
 	blocks := (s.OutC + lanes - 1) / lanes
 	o.placeF32(&d.packed, blocks*(taps+1)*lanes, func() { c.packDepthwise(d.packed, w, bias) })
 	beyond := 0 // columns that may lie outside the image
-	if d.lines = 1; d.kernel.body() > 0 {
+	d.lines, d.run = 1, callPixels(s)
+	if d.kernel.body() > 0 {
 		beyond = s.KernelW / 2
 		d.run, d.lines = s.OutW, max(1, min(s.OutH, depthwiseMACs/(s.OutW*s.OutC*taps)))
 		if s.Batch*s.InH*s.InW*s.InStride*4 > depthwiseBytes {
@@ -179,6 +180,11 @@ func (c *ConvF32) prepareDepthwise(kernel *depthwiseKernelF32, w, bias []float32
 	d.to = max(d.to, d.from)
 	c.name = fmt.Sprintf("dw%dx%d %s", s.KernelH, s.KernelW, d.kernel.name)
 	return nil
+}
+
+// callPixels returns how many pixels of a row one call takes, all channels of them.
+func callPixels(s *ConvShape) int {
+	return max(1, depthwiseMACs/(s.OutC*s.KernelH*s.KernelW))
 }
 
 // packDepthwise packs weights into zeros.
@@ -249,9 +255,8 @@ func (c *ConvF32) runDepthwise(dst, src, res unsafe.Pointer, lo, hi int) {
 		}
 		if d.to > d.from {
 			for x := d.from; x < d.to; {
-				n := d.to - x
+				n := min(d.to-x, d.run)
 				if most := d.kernel.body(); most > 0 {
-					n = min(n, d.run)
 					args.before = max(0, s.PadLeft-x*s.StrideW)
 					args.after = max(0, (x+n-1)*s.StrideW-s.PadLeft+s.KernelW-s.InW)
 					args.split(n, most)

@@ -212,6 +212,38 @@ func TestConvF32FarPadding(t *testing.T) {
 	}
 }
 
+// Rows that take several calls of a kernel.
+func TestWideWindowsF32(t *testing.T) {
+	s := ConvShape{Batch: 1, InH: 3, InW: 700, InC: 70, OutH: 2, OutW: 699, OutC: 70, KernelH: 7, KernelW: 7, StrideH: 1, StrideW: 1,
+		DilationH: 1, DilationW: 1, PadTop: 2, PadLeft: 3, Groups: 70, InStride: 70, OutStride: 70, ResStride: 70}
+	if n := callPixels(&s); n >= s.OutW-s.KernelW {
+		t.Fatalf("one call takes %d pixels", n)
+	}
+	r := rand.New(rand.NewPCG(47, 48))
+	checkConv(t, r, s, Act{}, true, true)
+	s.Groups, s.ResStride = 1, 0
+	src := normals(r, s.inLen())
+	for _, p := range []Pooling{{Max: true}, {}} {
+		var want []float32
+		for _, l := range cpu.Levels() {
+			op, err := NewPoolF32(l, s, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]float32, s.outLen())
+			op.Run(got, src, 0, op.Units())
+			if want == nil {
+				want = got
+			}
+			for i := range want {
+				if math.Abs(float64(got[i]-want[i])) > 1e-5 {
+					t.Fatalf("%v %s: element %d is %g, want %g", l, op.Name(), i, got[i], want[i])
+				}
+			}
+		}
+	}
+}
+
 func TestConvF32KeepsNaN(t *testing.T) {
 	for _, groups := range []int{1, 2} {
 		s := ConvShape{Batch: 1, InH: 1, InW: 1, InC: 2, OutH: 1, OutW: 1, OutC: 2, KernelH: 1, KernelW: 1, StrideH: 1, StrideW: 1,

@@ -114,7 +114,7 @@ func (c *PoolF32) Run(dst, src []float32, lo, hi int) {
 			if args.cols == s.KernelW {
 				// All pixels up to the last whole window take the same taps.
 				last := (s.InW - 1 - (s.KernelW-1)*s.DilationW + s.PadLeft) / s.StrideW
-				args.n = min(s.OutW-1, last) - x + 1
+				args.n = min(min(s.OutW-1, last)-x+1, callPixels(s))
 			}
 			args.src = unsafe.Pointer(&src[0])
 			if args.rows == 0 || args.cols == 0 {
