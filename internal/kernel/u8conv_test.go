@@ -240,6 +240,50 @@ func TestConvU8Shapes(t *testing.T) {
 	}
 }
 
+// Few channels and short output rows: windows gathered from copied lines, over
+// several units and images, with kernels and strides that differ by axis.
+func TestConvU8Windows(t *testing.T) {
+	n := 80
+	if testing.Short() {
+		n = 20
+	}
+	r := rand.New(rand.NewPCG(3, 8))
+	for range n {
+		s := conv(1+r.IntN(3), 1, 1, 1+r.IntN(3), 1+r.IntN(70), 1+r.IntN(11), 2+r.IntN(10), 1, 1, 0, 1)
+		s.StrideH, s.StrideW, s.DilationH = 1+r.IntN(3), 1+r.IntN(3), 1+r.IntN(2)
+		s.OutH, s.OutW = 1+r.IntN(40), 1+r.IntN(6)
+		s.PadTop, s.PadLeft = r.IntN(s.KernelH), r.IntN(s.KernelW)
+		s.InH = max((s.OutH-1)*s.StrideH+(s.KernelH-1)*s.DilationH+1-s.PadTop-r.IntN(s.KernelH), 1)
+		s.InW = max((s.OutW-1)*s.StrideW+s.KernelW-s.PadLeft-r.IntN(s.KernelW), 1)
+		s.InStride += r.IntN(2) * r.IntN(9)
+		s.OutStride += r.IntN(2) * r.IntN(9)
+		s.ResStride = s.OutStride
+		c := convCase{s: s, wz: max(0, r.IntN(5)-2), res: r.IntN(3) == 0, perChan: r.IntN(2) == 0, extreme: r.IntN(5) == 0}
+		op, err := NewConvU8(cpu.Generic, s, make([]int8, s.weightLen()), QuantConv{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if op.gemm.source != u8Windows {
+			continue
+		}
+		if c.check(t, r); t.Failed() {
+			t.Fatalf("shape %+v", s)
+		}
+	}
+}
+
+func TestFill(t *testing.T) {
+	for n := range 600 {
+		b := slices.Repeat([]uint8{0xEE}, n+8)
+		fill(b[:n], 7)
+		for i, v := range b {
+			if want := uint8(7); i < n && v != want || i >= n && v != 0xEE {
+				t.Fatalf("%d bytes: byte %d is %d", n, i, v)
+			}
+		}
+	}
+}
+
 // check compares every form of output at every level with the definition.
 func (c convCase) check(t *testing.T, r *rand.Rand) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -24,14 +25,14 @@ type u8ConvGemm struct {
 	segPad  int         // the same padded
 	segs    []u8Segment // of a row
 	sums    bool        // some panel needs the sums of rows
-	line    int         // bytes of a line
+	line    int         // bytes of a line, where image rows are copied
 	rowBlk  int         // pixels in a unit
 	maxRows int         // pixels whose rows are prepared at a time
 	mBlocks int
 	nBlocks int // parts that the panels of a group are divided into
 
-	scratch                              u8Scratch
-	atRows, atWide, atSum, atTile, atDyn int
+	scratch                                       u8Scratch
+	atLines, atRows, atWide, atSum, atTile, atDyn int
 }
 
 // u8Panel is the packed weights of some columns with what belongs to them, in
@@ -96,21 +97,27 @@ func (c *u8ConvGemm) block() {
 	for m*k*s.OutC > u8SharedWork && c.rowBlk > mr && (m+c.rowBlk-1)/c.rowBlk < 8 {
 		c.rowBlk -= mr
 	}
-	if c.source == u8Lines {
+	if c.line > 0 {
 		c.rowBlk = max(c.rowBlk/s.OutW, 1) * s.OutW
 	}
 	c.maxRows = min(c.rowBlk, max(u8CallK/k, 1)*mr, m)
 	c.mBlocks = (m + c.rowBlk - 1) / c.rowBlk
 	c.nBlocks = (c.perGroup*k*elem*c.full.nr + u8PanelBytes - 1) / u8PanelBytes
-	if c.mBlocks < 4 {
+	// Parts of the panels each make the rows again.
+	if c.mBlocks < 4 && (c.source == u8InPlace || m*k*s.OutC > u8SharedWork) {
 		c.nBlocks = max(c.nBlocks, (8+c.mBlocks-1)/c.mBlocks)
 	}
 	c.nBlocks = min(c.nBlocks, c.perGroup)
-	bytes := c.maxRows * k
-	if c.source == u8Lines {
-		bytes = c.lineCount(min(c.rowBlk/s.OutW, s.OutH)) * c.line
+	bytes, lines := c.maxRows*k, 0
+	if c.line > 0 {
+		lines = c.lineCount(min(c.rowBlk/s.OutW, s.OutH)) * c.line
+		c.atLines = c.scratch.take(lines + 64)
 	}
-	c.atRows = c.scratch.take(bytes + 64)
+	if c.source == u8Lines {
+		bytes = lines
+	} else {
+		c.atRows = c.scratch.take(bytes + 64)
+	}
 	if c.full.wide {
 		c.atWide = c.scratch.take(2*bytes + 64)
 	}
@@ -286,11 +293,19 @@ func (k *u8Gemm) tiles(a *u8GemmArgs, n int) {
 }
 
 func fill(p []uint8, v uint8) {
-	if len(p) == 0 {
+	const words = 128 // bytes stored in words, the rest copied from them
+	if len(p) < 8 {
+		for i := range p {
+			p[i] = v
+		}
 		return
 	}
-	p[0] = v
-	for n := 1; n < len(p); n *= 2 {
+	w := uint64(v) * 0x0101010101010101
+	for i := 0; i < min(len(p)-8, words); i += 8 {
+		binary.LittleEndian.PutUint64(p[i:], w)
+	}
+	binary.LittleEndian.PutUint64(p[len(p)-8:], w)
+	for n := words; n < len(p); n *= 2 {
 		copy(p[n:], p[:n])
 	}
 }

@@ -1,25 +1,31 @@
 package kernel
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // u8RowSource says where the rows of a quantized product come from.
 //
 // A pointwise convolution reads pixels in place. One whose output rows are long
 // copies KernelH image rows into scratch, borders added: a row of the product is
 // then KernelH segments of KernelW·InC values, each output pixel StrideW pixels
-// further on, and nothing is copied per pixel. Everything else gathers the
-// window of each pixel. Wide kernels copy always, since they need 16 bits.
+// further on, and nothing is copied per pixel. Short output rows of short
+// segments copy the image rows too, and from them each pixel's window in words.
+// Everything else gathers the window of each pixel. Wide kernels copy always,
+// since they need 16 bits.
 type u8RowSource uint8
 
 const (
 	u8InPlace u8RowSource = iota
 	u8Lines
+	u8Windows
 	u8Gathered
 )
 
 const (
 	widenSlack = 32 // bytes that widenU8 may read beyond its source
-	lineSlack  = 64 // bytes after a line that padding k to a group may read
+	lineSlack  = 64 // bytes after a line that padding k to a group or a copy in words may read
 	shortSeg   = 64 // windows of few values cost more to gather than low tiles lose
 )
 
@@ -40,6 +46,10 @@ func (c *u8ConvGemm) chooseSource() {
 		c.packed = even && s.Groups == 1 && s.InStride == s.InC && s.InC%g == 0
 	case s.Groups == 1 && s.DilationW == 1 && (wholeTiles || s.OutW >= 7 && s.KernelW*s.InC <= shortSeg):
 		c.source, segs, c.segLen = u8Lines, s.KernelH, s.KernelW*s.InC
+	case s.Groups == 1 && s.DilationW == 1 && s.KernelW*s.InC <= shortSeg:
+		c.source = u8Windows
+	}
+	if c.source == u8Lines || c.source == u8Windows {
 		cols := max(s.PadLeft+s.InW, (s.OutW-1)*s.StrideW+s.KernelW)
 		c.line = (cols*s.InC + lineSlack + 63) &^ 63
 	}
@@ -56,7 +66,8 @@ func (c *u8ConvGemm) runBlock(out *u8Output, src []uint8, scratch []byte, m0, m1
 	}
 	s := c.shape
 	group := panels[0].group
-	var lines unsafe.Pointer // with u8Lines: those of output row top on
+	var lines []uint8 // with u8Lines and u8Windows: those of output row top on
+	var wide unsafe.Pointer
 	var top int
 	for m := m0; m < m1; {
 		b, y, x := c.pixel(m)
@@ -76,16 +87,24 @@ func (c *u8ConvGemm) runBlock(out *u8Output, src []uint8, scratch []byte, m0, m1
 		case u8Lines:
 			if lines == nil || x == 0 && y == 0 {
 				lines, top = c.lines(out.inZero, src, scratch, b, y, min((m1-m)/s.OutW, s.OutH-y)), y
+				wide, _ = c.widen(lines, scratch)
 			}
 			elem := c.full.elem()
-			at := unsafe.Add(lines, ((y-top)*s.StrideH*c.line+x*s.StrideW*s.InC)*elem)
+			at := unsafe.Add(wide, ((y-top)*s.StrideH*c.line+x*s.StrideW*s.InC)*elem)
 			c.rows(out, scratch, m, n, at, s.StrideW*s.InC*elem, panels)
 			m += n
 			continue
+		case u8Windows:
+			if lines == nil || x == 0 && y == 0 {
+				lines, top = c.lines(out.inZero, src, scratch, b, y, min((m1-m)/s.OutW, s.OutH-y)), y
+			}
+			n = min(n, (s.OutH-y)*s.OutW-x)
 		}
 		rows := scratch[c.atRows : c.atRows+c.segPad*n]
 		if from := m * c.segPad; c.packed && from+len(rows)+widenSlack <= len(src) {
 			rows = src[from : from+len(rows)]
+		} else if c.source == u8Windows {
+			c.windows(scratch[c.atRows:c.atRows+len(rows)+8], lines, y-top, x, n)
 		} else {
 			c.gather(out.inZero, src, rows, m, n, group)
 		}
@@ -116,9 +135,9 @@ func (c *u8ConvGemm) lineCount(n int) int {
 }
 
 // lines copies the image rows under n output rows from y of image b on into scratch.
-func (c *u8ConvGemm) lines(zero uint8, src, scratch []byte, b, y, n int) unsafe.Pointer {
+func (c *u8ConvGemm) lines(zero uint8, src, scratch []byte, b, y, n int) []uint8 {
 	s := c.shape
-	all := scratch[c.atRows : c.atRows+c.lineCount(n)*c.line]
+	all := scratch[c.atLines : c.atLines+c.lineCount(n)*c.line]
 	for i := range c.lineCount(n) {
 		line := all[i*c.line : (i+1)*c.line]
 		iy := y*s.StrideH - s.PadTop + i
@@ -139,8 +158,30 @@ func (c *u8ConvGemm) lines(zero uint8, src, scratch []byte, b, y, n int) unsafe.
 			from += s.InStride
 		}
 	}
-	a, _ := c.widen(all, scratch)
-	return a
+	return all
+}
+
+// windows copies the windows of n pixels from x of output row y on, counted
+// from the top of the lines, into dst. Words overlap: each window is finished by
+// what follows it, eight bytes after the last may change, and the padding of k
+// holds any values, which meet zero weights.
+func (c *u8ConvGemm) windows(dst, lines []uint8, y, x, n int) {
+	s := c.shape
+	run, down := s.KernelW*s.InC, s.DilationH*c.line
+	for r := range n {
+		at, from := r*c.segPad, y*s.StrideH*c.line+x*s.StrideW*s.InC
+		for range s.KernelH {
+			for i := 0; i < run; i += 8 {
+				binary.LittleEndian.PutUint64(dst[at+i:], binary.LittleEndian.Uint64(lines[from+i:]))
+			}
+			at += run
+			from += down
+		}
+		if x++; x == s.OutW {
+			x = 0
+			y++
+		}
+	}
 }
 
 // gather copies the windows of n pixels from m on into dst, the border filled
