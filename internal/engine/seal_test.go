@@ -12,6 +12,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/op"
 	"github.com/edgewise-ml/edgewise/tensor"
+	"pgregory.net/rapid"
 )
 
 // sealable is a small network with weights that are packed, weights that are not, a
@@ -72,6 +73,26 @@ func TestSealedPlansComputeTheSame(t *testing.T) {
 			t.Errorf("%s: the model inside is %q, %v", name, model, err)
 		}
 	}
+}
+
+func TestRandomSealedNetworks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g, _ := drawNetwork(t)
+		o := drawOptions(t)
+		o.Level, o.Portable = 0, false // a plan is sealed for the best
+		p, err := Compile(g, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := p.Seal(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := VerifySealed(data, p); err != nil {
+			t.Error(err)
+			_ = p.Dump(dumper{t})
+		}
+	})
 }
 
 func TestPackedWeightsAreNotStoredTwice(t *testing.T) {
