@@ -17,10 +17,10 @@ import (
 
 // A sealed plan is a file that holds what compiling a model makes: the graph as it was
 // lowered, without the weights that operators have packed, and the packed weights, which
-// are used where the file is mapped. 8-bit weights are stored as they were, see NewConvU8,
-// and packed anew. Steps are not stored: the same program lowers the
-// same graph to the same steps, which takes little time without weights. For any other
-// program the file also holds the model itself.
+// are used where the file is mapped. 8-bit weights are stored as they were and packed anew.
+// Steps are not stored: the same program lowers the same graph to the same steps, which
+// takes little time without weights. For any other program the file also holds the model
+// itself.
 //
 //	bytes 0–7    "EDGEPLAN"
 //	      8–11   form of the file, sealForm
