@@ -88,7 +88,7 @@ func TestRandomSealedNetworks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := VerifySealed(data, p); err != nil {
+		if err := VerifySealed(context.Background(), data, p); err != nil {
 			t.Error(err)
 			_ = p.Dump(dumper{t})
 		}
