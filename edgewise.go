@@ -45,7 +45,7 @@ func Open(path string) (*Model, error) {
 	}
 	head, err := readHead(path)
 	if err != nil {
-		return nil, fmt.Errorf("open model: %w", err)
+		return nil, err
 	}
 	if engine.SniffSealed(head) {
 		return openSealed(path)
@@ -65,7 +65,7 @@ func Open(path string) (*Model, error) {
 		}
 		return m, nil
 	}
-	return nil, fmt.Errorf("open model %s: the contents are of no known format (%s)", path, formatNames())
+	return nil, fmt.Errorf("open %s: the contents are of no known format (%s)", path, formatNames())
 }
 
 // format is one kind of model file.
@@ -101,8 +101,11 @@ func readHead(path string) ([]byte, error) {
 	defer f.Close()
 	head := make([]byte, headBytes)
 	n, err := io.ReadFull(f, head)
-	if err != nil && err != io.ErrUnexpectedEOF {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	switch {
+	case err == io.EOF:
+		return nil, fmt.Errorf("open %s: the file is empty", path)
+	case err != nil && err != io.ErrUnexpectedEOF:
+		return nil, err
 	}
 	return head[:n], nil
 }

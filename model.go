@@ -97,7 +97,7 @@ func describe(vs []*graph.Value) []Value {
 // Options say how to run a model. The zero value suits the machine.
 type Options struct {
 	// Threads is the number of workers, the caller included. 0 takes the environment
-	// variable EDGEWISE_THREADS or else all usable cores.
+	// variable EDGEWISE_THREADS or, where that is unset or 0, all usable cores.
 	Threads int
 
 	// ISA names the instruction set level of the kernels, as "avx2"; "" takes the best
@@ -120,10 +120,12 @@ func (o Options) engine() (engine.Options, error) {
 		e.Threads = cpu.Cores()
 		if s := os.Getenv(ThreadsVariable); s != "" {
 			n, err := strconv.Atoi(s)
-			if err != nil || n < 1 {
-				return e, fmt.Errorf("%s=%q is not a positive number", ThreadsVariable, s)
+			if err != nil || n < 0 {
+				return e, fmt.Errorf("%s=%q is not a number of threads", ThreadsVariable, s)
 			}
-			e.Threads = n
+			if n > 0 {
+				e.Threads = n
+			}
 		}
 	}
 	if o.ISA != "" {

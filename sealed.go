@@ -62,7 +62,7 @@ func encoded(g *graph.Graph) func() ([]byte, error) {
 func openSealed(path string) (*Model, error) {
 	data, err := mapfile.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("open model: %w", err)
+		return nil, err
 	}
 	network := sync.OnceValues(func() (*graph.Graph, error) {
 		model, err := engine.SealedModel(data)
@@ -78,7 +78,10 @@ func openSealed(path string) (*Model, error) {
 	if unfit != nil {
 		g, err := network()
 		if err != nil {
-			return nil, fmt.Errorf("open %s: %w", path, errors.Join(unfit, err))
+			if err.Error() != unfit.Error() {
+				unfit = fmt.Errorf("%w; %w", unfit, err)
+			}
+			return nil, fmt.Errorf("open %s: %w", path, unfit)
 		}
 		m := FromGraph(g)
 		m.note(unfit)

@@ -14,9 +14,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-const bufferBytes = 256 << 10
+const (
+	bufferBytes = 256 << 10
+	temporary   = ".edgewise-" // starts the names of temporary files
+)
 
 // Write makes the file at path from what write writes. A file that is there is replaced
 // and its permissions are kept; a link stays, and what it leads to is replaced. Anything
@@ -25,12 +29,27 @@ const bufferBytes = 256 << 10
 func Write(path string, write func(io.Writer) error) error {
 	target, old, err := destination(path)
 	if err == nil {
-		err = replace(target, old, write)
+		err = named(replace(target, old, write), path)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
+}
+
+// named leaves the name of the temporary file, which is gone by then, out of an error.
+func named(err error, path string) error {
+	var file *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &link):
+		return link.Err
+	case !errors.As(err, &file) || !strings.HasPrefix(filepath.Base(file.Path), temporary):
+		return err
+	case file.Op == "open":
+		return fmt.Errorf("folder %s: %w", filepath.Dir(path), file.Err)
+	}
+	return file.Err
 }
 
 // destination follows links from path to the file that is to be replaced; old is nil
@@ -59,7 +78,7 @@ func replace(target string, old fs.FileInfo, write func(io.Writer) error) error 
 		// The temporary file is never more open than the one whose place it takes.
 		mode = old.Mode().Perm()
 	}
-	name := filepath.Join(dir, ".edgewise-"+rand.Text()+".tmp")
+	name := filepath.Join(dir, temporary+rand.Text()+".tmp")
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err

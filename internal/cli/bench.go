@@ -94,6 +94,11 @@ func (a *app) runBench(ctx context.Context, path string, f benchFlags) error {
 	if f.duration <= 0 {
 		return usagef("--duration must be above 0")
 	}
+	for _, file := range []string{f.csv, f.trace} {
+		if err := folderOf(file); err != nil { // of "": the working directory
+			return err
+		}
+	}
 	opts, err := a.options()
 	if err != nil {
 		return err
@@ -260,7 +265,7 @@ func percentile(sorted []time.Duration, p int) float64 {
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 func (a *app) printBench(r *benchReport) {
-	fmt.Fprintf(a.out, "%s: %d threads, %s, %s MACs\n\n", r.Model, r.Threads, r.Tier, countText(r.MACs))
+	fmt.Fprintf(a.out, "%s: %s, %s, %s MACs\n\n", r.Model, counted(r.Threads, "thread"), r.Tier, countText(r.MACs))
 	t := &table{head: []string{"latency", "min", "mean", "p50", "p90", "p95", "p99", "max", "runs"}}
 	t.add("ms", fmt.Sprintf("%.3f", r.Min), fmt.Sprintf("%.3f", r.Mean), fmt.Sprintf("%.3f", r.P50), fmt.Sprintf("%.3f", r.P90),
 		fmt.Sprintf("%.3f", r.P95), fmt.Sprintf("%.3f", r.P99), fmt.Sprintf("%.3f", r.Max), r.Runs)

@@ -44,6 +44,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	a.progress.clear()
+	if err == nil {
+		err = a.helpless
+	}
 	if flushed := a.out.Flush(); err == nil && flushed != nil {
 		err = fmt.Errorf("cannot write the result: %w", flushed)
 	}
@@ -54,7 +57,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "edgewise: interrupted; nothing half-written is left")
 		return ExitInterrupted
 	}
-	report(stderr, err)
+	report(stderr, a.named(err))
 	return exitCode(err)
 }
 
@@ -64,7 +67,9 @@ type app struct {
 	err      io.Writer
 	args     []string
 	progress *progress
-	terminal bool // stdout is one
+	origins  map[string]string // by flag: the variable or key of the file that set it
+	helpless error             // help was asked for something that there is not
+	terminal bool              // stdout is one
 
 	json    bool
 	quiet   bool
@@ -110,7 +115,8 @@ zoo:mobilenetv2; edgewise zoo lists them.`,
 			return unknownVerb(cmd, args[0])
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applySettings(cmd); err != nil {
+			var err error
+			if a.origins, err = applySettings(cmd); err != nil {
 				return err
 			}
 			a.progress.quiet = a.quiet
@@ -120,7 +126,16 @@ zoo:mobilenetv2; edgewise zoo lists them.`,
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return hinted(&exitError{code: ExitUsage, err: err}, "%s --help lists the flags", cmd.CommandPath())
+		reason, _, _ := strings.Cut(err.Error(), ": strconv.")
+		return hinted(usagef("%s", reason), "%s --help lists the flags", cmd.CommandPath())
+	})
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if rest := cmd.Flags().Args(); cmd == root && len(rest) > 0 {
+			a.helpless = unknownVerb(cmd, rest[0])
+			return
+		}
+		help(cmd, args)
 	})
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes")
 	root.CompletionOptions.HiddenDefaultCmd = false
@@ -165,7 +180,7 @@ func arguments(lo, hi int, what string) cobra.PositionalArgs {
 		if len(args) >= lo && len(args) <= hi {
 			return nil
 		}
-		return hinted(usagef("%s takes %s, %d arguments were given", cmd.Name(), what, len(args)), "usage: %s", cmd.UseLine())
+		return hinted(usagef("%s takes %s, given: %s", cmd.Name(), what, counted(len(args), "argument")), "usage: %s", cmd.UseLine())
 	}
 }
 

@@ -111,7 +111,7 @@ func (a *app) runConvert(ctx context.Context, path string, f convertFlags) error
 	if a.json {
 		return a.writeJSON(r)
 	}
-	fmt.Fprintf(a.out, "%s: %d nodes, operator set %d, %s\n", r.File, r.Nodes, r.Opset, bytesText(r.Size))
+	fmt.Fprintf(a.out, "%s: %s, operator set %d, %s\n", r.File, counted(r.Nodes, "node"), r.Opset, bytesText(r.Size))
 	return nil
 }
 

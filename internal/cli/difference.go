@@ -113,7 +113,7 @@ func (d *differenceReport) finish() {
 }
 
 func (a *app) printCompare(r *compareReport, bounded bool) {
-	fmt.Fprintf(a.out, "a: %s\nb: %s\n%d samples\n\n", r.A, r.B, r.Samples)
+	fmt.Fprintf(a.out, "a: %s\nb: %s\n%s\n\n", r.A, r.B, counted(r.Samples, "sample"))
 	t := &table{head: []string{"output", "elements", "max_abs", "max_rel", "max_abs/max|b|", "SQNR dB", "same argmax"}}
 	if bounded {
 		t.head = append(t.head, "exceeding")

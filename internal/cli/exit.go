@@ -58,8 +58,12 @@ func exitCode(err error) int {
 	}
 	var o *onnx.UnsupportedError
 	var t *tflite.UnsupportedError
+	var name *zoo.NameError
 	if errors.As(err, &o) || errors.As(err, &t) {
 		return ExitUnsupported
+	}
+	if errors.As(err, &name) {
+		return ExitUsage
 	}
 	return ExitFailed
 }

@@ -27,10 +27,7 @@ func modelOutput(out, in string) error {
 	info, err := os.Stat(out)
 	switch {
 	case err != nil:
-		if dir, err := os.Stat(filepath.Dir(out)); err != nil || !dir.IsDir() {
-			return hinted(fmt.Errorf("cannot write %s: there is no folder %s", out, filepath.Dir(out)), "make the folder first, or write elsewhere with -o")
-		}
-		return nil // whether it can be made shows
+		return folderOf(out) // whether it can be made shows
 	case info.IsDir():
 		return hinted(usagef("%s is a folder", out), "name the file in it, as -o %s", filepath.Join(out, "model.onnx"))
 	case !info.Mode().IsRegular():
@@ -41,21 +38,34 @@ func modelOutput(out, in string) error {
 	return nil
 }
 
+// folderOf checks that the folder of a file to be written is there.
+func folderOf(out string) error {
+	if dir, err := os.Stat(filepath.Dir(out)); err != nil || !dir.IsDir() {
+		return hinted(usagef("cannot write %s: there is no folder %s", out, filepath.Dir(out)), "make the folder first, or write elsewhere")
+	}
+	return nil
+}
+
+// head returns the first bytes of a file.
+func head(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, 64)
+	n, err := io.ReadFull(f, b)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	return b[:n], err
+}
+
 // replaceable refuses to write over a file whose first bytes are not ours. An empty file
 // holds nothing that could be lost.
 func replaceable(out string, ours func(head []byte) bool, what string) error {
-	f, err := os.Open(out)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var head [64]byte
-	n := 0
-	if err == nil {
-		defer f.Close()
-		n, err = io.ReadFull(f, head[:])
-	}
-	switch {
-	case errors.Is(err, io.EOF), (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) && ours(head[:n]):
+	b, err := head(out)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (len(b) == 0 || ours(b)) {
 		return nil
 	}
 	return hinted(usagef("%s exists and %s", out, what), "name another file with -o, or pass --force to replace it")

@@ -148,6 +148,9 @@ func (a *app) runInspect(ctx context.Context, path string, f inspectFlags) error
 	if stages = append(stages, stagePlan); f.dump != "" && !slices.Contains(stages, f.dump) {
 		return usagef("--dump %q is not one of %s", f.dump, strings.Join(stages, ", "))
 	}
+	if err := folderOf(f.svg); err != nil { // of "": the working directory
+		return err
+	}
 	opts, err := a.options()
 	if err != nil {
 		return err

@@ -32,10 +32,10 @@ func (a *app) printInspect(r *inspectReport, steps bool) {
 		t.add("output", p.Name, p.Type)
 	}
 	t.write(w)
-	fmt.Fprintf(w, "\n%d nodes, %s parameters (%s)\n", r.Nodes, countText(r.Parameters), bytesText(r.ParameterBytes))
+	fmt.Fprintf(w, "\n%s, %s parameters (%s)\n", counted(r.Nodes, "node"), countText(r.Parameters), bytesText(r.ParameterBytes))
 	if p := r.Plan; p != nil {
-		fmt.Fprintf(w, "%s MACs; plan for %s, %d threads: %d steps, weights %s, peak working memory %s\n", countText(p.MACs), p.Tier, p.Threads,
-			len(p.Steps), bytesText(int64(p.WeightBytes)), bytesText(int64(p.ArenaBytes)))
+		fmt.Fprintf(w, "%s MACs; plan for %s, %s: %s, weights %s, peak working memory %s\n", countText(p.MACs), p.Tier, counted(p.Threads, "thread"),
+			counted(len(p.Steps), "step"), bytesText(int64(p.WeightBytes)), bytesText(int64(p.ArenaBytes)))
 	}
 	fmt.Fprintln(w)
 	t = &table{head: []string{"operator", "count", "parameters"}}

@@ -18,8 +18,12 @@ func (a *app) options() (edgewise.Options, error) {
 		return edgewise.Options{}, usagef("--threads %d is not between 0 and %d", a.threads, maxThreads)
 	}
 	if a.isa != "" {
-		if _, err := cpu.ParseLevel(a.isa); err != nil {
+		l, err := cpu.ParseLevel(a.isa)
+		if err != nil {
 			return edgewise.Options{}, usagef("--isa: %w", err)
+		}
+		if !cpu.Runs(l) {
+			return edgewise.Options{}, hinted(usagef("--isa %s: this machine does not run that", a.isa), "it runs %s", strings.Trim(fmt.Sprint(cpu.Levels()), "[]"))
 		}
 	}
 	return edgewise.Options{Threads: a.threads, ISA: a.isa, Tuning: a.tuning}, nil

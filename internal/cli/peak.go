@@ -37,7 +37,7 @@ func (p peakReport) seconds(macs int64, kernelName string, threads int) float64 
 
 func (p peakReport) write(w io.Writer, share float64, threads int) {
 	if share > 0 {
-		fmt.Fprintf(w, "%.0f %% of the peak of %d threads in multiply-accumulates; ", 100*share, threads)
+		fmt.Fprintf(w, "%.0f %% of the peak of %s in multiply-accumulates; ", 100*share, counted(threads, "thread"))
 	}
 	fmt.Fprintf(w, "a core reaches")
 	if p.F32 > 0 {

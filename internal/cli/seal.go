@@ -70,6 +70,9 @@ func (a *app) runSeal(ctx context.Context, path, out string, force bool) error {
 			return err
 		}
 	}
+	if b, err := head(path); err == nil && engine.SniffSealed(b) {
+		return hinted(usagef("%s is a sealed plan already", path), "seal the model that it was made from")
+	}
 	m, err := edgewise.Open(path)
 	if err != nil {
 		return err

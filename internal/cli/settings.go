@@ -28,12 +28,13 @@ const settingsBytes = 1 << 20
 const envPrefix = "EDGEWISE_"
 
 // applySettings gives every flag that is not on the command line its value from the
-// environment or the settings file.
-func applySettings(cmd *cobra.Command) error {
+// environment or the settings file, and returns where flags have theirs from.
+func applySettings(cmd *cobra.Command) (origins map[string]string, err error) {
 	file, err := readSettings(cmd.Root())
 	if err != nil {
-		return err
+		return nil, err
 	}
+	origins = map[string]string{}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if err != nil || f.Changed || f.Name == "help" {
 			return
@@ -41,17 +42,43 @@ func applySettings(cmd *cobra.Command) error {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if v, ok := os.LookupEnv(name); ok && v != "" {
 			if e := cmd.Flags().Set(f.Name, v); e != nil {
-				err = usagef("%s=%q: %v", name, v, e)
+				err = usagef("%s=%q is no valid %s", name, v, f.Value.Type())
 			}
+			origins[f.Name] = name
 			return
 		}
 		for _, v := range file.lookup(cmd.Name(), f.Name) {
 			if e := cmd.Flags().Set(f.Name, v); e != nil {
-				err = usagef("%s: %s: %v", SettingsFile, f.Name, e)
+				err = usagef("%s: %s: %q is no valid %s", SettingsFile, f.Name, v, f.Value.Type())
 			}
+			origins[f.Name] = SettingsFile + ": " + f.Name
 		}
 	})
-	return err
+	return origins, err
+}
+
+// named returns a usage error with the flags in its message named after what set them.
+func (a *app) named(err error) error {
+	if exitCode(err) != ExitUsage {
+		return err
+	}
+	message := err.Error()
+	for flag, origin := range a.origins {
+		var b strings.Builder
+		for rest := message; rest != ""; {
+			before, after, found := strings.Cut(rest, "--"+flag)
+			b.WriteString(before)
+			switch part := after != "" && (after[0] == '-' || after[0] >= 'a' && after[0] <= 'z'); {
+			case found && part:
+				b.WriteString("--" + flag)
+			case found:
+				b.WriteString(origin)
+			}
+			rest = after
+		}
+		message = b.String()
+	}
+	return &exitError{code: ExitUsage, err: errors.New(message), hints: hints(err)}
 }
 
 // settings are the values of the file by key; those of a verb have the key "verb.flag".

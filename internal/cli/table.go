@@ -62,6 +62,14 @@ func (a *app) writeJSON(v any) error {
 	return e.Encode(v)
 }
 
+// counted writes a number of things, of which s makes several.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // bytesText writes a size for people, in binary units.
 func bytesText(n int64) string {
 	switch {

@@ -320,8 +320,9 @@ func TestChanceIsSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(page, []byte("<ul>")) {
-		t.Error("failures are listed although a candidate was picked")
+	// Which point wins is a matter of speed.
+	if listed := bytes.Contains(page, []byte("<ul>")); listed != r.Report.Kept {
+		t.Errorf("failures are listed: %v; the original is kept: %v", listed, r.Report.Kept)
 	}
 	body := string(page[bytes.Index(page, []byte("<main>")):])
 	if alarm, title := strings.Index(body, `class="alarm"`), strings.Index(body, "<h1"); alarm < 0 || alarm > title {

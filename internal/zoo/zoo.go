@@ -67,6 +67,12 @@ func Names() []string {
 	return out
 }
 
+// NameError says that Build makes nothing of a name.
+type NameError struct{ err error }
+
+func (e *NameError) Error() string { return e.err.Error() }
+func (e *NameError) Unwrap() error { return e.err }
+
 // Build returns the network of a name, one of Names with options after a hyphen: a width
 // multiplier and a resolution for MobileNets and ShuffleNet, as in "mobilenetv2-0.35" and
 // "mobilenetv2-1.0-192"; a resolution for the others that classify ImageNet.
@@ -77,10 +83,13 @@ func Build(name string) (*graph.Graph, error) {
 			continue
 		}
 		g, err := n.build(strings.TrimPrefix(rest, "-"), rest != "")
-		if err != nil && !strings.HasPrefix(err.Error(), "zoo: ") {
+		if err == nil {
+			return g, nil
+		}
+		if !strings.HasPrefix(err.Error(), "zoo: ") {
 			err = fmt.Errorf("zoo: %s: %w", name, err)
 		}
-		return g, err
+		return nil, &NameError{err}
 	}
-	return nil, fmt.Errorf("zoo: no network %q; there are %s", name, strings.Join(Names(), ", "))
+	return nil, &NameError{fmt.Errorf("zoo: no network %q; there are %s", name, strings.Join(Names(), ", "))}
 }
