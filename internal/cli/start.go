@@ -26,6 +26,6 @@ func quickStart(path string) (resume func()) {
 }
 
 const (
-	startBytes  = 64 << 20
+	startBytes  = 256 << 20
 	startFactor = 4
 )
