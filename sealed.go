@@ -99,6 +99,25 @@ func (m *Model) note(reason error) {
 	m.notes["sealed"] = fmt.Sprintf("%v; the model inside it is compiled instead", reason)
 }
 
+// Sealed returns the instruction set level that the model is a sealed plan for, "" where
+// it is none, or none that this program uses.
+func (m *Model) Sealed() string {
+	if m.sealed == nil {
+		return ""
+	}
+	return m.sealed.Level().String()
+}
+
+// CheckSealed reads the model inside a sealed plan, which other uses leave alone, and
+// returns what is wrong with it. Without a sealed plan there is nothing to check.
+func (m *Model) CheckSealed() error {
+	if m.sealed == nil {
+		return nil
+	}
+	_, err := m.network()
+	return err
+}
+
 // Note returns why the sealed plan that was opened, or the tuning that came with the model,
 // is not used, "" where all is.
 func (m *Model) Note() string {

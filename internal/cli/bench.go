@@ -280,7 +280,7 @@ func (a *app) printBench(r *benchReport) {
 	fmt.Fprintln(a.out)
 	if len(r.Steps) > 0 {
 		fmt.Fprintln(a.out)
-		printSteps(a.out, r.Steps)
+		printSteps(a.out, r.Steps, r.Peak)
 	}
 	for _, w := range r.Warnings {
 		a.warn("%s", w)

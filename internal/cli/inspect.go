@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -158,6 +159,10 @@ func (a *app) runInspect(ctx context.Context, path string, f inspectFlags) error
 	m, unsupported, err := openAnyway(path)
 	if err != nil {
 		return err
+	}
+	a.sealedAs(path, m)
+	if err := m.CheckSealed(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if _, err := a.shapeFlags(m); err != nil {
 		return err

@@ -86,15 +86,36 @@ func (a *app) profile(ctx context.Context, s *engine.Session, inputs []op.Value,
 	return out, nil
 }
 
-func printSteps(w io.Writer, steps []stepReport) {
+// nameWidth bounds the names of steps in the table, whose ends tell them apart.
+const nameWidth = 48
+
+func shortName(s string) string {
+	if r := []rune(s); len(r) > nameWidth {
+		return "…" + string(r[len(r)-nameWidth+1:])
+	}
+	return s
+}
+
+// memoryBound reports whether a step is far from the peak of arithmetic, but near the rate
+// at which memory is copied.
+func (s *stepReport) memoryBound(p peakReport) bool {
+	return p.Copy > 0 && s.Min > 0 && s.PeakShare < 0.5 && float64(s.Bytes)/(s.Min*1e6) >= 0.7*p.Copy
+}
+
+func printSteps(w io.Writer, steps []stepReport, peak peakReport) {
+	fmt.Fprintln(w, "ms are means, % of peak is by the least time; m: memory sets the limit, not arithmetic")
 	t := &table{head: []string{"ms", "%", "GMAC/s", "% of peak", "MACs", "operators", "kernel", "why", "name"}}
 	for _, s := range steps {
 		kernel := s.Kernel
 		if s.Fallback {
 			kernel += " (reference: " + s.Reason + ")"
 		}
+		share := dash(s.PeakShare > 0, fmt.Sprintf("%.0f", 100*s.PeakShare))
+		if s.memoryBound(peak) {
+			share += " m"
+		}
 		t.add(fmt.Sprintf("%.4f", s.Mean), fmt.Sprintf("%.1f", 100*s.Share), dash(s.GMACs > 0, fmt.Sprintf("%.1f", s.GMACs)),
-			dash(s.PeakShare > 0, fmt.Sprintf("%.0f", 100*s.PeakShare)), dash(s.MACs > 0, countText(s.MACs)), s.Op, kernel, dash(s.Why != "", s.Why), s.Name)
+			share, dash(s.MACs > 0, countText(s.MACs)), s.Op, kernel, dash(s.Why != "", s.Why), shortName(s.Name))
 	}
 	t.write(w)
 	fmt.Fprintln(w)

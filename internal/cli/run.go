@@ -96,6 +96,7 @@ func (a *app) runOnce(ctx context.Context, path string, files []string, f runFla
 	if err != nil {
 		return err
 	}
+	a.sealedAs(path, m)
 	labels, err := modelLabels(m, f.labels)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -32,8 +33,12 @@ func (a *app) seal() *cobra.Command {
 		Short: "Compile a model into a file that starts at once",
 		Long: `Compiles a model for this machine and writes the outcome, weights packed for its
 kernels, as a plan that is taken wherever a model is. Starting from it spares
-optimizing the graph and packing. The plan also holds the model: another machine, or
-another build of this program, says so and compiles that instead. Before the plan is
+optimizing the graph and packing.
+
+The plan is for this build of the program and this machine's instruction set level
+(EDGEWISE_ISA lowers that). It also holds the model, so it is about twice as large:
+another level or build says so and compiles that instead. It holds the network as it
+was when sealed; what becomes of the model file later does not matter to it. Before the plan is
 written it is run against the model; every bit of the outputs must agree.`,
 		Example: `  edgewise seal model.onnx -o model.plan
   edgewise run model.plan cat.jpg`,
@@ -41,6 +46,7 @@ written it is run against the model; every bit of the outputs must agree.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runSeal(cmd.Context(), args[0], out, force) },
 	}
 	a.modelFlags(cmd)
+	_ = cmd.Flags().MarkHidden("isa") // refused with a hint
 	a.tuningFlag(cmd)
 	a.jsonFlag(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "`file` to write; model.plan for model.onnx by default")
@@ -105,6 +111,13 @@ func (a *app) runSeal(ctx context.Context, path, out string, force bool) error {
 	}
 	fmt.Fprintf(a.out, "%s: %s for %s, with the model inside\n", r.File, bytesText(r.Size), r.Tier)
 	return nil
+}
+
+// sealedAs says that a model is a sealed plan, of what and for what.
+func (a *app) sealedAs(path string, m *edgewise.Model) {
+	if l := m.Sealed(); l != "" {
+		a.note("%s is a sealed plan of %s for %s", path, cmp.Or(m.Name(), "a network without a name"), l)
+	}
 }
 
 // remark says why a sealed plan or a tuning is not used, if that is so.

@@ -30,7 +30,7 @@ func (t *table) write(w io.Writer) {
 		right[i] = len(t.rows) > 0
 		for _, r := range t.rows {
 			width[i] = max(width[i], utf8.RuneCountInString(r[i]))
-			right[i] = right[i] && (r[i] == "" || r[i] == "–" || strings.ContainsRune("-+.0123456789", rune(r[i][0])))
+			right[i] = right[i] && (r[i] == "" || strings.HasPrefix(r[i], "–") || strings.ContainsRune("-+.0123456789", rune(r[i][0])))
 		}
 	}
 	line := func(cells []string) {
