@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -32,5 +35,51 @@ func TestStepRates(t *testing.T) {
 	}
 	if rated == 0 {
 		t.Error("no step has multiply-accumulates")
+	}
+}
+
+func TestShortName(t *testing.T) {
+	whole := strings.Repeat("é", nameWidth)
+	if got := shortName(whole); got != whole {
+		t.Errorf("a name that fits becomes %q", got)
+	}
+	if got, want := shortName("ab"+whole), "…"+strings.Repeat("é", nameWidth-1); got != want {
+		t.Errorf("a longer one becomes %q", got)
+	}
+}
+
+func TestMemoryBound(t *testing.T) {
+	peak := peakReport{Copy: 10}
+	for _, c := range []struct {
+		step stepReport
+		want bool
+	}{
+		{stepReport{Min: 1, Bytes: 9_000_000, PeakShare: 0.04}, true},
+		{stepReport{Min: 1, Bytes: 9_000_000, PeakShare: 0.9}, false},
+		{stepReport{Min: 1, Bytes: 1_000_000, PeakShare: 0.04}, false},
+		{stepReport{Bytes: 9_000_000}, false},
+	} {
+		if got := c.step.memoryBound(peak); got != c.want {
+			t.Errorf("%+v: %v", c.step, got)
+		}
+	}
+}
+
+func TestInspectChecksTheModelInAPlan(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.plan")
+	var out, err bytes.Buffer
+	if code := Run(t.Context(), []string{"seal", "zoo:heartbeat", "-o", path}, &out, &err); code != ExitOK {
+		t.Fatal(err.String())
+	}
+	data, e := os.ReadFile(path)
+	if e != nil {
+		t.Fatal(e)
+	}
+	data[len(data)-1] ^= 1
+	if e := os.WriteFile(path, data, 0o644); e != nil {
+		t.Fatal(e)
+	}
+	if code := Run(t.Context(), []string{"inspect", path}, &out, &err); code != ExitFailed || !strings.Contains(err.String(), "the model in it is damaged") {
+		t.Errorf("exit code %d, stderr %q", code, &err)
 	}
 }
