@@ -15,7 +15,7 @@ type zooReport struct {
 	Name       string `json:"name"` // as given where a model is asked for
 	Input      []int  `json:"input"`
 	Parameters int    `json:"parameters"`
-	MACs       int    `json:"macs"`
+	MACs       int64  `json:"macs"`
 	Source     string `json:"source"`
 }
 
@@ -41,7 +41,7 @@ zoo:resnet50-160.`,
 				r := zooReport{edgewise.ZooPrefix + n.Name, n.Input, n.Parameters, n.MACs, n.Source}
 				list = append(list, r)
 				t.add(r.Name, strings.Trim(strings.ReplaceAll(fmt.Sprint(r.Input), " ", "×"), "[]"),
-					countText(int64(r.Parameters)), countText(int64(r.MACs)), r.Source)
+					countText(int64(r.Parameters)), countText(r.MACs), r.Source)
 			}
 			if a.json {
 				return a.writeJSON(list)

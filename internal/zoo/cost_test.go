@@ -34,7 +34,7 @@ func tooLarge(name string) bool {
 
 // cost returns the number of constants' elements and of multiply-accumulates of Conv,
 // Gemm and MatMul, the measure of the papers.
-func cost(t *testing.T, g *graph.Graph) (parameters, macs int) {
+func cost(t *testing.T, g *graph.Graph) (parameters int, macs int64) {
 	t.Helper()
 	if err := g.Verify(); err != nil {
 		t.Fatal(err)
@@ -55,10 +55,10 @@ func cost(t *testing.T, g *graph.Graph) (parameters, macs int) {
 		}
 		switch n.Op {
 		case "Conv", "Gemm":
-			macs += size / out[1] * n.In(1).Const.Len()
+			macs += int64(size / out[1] * n.In(1).Const.Len())
 		case "MatMul":
 			in, _ := n.In(0).Type.Static()
-			macs += size * in[len(in)-1]
+			macs += int64(size * in[len(in)-1])
 		}
 	}
 	return parameters, macs
@@ -185,7 +185,7 @@ func TestCostOfNetworksWithBiases(t *testing.T) {
 // from the shapes.
 func TestEncoderCost(t *testing.T) {
 	parameters, macs := cost(t, encoder())
-	if want := 128*(512*1536+512*512+2*512*2048) + 2*128*128*512; macs != want {
+	if want := 128*(512*1536+512*512+2*512*2048) + 2*128*128*512; macs != int64(want) {
 		t.Errorf("%d multiply-accumulates, want %d", macs, want)
 	}
 	if parameters != 3_152_384 {

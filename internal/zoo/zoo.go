@@ -20,8 +20,8 @@ type Network struct {
 	Name       string
 	Source     string // paper, and whose details it follows
 	Input      []int
-	Parameters int // with normalizations folded into the layers before them
-	MACs       int // multiply-accumulates of one inference
+	Parameters int   // with normalizations folded into the layers before them
+	MACs       int64 // multiply-accumulates of one inference
 
 	build builder
 }
