@@ -44,7 +44,7 @@ func TestGradientsByInput(t *testing.T) {
 		s := randomShape(r)
 		if r.IntN(2) == 0 {
 			s.OutC, s.Groups = s.InC, s.InC
-			s.OutStride = s.OutC + r.IntN(2)
+			s.OutStride, s.ResStride = s.OutC+r.IntN(2), 0
 		}
 		w, dy := normals(r, s.weightLen()), normals(r, s.outLen())
 		want := inputGradient(s, w, dy)
