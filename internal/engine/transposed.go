@@ -83,8 +83,8 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 	products.buf.size = products.span()
 	l.plan.weights += len(w.Const.Bytes()) + 4*len(bias)
 	l.addConvF32(&group{nodes: []*graph.Node{n}}, conv, macs(n), products, in, nil)
-	t := &gather{taps: taps, kernelW: win.kernel[1], rows: win.meeting(0, height(xs), height(ys)), cols: win.meeting(1, xs[len(xs)-1], ys[len(ys)-1]), batch: xs[0], inH: height(xs), inW: xs[len(xs)-1], outH: height(ys), outW: ys[len(ys)-1], channels: channels,
-		groups: groups, pixel: pixel, resPixel: resPixel, bias: bias, act: g.act, level: l.level}
+	t := win.gather(xs, ys, groups, pixel, l.level)
+	t.resPixel, t.bias, t.act = resPixel, bias, g.act
 	l.note(g)
 	st := &step{name: g.last().Label(), op: opNames(g.nodes...), kernel: "gather taps", reads: []*ref{products}, writes: []*ref{out}, units: t.batch * t.outH}
 	if res != nil {
@@ -140,6 +140,17 @@ type gather struct {
 	bias                              []float32
 	act                               kernel.Act
 	level                             cpu.Level
+}
+
+// gather prepares the sum of the taps of a transposed convolution from shape xs to ys,
+// without a bias.
+func (w *window) gather(xs, ys []int, groups, pixel int, level cpu.Level) *gather {
+	return &gather{
+		batch: xs[0], inH: height(xs), inW: xs[len(xs)-1], outH: height(ys), outW: ys[len(ys)-1], channels: ys[1],
+		groups: groups, pixel: pixel, taps: w.kernel[0] * w.kernel[1], kernelW: w.kernel[1],
+		rows: w.meeting(0, height(xs), height(ys)), cols: w.meeting(1, xs[len(xs)-1], ys[len(ys)-1]),
+		bias: make([]float32, ys[1]), level: level,
+	}
 }
 
 // tapAt is a position of the kernel along one axis and the input position it comes from.

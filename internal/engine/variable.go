@@ -142,9 +142,7 @@ func (l *lowerer) variableTaps(n *graph.Node, win *window, in *ref, inPixel int,
 	}
 	l.addVariableConv(n, conv, pack, packed, products, in)
 	out, pixel := l.makeChannelsLast(n.Outputs[0])
-	t := &gather{taps: taps, kernelW: win.kernel[1], rows: win.meeting(0, height(xs), height(ys)), cols: win.meeting(1, xs[len(xs)-1], ys[len(ys)-1]),
-		batch: xs[0], inH: height(xs), inW: xs[len(xs)-1], outH: height(ys), outW: ys[len(ys)-1], channels: ys[1],
-		groups: groups, pixel: pixel, bias: make([]float32, ys[1]), level: l.level}
+	t := win.gather(xs, ys, groups, pixel, l.level)
 	l.add(&step{name: n.Label() + "/gather", op: n.Op, kernel: "gather taps", reads: []*ref{products}, writes: []*ref{out}, units: t.batch * t.outH,
 		run: func(s *Session, _, lo, hi int) { t.run(s.f32(out), s.f32(products), nil, lo, hi) }})
 	return ""

@@ -130,19 +130,15 @@ func (d *DepthwiseBackF32) Run(dx, dy, turned []float32, lo, hi int) {
 		}
 		for oy := range s.OutH {
 			for ky := range s.KernelH {
-				iy := oy*s.StrideH + ky*s.DilationH - s.PadTop
-				if iy < 0 || iy >= s.InH {
-					continue
-				}
 				for kx := range s.KernelW {
-					first, last := positionsInside(kx*s.DilationW-s.PadLeft, s.StrideW, s.OutW, s.InW)
-					if first >= last {
+					in, out, rows := s.tapRun(n, oy, ky, kx)
+					if rows == 0 {
 						continue
 					}
-					c.rows = last - first
+					c.rows = rows
 					c.m = unsafe.Pointer(&turned[(ky*s.KernelW+kx)*s.InC])
-					c.a = unsafe.Pointer(&dy[((n*s.OutH+oy)*s.OutW+first)*s.OutStride])
-					c.acc = unsafe.Pointer(&dx[((n*s.InH+iy)*s.InW+first*s.StrideW+kx*s.DilationW-s.PadLeft)*s.InStride])
+					c.a = unsafe.Pointer(&dy[out*s.OutStride])
+					c.acc = unsafe.Pointer(&dx[in*s.InStride])
 					c.b = c.acc
 					c.affine(d.level)
 				}

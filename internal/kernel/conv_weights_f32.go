@@ -259,35 +259,37 @@ func (g *ConvWeightsF32) depthwise(sums, x, dy, zero []float32, from, to int) {
 	for ; from < to; from++ {
 		image, row := from/s.OutH, from%s.OutH
 		for ky := range s.KernelH {
-			iy := row*s.StrideH + ky*s.DilationH - s.PadTop
-			if iy < 0 || iy >= s.InH {
-				continue
-			}
 			for kx := range s.KernelW {
-				first, last := positionsInside(kx*s.DilationW-s.PadLeft, s.StrideW, s.OutW, s.InW)
-				if first >= last {
+				in, out, rows := s.tapRun(image, row, ky, kx)
+				if rows == 0 {
 					continue
 				}
-				c.rows = last - first
+				c.rows = rows
 				c.acc = unsafe.Pointer(&sums[(ky*s.KernelW+kx)*s.InC])
-				c.a = unsafe.Pointer(&x[((image*s.InH+iy)*s.InW+first*s.StrideW+kx*s.DilationW-s.PadLeft)*s.InStride])
-				c.b = unsafe.Pointer(&dy[(from*s.OutW+first)*s.OutStride])
+				c.a, c.b = unsafe.Pointer(&x[in*s.InStride]), unsafe.Pointer(&dy[out*s.OutStride])
 				c.dot(g.level)
 			}
 		}
 	}
 }
 
-// positionsInside returns the range of o < n for which start + o·stride lies within
-// 0 … size-1.
-func positionsInside(start, stride, n, size int) (first, last int) {
+// tapRun returns the stretch of output row oy of image n in which tap (ky, kx) lies inside
+// the image: the numbers of its first input and output pixels, and how many there are.
+// They are StrideW input pixels apart.
+func (s *ConvShape) tapRun(n, oy, ky, kx int) (in, out, rows int) {
+	iy, start := oy*s.StrideH+ky*s.DilationH-s.PadTop, kx*s.DilationW-s.PadLeft
+	if iy < 0 || iy >= s.InH || start >= s.InW {
+		return 0, 0, 0
+	}
+	first := 0
 	if start < 0 {
-		first = (-start + stride - 1) / stride
+		first = (-start + s.StrideW - 1) / s.StrideW
 	}
-	if start >= size {
-		return 0, 0
+	last := min(s.OutW, (s.InW-1-start)/s.StrideW+1)
+	if first >= last {
+		return 0, 0, 0
 	}
-	return first, min(n, (size-1-start)/stride+1)
+	return (n*s.InH+iy)*s.InW + first*s.StrideW + start, (n*s.OutH+oy)*s.OutW + first, last - first
 }
 
 // FinishUnits returns the number of independent units of Finish.

@@ -144,13 +144,7 @@ func evalMaxPoolGradient(e *Eval) error {
 	for c := range x.Dim(0) * x.Dim(1) {
 		src := v[c*plane:][:plane]
 		for o, window := range cells {
-			best, at := math.Inf(-1), -1
-			for _, i := range window {
-				if src[i] > best || at < 0 || math.IsNaN(src[i]) {
-					best, at = src[i], i
-				}
-			}
-			if at >= 0 {
+			if at := largest(src, window); at >= 0 {
 				dx[c*plane+at] += g[c*len(cells)+o]
 			}
 		}

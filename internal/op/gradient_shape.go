@@ -258,6 +258,3 @@ func gradTrilu(c *Gradient) error {
 	}
 	return nil
 }
-
-// gradDepth is the rule of DepthToSpace and SpaceToDepth, each the other's inverse.
-func gradDepth(c *Gradient) error { return gradMove(c) }

@@ -177,18 +177,13 @@ func evalMaxPool(e *Eval) error {
 	for c := range x.Dim(0) * x.Dim(1) {
 		src := v[c*plane:][:plane]
 		for o, window := range cells {
-			best, at := math.Inf(-1), -1
-			for _, i := range window {
-				if src[i] > best || at < 0 || math.IsNaN(src[i]) {
-					best, at = src[i], i
-				}
-			}
+			at := largest(src, window)
 			out := c*len(cells) + o
 			switch {
 			case at >= 0:
 				copyElement(y, out, x, c*plane+at)
 			case x.DType().IsFloat():
-				y.SetFloat(out, best)
+				y.SetFloat(out, math.Inf(-1))
 			default:
 				lo, _ := x.DType().IntRange()
 				y.SetInt(out, lo)
@@ -199,6 +194,18 @@ func evalMaxPool(e *Eval) error {
 		}
 	}
 	return nil
+}
+
+// largest returns the first of the largest elements of a window, -1 where it covers none. A
+// NaN is larger than all.
+func largest(src []float64, window []int) int {
+	best, at := math.Inf(-1), -1
+	for _, i := range window {
+		if src[i] > best || at < 0 || math.IsNaN(src[i]) {
+			best, at = src[i], i
+		}
+	}
+	return at
 }
 
 // poolPlanes sets the output to f of each window's values and the number of its cells
