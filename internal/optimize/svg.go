@@ -72,10 +72,14 @@ func tickText(v, step float64) string {
 	return fmt.Sprintf("%.*f", digits, v)
 }
 
-// stepOf returns the distance of ticks.
+// stepOf returns the distance of ticks; that of a single one is the one to zero, which
+// takes as many digits as the tick itself.
 func stepOf(ticks []float64) float64 {
-	if len(ticks) < 2 {
+	switch len(ticks) {
+	case 0:
 		return 0
+	case 1:
+		return math.Abs(ticks[0])
 	}
 	return ticks[1] - ticks[0]
 }

@@ -25,6 +25,14 @@ func TestTicksAreEven(t *testing.T) {
 	})
 }
 
+// A tick that is alone keeps its digits too.
+func TestLoneTickIsExact(t *testing.T) {
+	all := ticks(-16.375, -16.375+math.Pow(10, -0.4375), 3)
+	if len(all) != 1 || tickText(all[0], stepOf(all)) != "-16.2" {
+		t.Fatalf("%v is written %q", all, tickText(all[0], stepOf(all)))
+	}
+}
+
 // scattered returns a report of points of the given latencies and accuracies, the first
 // of them the original, the second picked.
 func scattered(ms, accuracy []float64) *Report {
