@@ -25,11 +25,14 @@ func (a *app) zoo() *cobra.Command {
 		Short: "List the built-in networks",
 		Long: `Lists the networks that zoo:NAME stands for wherever a MODEL is asked for. The
 heartbeat classifier is trained; the others have the true shapes of the literature and
-random weights, for measuring speed and memory.
+random weights, for measuring speed and memory. Where a network is trained from scratch,
+each is built in another form: batch normalizations as nodes, fresh weights from the
+recipe's seed, the recipe's classes and resolution, and for images up to 64×64 without
+the first halvings.
 
 MobileNets and ShuffleNet take a width multiplier and a resolution after the name, other
-networks for ImageNet a resolution: zoo:mobilenetv2-0.35, zoo:mobilenetv2-1.0-192,
-zoo:resnet50-160.`,
+networks for images a resolution: zoo:mobilenetv2-0.35, zoo:mobilenetv2-1.0-192,
+zoo:resnet50-160. Parameters are those with batch normalizations folded.`,
 		Example: `  edgewise zoo
   edgewise bench zoo:efficientnet-b0
   edgewise convert zoo:resnet50 -o resnet50.onnx`,

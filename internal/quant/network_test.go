@@ -35,7 +35,7 @@ func heartbeat(t testing.TB, calibration, evaluation int) (g *graph.Graph, cal, 
 // its activations are Relu instead of the six-clipped one.
 func mobilenet(t testing.TB, samples int, relu bool) (*graph.Graph, []sample) {
 	t.Helper()
-	g, err := zoo.MobileNetV2(0.35, 64)
+	g, err := zoo.Build("mobilenetv2-0.35-64")
 	if err != nil {
 		t.Fatal(err)
 	}

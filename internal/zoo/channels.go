@@ -8,7 +8,7 @@ import (
 
 // concat joins the channels of two features.
 func (b *seeded) concat(name string, x, y feature) feature {
-	p := emptyProbe(x.channels()+y.channels(), x.probe.height, x.probe.width)
+	p := x.probe.sized(x.channels()+y.channels(), x.probe.height, x.probe.width)
 	copy(p.data[copy(p.data, x.probe.data):], y.probe.data)
 	shape := x.shape()
 	shape[1] = p.channels
@@ -46,7 +46,7 @@ func (b *seeded) shuffle(name string, x feature) feature {
 	v := reshape(name+"_halves", x.value, 1, 2, half, in[2], in[3])
 	v = b.put(b.g.Add("Transpose", name+"_transpose", graph.Attrs{"perm": []int64{0, 2, 1, 3, 4}}, v),
 		probe{}, []int{1, half, 2, in[2], in[3]}).value
-	p := emptyProbe(in[1], x.probe.height, x.probe.width)
+	p := x.probe.sized(in[1], x.probe.height, x.probe.width)
 	for c := range in[1] {
 		copy(p.channel(c), x.probe.channel(c%2*half+c/2))
 	}

@@ -184,7 +184,7 @@ func TestCostOfNetworksWithBiases(t *testing.T) {
 // torch.nn.TransformerEncoderLayer(512, 8) has that many parameters; the products follow
 // from the shapes.
 func TestEncoderCost(t *testing.T) {
-	parameters, macs := cost(t, encoder())
+	parameters, macs := cost(t, built(t, "encoder"))
 	if want := 128*(512*1536+512*512+2*512*2048) + 2*128*128*512; macs != int64(want) {
 		t.Errorf("%d multiply-accumulates, want %d", macs, want)
 	}

@@ -24,12 +24,13 @@ var efficientStages = []struct{ expansion, kernel, stride, channels, blocks int 
 var efficientScales = []struct {
 	width, depth                 float64
 	resolution, resolutionOfLite int
+	dropout                      float64
 }{
-	{1.0, 1.0, 224, 224},
-	{1.0, 1.1, 240, 240},
-	{1.1, 1.2, 260, 260},
-	{1.2, 1.4, 300, 280},
-	{1.4, 1.8, 380, 300},
+	{1.0, 1.0, 224, 224, 0.2},
+	{1.0, 1.1, 240, 240, 0.2},
+	{1.1, 1.2, 260, 260, 0.3},
+	{1.2, 1.4, 300, 280, 0.3},
+	{1.4, 1.8, 380, 300, 0.4},
 }
 
 const efficientNetSeed = 2019
@@ -41,17 +42,18 @@ const efficientNetSeed = 2019
 //
 // The lite form is that of the authors' repository: no squeeze-and-excite, ReLU6 instead
 // of SiLU, and the stem, the head and the depth of the first and last stage not scaled.
-func efficientNet(scale int, lite bool) func(resolution int) *graph.Graph {
+func efficientNet(scale int, lite bool) func(f form, resolution int) *graph.Graph {
 	s := efficientScales[scale]
-	return func(resolution int) *graph.Graph {
+	return func(f form, resolution int) *graph.Graph {
 		kind, act := "b", activation(silu)
 		stem, head := divisible(float64(32*s.width)), divisible(float64(1280*s.width))
 		if lite {
 			kind, act, stem, head = "lite", relu6, 32, 1280
+			s.dropout = min(s.dropout, 0.3)
 		}
-		b := newSeeded(graph.New(fmt.Sprintf("efficientnet-%s%d-%d", kind, scale, resolution)), efficientNetSeed)
-		x := b.image(resolution, probeSize)
-		x = act(b, "stem_act", b.conv("stem", x, stem, 3, 2))
+		b := newSeeded(f, fmt.Sprintf("efficientnet-%s%d-%d", kind, scale, resolution), efficientNetSeed)
+		x := b.image(resolution)
+		x = act(b, "stem_act", b.conv("stem", x, stem, 3, b.stride(2)))
 		block := 0
 		for i, stage := range efficientStages {
 			blocks := int(math.Ceil(float64(float64(stage.blocks) * s.depth)))
@@ -75,7 +77,8 @@ func efficientNet(scale int, lite bool) func(resolution int) *graph.Graph {
 			}
 		}
 		x = act(b, "head_act", b.conv("head", x, head, 1, 1))
-		b.classify("scores", b.flatten("flatten", b.pool("pool", x)), imageNetClasses)
+		x = b.dropout("dropout", b.flatten("flatten", b.pool("pool", x)), s.dropout)
+		b.classify("scores", x, b.classes(imageNetClasses))
 		return b.g
 	}
 }

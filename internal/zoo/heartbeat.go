@@ -42,12 +42,19 @@ var heartbeatUnits = []struct {
 // ReLU, as training frameworks write them.
 //
 // It was trained on synthetic signals and is not for medical use.
-func Heartbeat() *graph.Graph {
+func Heartbeat() *graph.Graph { return heartbeat(form{}) }
+
+// heartbeat is Heartbeat, or for training the same with fresh weights.
+func heartbeat(f form) *graph.Graph {
 	w, err := tensor.ReadNPZ(bytes.NewReader(heartbeatWeights), int64(len(heartbeatWeights)))
 	if err != nil {
 		panic(fmt.Sprintf("zoo: embedded weights: %v", err))
 	}
-	g := graph.New("heartbeat")
+	b := newSeeded(f, "heartbeat", 0)
+	g := b.g
+	if f.training {
+		b.refresh(w)
+	}
 	g.Doc = "Heartbeat classifier, trained on synthetic ECG (McSharry et al. 2003). Not for medical use."
 	constant := func(name string) *graph.Value {
 		t := w[name]
@@ -82,9 +89,30 @@ func Heartbeat() *graph.Graph {
 	}
 	x = typed(graph.TensorType(tensor.Float32, 1, channels, 1), g.Add("GlobalAveragePool", "pool", nil, x))
 	x = typed(graph.TensorType(tensor.Float32, 1, channels), g.Add("Flatten", "flatten", nil, x))
-	g.Output(typed(graph.TensorType(tensor.Float32, 1, len(ecg.Names())),
+	g.Output(typed(graph.TensorType(tensor.Float32, 1, w["fc.bias"].Len()),
 		g.Add("Gemm", "scores", graph.Attrs{"transB": int64(1)}, x, constant("fc.weight"), constant("fc.bias"))))
 	return g
+}
+
+// refresh gives every layer the weights of the form for training.
+func (b *seeded) refresh(w map[string]*tensor.Tensor) {
+	fill := func(name string, v float32) {
+		for i := range w[name].F32() {
+			w[name].F32()[i] = v
+		}
+	}
+	for _, u := range heartbeatUnits {
+		t := w[u.name+".weight"]
+		copy(t.F32(), b.heNormal(t.Len(), t.Len()/t.Dim(0)))
+		fill(u.name+".scale", 1)
+		fill(u.name+".bias", 0)
+		fill(u.name+".mean", 0)
+		fill(u.name+".var", 1)
+	}
+	classes, fan := b.classes(w["fc.weight"].Dim(0)), w["fc.weight"].Dim(1)
+	head := b.heNormal(classes*fan, fan)
+	rescale(head, headSpread)
+	w["fc.weight"], w["fc.bias"] = tensor.Of(head, classes, fan), tensor.New(tensor.Float32, classes)
 }
 
 // typed states the type of v and returns it.

@@ -74,7 +74,7 @@ func (b *seeded) add(name string, x, y feature) feature {
 // channel.
 func (b *seeded) scale(name string, x, gate feature) feature {
 	p := x.probe.mapped(func(v float32) float32 { return v })
-	per := len(p.data) / len(gate.probe.data)
+	per := p.height * p.width / (gate.probe.height * gate.probe.width)
 	for i := range p.data {
 		p.data[i] *= gate.probe.data[i/per]
 	}
@@ -93,9 +93,9 @@ func (b *seeded) squeezeExcite(name string, x feature, squeezed int, act, gate a
 
 // pool adds global average pooling.
 func (b *seeded) pool(name string, x feature) feature {
-	p := emptyProbe(x.channels(), 1, 1)
+	p := x.probe.sized(x.channels(), 1, 1)
 	for c := range p.channels {
-		for image := range probeImages {
+		for image := range p.images {
 			var sum float32
 			for _, v := range x.probe.plane(c, image) {
 				sum += v
@@ -110,19 +110,28 @@ func (b *seeded) pool(name string, x feature) feature {
 	return b.put(b.g.Add("GlobalAveragePool", name, nil, x.value), p, shape)
 }
 
-// flatten adds the step from [1,channels,1,1] to [1,channels].
+// flatten adds the step from [1,channels,height,width] to [1,channels·height·width].
 func (b *seeded) flatten(name string, x feature) feature {
-	return b.put(b.g.Add("Flatten", name, nil, x.value), x.probe, []int{1, x.channels()})
+	s := x.shape()
+	pixels := 1
+	for _, d := range s[2:] {
+		pixels *= d
+	}
+	return b.put(b.g.Add("Flatten", name, nil, x.value), x.probe.flat(), []int{1, x.channels() * pixels})
 }
 
-// maxPool adds pooling over a square window.
+// maxPool adds pooling over a square window. Where small images lose its stride it is left
+// out.
 func (b *seeded) maxPool(name string, x feature, kernel, stride, pad int) feature {
+	if b.stride(stride) != stride {
+		return x
+	}
 	g := square(x.channels(), kernel, stride, x.channels())
 	g.before, g.after = [2]int{pad, pad}, [2]int{pad, pad}
 	height, width := g.output(x.probe.height, x.probe.width)
-	p := emptyProbe(x.channels(), height, width)
+	p := x.probe.sized(x.channels(), height, width)
 	for c := range p.channels {
-		for image := range probeImages {
+		for image := range p.images {
 			in, out := x.probe.plane(c, image), p.plane(c, image)
 			for i := range out {
 				top, left := i/width*stride-pad, i%width*stride-pad

@@ -20,7 +20,7 @@ var bottlenecks = []struct{ t, c, n, s int }{
 
 const mobileNetV2Seed = 2018
 
-// MobileNetV2 returns the network of M. Sandler, A. Howard, M. Zhu, A. Zhmoginov and
+// mobileNetV2 returns the network of M. Sandler, A. Howard, M. Zhu, A. Zhmoginov and
 // L.-C. Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, with
 // its batch normalizations folded into the convolutions and ReLU6 as Clip: input "image"
 // float32 [1,3,resolution,resolution] with values in [-1,1], output "scores" float32
@@ -28,14 +28,14 @@ const mobileNetV2Seed = 2018
 //
 // Convolutions are padded alike on all sides. The weights are random but fixed; see
 // seeded for what makes them behave like trained ones.
-func MobileNetV2(width float64, resolution int) (*graph.Graph, error) {
-	name, err := variant{width, resolution}.name("mobilenetv2")
+func mobileNetV2(f form, width float64, resolution int) (*graph.Graph, error) {
+	name, err := variant{width, resolution}.name(f, "mobilenetv2")
 	if err != nil {
 		return nil, err
 	}
-	b := newSeeded(graph.New(name), mobileNetV2Seed)
-	x := b.image(resolution, probeSize)
-	x = relu6(b, "stem_relu6", b.conv("stem", x, divisible(float64(32*width)), 3, 2))
+	b := newSeeded(f, name, mobileNetV2Seed)
+	x := b.image(resolution)
+	x = relu6(b, "stem_relu6", b.conv("stem", x, divisible(float64(32*width)), 3, b.stride(2)))
 	block := 0
 	for _, row := range bottlenecks {
 		outputs := divisible(float64(float64(row.c) * width))
@@ -50,7 +50,8 @@ func MobileNetV2(width float64, resolution int) (*graph.Graph, error) {
 		}
 	}
 	x = relu6(b, "head_relu6", b.conv("head", x, divisible(float64(1280*max(1, width))), 1, 1))
-	b.classify("scores", b.flatten("flatten", b.pool("pool", x)), imageNetClasses)
+	x = b.dropout("dropout", b.flatten("flatten", b.pool("pool", x)), 0.2)
+	b.classify("scores", x, b.classes(imageNetClasses))
 	return b.g, nil
 }
 
@@ -64,6 +65,7 @@ type bottleneck struct {
 
 func (b *seeded) bottleneck(name string, x feature, k bottleneck) feature {
 	y := x
+	k.stride = b.stride(k.stride)
 	if k.expanded != x.channels() {
 		y = k.act(b, name+"_expand_act", b.conv(name+"_expand", y, k.expanded, 1, 1))
 	}

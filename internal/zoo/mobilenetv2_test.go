@@ -52,7 +52,7 @@ func TestBuildRefuses(t *testing.T) {
 
 // The same weights everywhere: the checksum is of every constant's bytes.
 func TestWeightsAreReproducible(t *testing.T) {
-	g, err := MobileNetV2(0.35, 96)
+	g, err := Build("mobilenetv2-0.35-96")
 	if err != nil {
 		t.Fatal(err)
 	}

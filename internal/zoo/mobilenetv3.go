@@ -57,16 +57,16 @@ const mobileNetV3Seed = 2019
 // build returns the network of A. Howard et al., "Searching for MobileNetV3", ICCV 2019,
 // with the details of the torchvision models: input "image" float32
 // [1,3,resolution,resolution], output "scores" float32 [1,1000].
-func (m mobileNetV3) build(base string) func(width float64, resolution int) (*graph.Graph, error) {
-	return func(width float64, resolution int) (*graph.Graph, error) {
-		name, err := variant{width, resolution}.name(base)
+func (m mobileNetV3) build(base string) func(f form, width float64, resolution int) (*graph.Graph, error) {
+	return func(f form, width float64, resolution int) (*graph.Graph, error) {
+		name, err := variant{width, resolution}.name(f, base)
 		if err != nil {
 			return nil, err
 		}
 		scaled := func(channels int) int { return divisible(float64(float64(channels) * width)) }
-		b := newSeeded(graph.New(name), mobileNetV3Seed)
-		x := b.image(resolution, probeSize)
-		x = hardSwish(b, "stem_act", b.conv("stem", x, scaled(16), 3, 2))
+		b := newSeeded(f, name, mobileNetV3Seed)
+		x := b.image(resolution)
+		x = hardSwish(b, "stem_act", b.conv("stem", x, scaled(16), 3, b.stride(2)))
 		for i, row := range m.blocks {
 			k := bottleneck{scaled(row.expanded), scaled(row.outputs), row.kernel, row.stride, relu, nil}
 			if row.swish {
@@ -82,7 +82,7 @@ func (m mobileNetV3) build(base string) func(width float64, resolution int) (*gr
 		x = hardSwish(b, "head_act", b.conv("head", x, 6*x.channels(), 1, 1))
 		x = b.flatten("flatten", b.pool("pool", x))
 		x = hardSwish(b, "hidden_act", b.hidden("hidden", x, scaled(m.hidden)))
-		b.classify("scores", x, imageNetClasses)
+		b.classify("scores", b.dropout("dropout", x, 0.2), b.classes(imageNetClasses))
 		return b.g, nil
 	}
 }

@@ -7,25 +7,31 @@ import (
 	"sync"
 )
 
-// probe holds the activations of probeImages images at one place of a network, channels
-// outermost: data[c][image][y][x]. A vector of features is one pixel high and wide.
+// probe holds the activations of a few images at one place of a network, channels
+// outermost: data[c][image][y][x]. A vector of features is one pixel high and wide. A
+// probe of no images only keeps the number of channels.
 type probe struct {
-	data          []float32
-	channels      int
-	height, width int
+	data             []float32
+	images, channels int
+	height, width    int
 }
 
-func emptyProbe(channels, height, width int) probe {
-	return probe{make([]float32, channels*probeImages*height*width), channels, height, width}
+func emptyProbe(images, channels, height, width int) probe {
+	return probe{make([]float32, channels*images*height*width), images, channels, height, width}
+}
+
+// sized returns an empty probe of as many images.
+func (p probe) sized(channels, height, width int) probe {
+	return emptyProbe(p.images, channels, height, width)
 }
 
 // newProbe makes images with structure at several scales: waves of random direction and
 // length that the channels share in part, an edge, and noise.
-func newProbe(rng *rand.Rand, channels, height, width int) probe {
-	p := emptyProbe(channels, height, width)
+func newProbe(rng *rand.Rand, images, channels, height, width int) probe {
+	p := emptyProbe(images, channels, height, width)
 	const waves = 4
 	size := float64(max(height, width))
-	for image := range probeImages {
+	for image := range p.images {
 		var fx, fy, phase [waves]float64
 		for k := range waves {
 			fx[k], fy[k], phase[k] = 8*rng.NormFloat64(), 8*rng.NormFloat64(), rng.Float64()
@@ -60,7 +66,7 @@ func triangle(turns float64) float64 {
 }
 
 // pixels is the number of values a channel has, over all images.
-func (p probe) pixels() int { return probeImages * p.height * p.width }
+func (p probe) pixels() int { return p.images * p.height * p.width }
 
 func (p probe) channel(c int) []float32 {
 	n := p.pixels()
@@ -69,7 +75,7 @@ func (p probe) channel(c int) []float32 {
 
 func (p probe) plane(channel, image int) []float32 {
 	n := p.height * p.width
-	at := (channel*probeImages + image) * n
+	at := (channel*p.images + image) * n
 	return p.data[at : at+n]
 }
 
@@ -97,12 +103,12 @@ func (p probe) normalization() (means, deviations []float64) {
 	for c := range means {
 		mean, deviation := p.statistics(c)
 		var between float64
-		for image := range probeImages {
+		for image := range p.images {
 			d := average(p.plane(c, image)) - mean
 			between += float64(d * d)
 		}
 		means[c] = mean
-		deviations[c] = float64(deviation*deviation) + float64(between*2/(probeImages*(probeImages-1)))
+		deviations[c] = float64(deviation*deviation) + float64(between*2/float64(p.images*(p.images-1)))
 		all += deviations[c]
 	}
 	all /= float64(p.channels)
@@ -130,7 +136,7 @@ func (p probe) affine(channel int, scale, shift float32) {
 
 // mapped returns f of every value.
 func (p probe) mapped(f func(float32) float32) probe {
-	q := emptyProbe(p.channels, p.height, p.width)
+	q := p.sized(p.channels, p.height, p.width)
 	for i, v := range p.data {
 		q.data[i] = f(v)
 	}
@@ -140,7 +146,7 @@ func (p probe) mapped(f func(float32) float32) probe {
 // conv applies weights [outputs][inputs/groups][kernel height][kernel width].
 func (p probe) conv(w []float32, g geometry) probe {
 	height, width := g.output(p.height, p.width)
-	q := emptyProbe(g.outputs, height, width)
+	q := p.sized(g.outputs, height, width)
 	inputs, outputs := p.channels/g.groups, g.outputs/g.groups
 	fan := inputs * g.kernel[0] * g.kernel[1]
 	if g.groups == 1 {
@@ -157,6 +163,18 @@ func (p probe) conv(w []float32, g geometry) probe {
 	return q
 }
 
+// flat makes a channel of every pixel.
+func (p probe) flat() probe {
+	pixels := p.height * p.width
+	q := p.sized(p.channels*pixels, 1, 1)
+	for c := range q.channels {
+		for image := range p.images {
+			q.plane(c, image)[0] = p.plane(c/pixels, image)[c%pixels]
+		}
+	}
+	return q
+}
+
 // columns returns the inputs of a convolution tap by tap: for each of the channels and
 // each element of the kernel the value under it at every output pixel. Beyond the image
 // its edge goes on, unlike in the network itself: the last planes of a probe are so small
@@ -167,11 +185,11 @@ func (p probe) columns(first, channels int, g geometry) []float32 {
 		return p.data[first*n : (first+channels)*n]
 	}
 	height, width := g.output(p.height, p.width)
-	out := make([]float32, 0, channels*g.kernel[0]*g.kernel[1]*probeImages*height*width)
+	out := make([]float32, 0, channels*g.kernel[0]*g.kernel[1]*p.images*height*width)
 	for c := first; c < first+channels; c++ {
 		for dy := range g.kernel[0] {
 			for dx := range g.kernel[1] {
-				for image := range probeImages {
+				for image := range p.images {
 					plane := p.plane(c, image)
 					for y := range height {
 						iy := min(max(y*g.stride[0]+dy-g.before[0], 0), p.height-1)

@@ -18,24 +18,30 @@ type resNet struct {
 
 // imageNet returns the form for ImageNet: input "image" float32
 // [1,3,resolution,resolution], output "scores" float32 [1,1000]. As in torchvision, the
-// 3×3 convolution of a deep block has the stride ("version 1.5").
-func (r resNet) imageNet(resolution int) *graph.Graph {
-	b := newSeeded(graph.New(fmt.Sprintf("%s-%d", r.name, resolution)), resNetSeed)
-	x := b.image(resolution, probeSize)
-	x = relu(b, "stem_relu", b.conv("stem", x, 64, 7, 2))
+// 3×3 convolution of a deep block has the stride ("version 1.5"). A stem for small images
+// has a kernel of 3.
+func (r resNet) imageNet(f form, resolution int) *graph.Graph {
+	b := newSeeded(f, fmt.Sprintf("%s-%d", r.name, resolution), resNetSeed)
+	x := b.image(resolution)
+	kernel, stride := 7, b.stride(2)
+	if stride == 1 {
+		kernel = 3
+	}
+	x = relu(b, "stem_relu", b.conv("stem", x, 64, kernel, stride))
 	x = b.maxPool("stem_pool", x, 3, 2, 1)
-	b.classify("scores", b.flatten("flatten", b.pool("pool", r.residual(b, x, 64))), imageNetClasses)
+	b.classify("scores", b.flatten("flatten", b.pool("pool", r.residual(b, x, 64))), b.classes(imageNetClasses))
 	return b.g
 }
 
-// cifar returns the form for CIFAR-10: input "image" float32 [1,3,32,32], output "scores"
+// cifar returns the form for CIFAR-10: input "image" float32 [1,3,resolution,resolution], output "scores"
 // float32 [1,10]. Shortcuts between stages are 1×1 convolutions.
-func (r resNet) cifar() *graph.Graph {
-	const size, classes = 32, 10
-	b := newSeeded(graph.New(r.name), resNetSeed)
-	x := b.image(size, size)
+func (r resNet) cifar(f form, resolution int) *graph.Graph {
+	const classes = 10
+	b := newSeeded(f, r.name, resNetSeed)
+	x := b.image(resolution)
+	b.kept = 0 // made for small images
 	x = relu(b, "stem_relu", b.conv("stem", x, 16, 3, 1))
-	b.classify("scores", b.flatten("flatten", b.pool("pool", r.residual(b, x, 16))), classes)
+	b.classify("scores", b.flatten("flatten", b.pool("pool", r.residual(b, x, 16))), b.classes(classes))
 	return b.g
 }
 
@@ -47,7 +53,7 @@ func (r resNet) residual(b *seeded, x feature, width int) feature {
 			if i > 0 && j == 0 {
 				stride = 2
 			}
-			x = r.block(b, fmt.Sprintf("stage%d_block%d", i, j), x, width<<i, stride)
+			x = r.block(b, fmt.Sprintf("stage%d_block%d", i, j), x, width<<i, b.stride(stride))
 		}
 	}
 	return x

@@ -8,18 +8,24 @@ import (
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
-// seeded builds a network with random weights whose activations keep the range that
-// normalization gives trained ones. Weights alone, even He-normal ones, do not: means
-// pile up from layer to layer until the answer hardly depends on the input. So a few
-// small synthetic images are carried through the network as it is built, and each
-// convolution gets the batch normalization that their statistics call for, with a random
-// scale and shift, folded into its weights and bias.
+// seeded builds a network with random weights, in one of two forms.
+//
+// For inference activations keep the range that normalization gives trained ones. Weights
+// alone, even He-normal ones, do not: means pile up from layer to layer until the answer
+// hardly depends on the input. So a few small synthetic images are carried through the
+// network as it is built, and each convolution gets the batch normalization that their
+// statistics call for, with a random scale and shift, folded into its weights and bias.
+//
+// For training the weights are He-normal and the normalizations stand as nodes; nothing
+// is carried along. training.go says what else differs.
 //
 // Float sums are written so that no platform contracts them: the weights are the same
 // everywhere.
 type seeded struct {
 	g         *graph.Graph
+	form      form
 	rng       *rand.Rand
+	kept      int          // strides of the trunk that small images have yet to lose
 	zero, six *graph.Value // bounds of ReLU6, once it is used
 }
 
@@ -45,23 +51,34 @@ const (
 	probeImages = 16
 )
 
-func newSeeded(g *graph.Graph, seed uint64) *seeded {
-	return &seeded{g: g, rng: rand.New(rand.NewPCG(seed, 0))}
+func newSeeded(f form, name string, seed uint64) *seeded {
+	if f.training {
+		seed = f.Seed
+	}
+	return &seeded{g: graph.New(name), form: f, rng: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // input adds an input float32 of a shape [1,channels,...]; probes of it have the given
 // height and width.
 func (b *seeded) input(name string, shape []int, probeHeight, probeWidth int) feature {
-	p := newProbe(b.rng, shape[1], probeHeight, probeWidth)
+	images := probeImages
+	if b.form.training {
+		images = 0
+	}
+	if b.form.Channels > 0 {
+		shape[1] = b.form.Channels
+	}
+	p := newProbe(b.rng, images, shape[1], probeHeight, probeWidth)
 	return b.put(b.g.Input(name, graph.TensorType(tensor.Float32, shape...)), p, shape)
 }
 
 // image adds the input "image" float32 [1,3,resolution,resolution].
-func (b *seeded) image(resolution, probe int) feature {
-	return b.input("image", []int{1, 3, resolution, resolution}, probe, probe)
+func (b *seeded) image(resolution int) feature {
+	b.kept = b.form.lost(resolution)
+	return b.input("image", []int{1, 3, resolution, resolution}, probeSize, probeSize)
 }
 
-// conv adds a convolution with folded batch normalization, padded by half its kernel.
+// conv adds a normalized convolution, padded by half its kernel.
 func (b *seeded) conv(name string, x feature, outputs, kernel, stride int) feature {
 	return b.convolve(name, x, x.window(outputs, kernel, stride, 1))
 }
@@ -76,6 +93,9 @@ func (b *seeded) convolve(name string, x feature, g geometry) feature {
 	fan := x.channels() / g.groups * g.kernel[0] * g.kernel[1]
 	w := b.heNormal(g.outputs*fan, fan)
 	p := x.probe.conv(w, g)
+	if b.form.training {
+		return b.normalize(name, b.putConv(name, x, g, w, nil, p))
+	}
 	bias := make([]float32, g.outputs)
 	means, deviations := p.normalization()
 	for c, mean := range means {
@@ -103,6 +123,9 @@ func (b *seeded) linear(x feature, outputs int, spread float64) (w, bias []float
 	w = b.heNormal(outputs*fan, fan)
 	p = x.probe.conv(w, square(outputs, 1, 1, 1))
 	bias = make([]float32, outputs)
+	if b.form.training {
+		return w, bias, p
+	}
 	for c := range outputs {
 		mean, deviation := p.statistics(c)
 		scale := spread / max(math.Sqrt(float64(mean*mean)+float64(deviation*deviation)), 1e-3)
@@ -118,18 +141,36 @@ func (b *seeded) putConv(name string, x feature, g geometry, w, bias []float32, 
 	attrs := g.attrs(len(in))
 	attrs["group"] = int64(g.groups)
 	shape := append([]int{g.outputs, in[1] / g.groups}, g.kernel[4-len(in):]...)
-	return b.put(b.g.Add("Conv", name, attrs, x.value,
-		b.g.Constant(name+".weight", tensor.Of(w, shape...)),
-		b.g.Constant(name+".bias", tensor.Of(bias, g.outputs))), p, g.shape(in))
+	return b.put(b.g.Add("Conv", name, attrs, b.operands(name, x, tensor.Of(w, shape...), bias)...), p, g.shape(in))
+}
+
+// operands are the inputs of a layer over x; a layer before a normalization has no bias.
+func (b *seeded) operands(name string, x feature, w *tensor.Tensor, bias []float32) []*graph.Value {
+	in := []*graph.Value{x.value, b.g.Constant(name+".weight", w)}
+	if bias != nil {
+		in = append(in, b.g.Constant(name+".bias", tensor.Of(bias, len(bias))))
+	}
+	return in
 }
 
 // hidden adds a fully connected layer over [1,channels].
 func (b *seeded) hidden(name string, x feature, outputs int) feature {
-	fan := x.channels()
 	w, bias, p := b.linear(x, outputs, 1)
-	return b.put(b.g.Add("Gemm", name, graph.Attrs{"transB": int64(1)}, x.value,
-		b.g.Constant(name+".weight", tensor.Of(w, outputs, fan)),
-		b.g.Constant(name+".bias", tensor.Of(bias, outputs))), p, []int{1, outputs})
+	return b.gemm(name, x, w, bias, p)
+}
+
+// dense is hidden with a normalization.
+func (b *seeded) dense(name string, x feature, outputs int) feature {
+	if !b.form.training {
+		return b.hidden(name, x, outputs)
+	}
+	w, _, p := b.linear(x, outputs, 1)
+	return b.normalize(name, b.gemm(name, x, w, nil, p))
+}
+
+func (b *seeded) gemm(name string, x feature, w, bias []float32, p probe) feature {
+	return b.put(b.g.Add("Gemm", name, graph.Attrs{"transB": int64(1)},
+		b.operands(name, x, tensor.Of(w, p.channels, x.channels()), bias)...), p, []int{1, p.channels})
 }
 
 // classify adds the fully connected layer that scores classes and makes it the output.
@@ -139,15 +180,17 @@ func (b *seeded) classify(name string, x feature, classes int) {
 	w := b.heNormal(classes*fan, fan)
 	p := x.probe.conv(w, square(classes, 1, 1, 1))
 	bias := make([]float32, classes)
-	means, deviations := p.normalization()
-	for c, mean := range means {
-		scale := 2 / max(deviations[c], 1e-6)
-		rescale(w[c*fan:(c+1)*fan], scale)
-		bias[c] = float32(-mean * scale)
+	if b.form.training {
+		rescale(w, headSpread)
+	} else {
+		means, deviations := p.normalization()
+		for c, mean := range means {
+			scale := 2 / max(deviations[c], 1e-6)
+			rescale(w[c*fan:(c+1)*fan], scale)
+			bias[c] = float32(-mean * scale)
+		}
 	}
-	b.g.Output(b.put(b.g.Add("Gemm", name, graph.Attrs{"transB": int64(1)}, x.value,
-		b.g.Constant(name+".weight", tensor.Of(w, classes, fan)),
-		b.g.Constant(name+".bias", tensor.Of(bias, classes))), p, []int{1, classes}).value)
+	b.g.Output(b.gemm(name, x, w, bias, p).value)
 }
 
 // put states the shape of v and joins it with its probe.
@@ -161,7 +204,7 @@ func (b *seeded) heNormal(n, fan int) []float32 {
 	w := make([]float32, n)
 	scale := math.Sqrt(2 / float64(fan))
 	for i := range w {
-		w[i] = float32(b.rng.NormFloat64() * scale)
+		w[i] = float32(b.normal() * scale)
 	}
 	return w
 }

@@ -21,8 +21,8 @@ const shuffleNetSeed = 2018
 // V2: Practical Guidelines for Efficient CNN Architecture Design", ECCV 2018: input
 // "image" float32 [1,3,resolution,resolution], output "scores" float32 [1,1000]. The
 // width is 0.5, 1, 1.5 or 2.
-func shuffleNetV2(width float64, resolution int) (*graph.Graph, error) {
-	name, err := variant{width, resolution}.name("shufflenetv2")
+func shuffleNetV2(f form, width float64, resolution int) (*graph.Graph, error) {
+	name, err := variant{width, resolution}.name(f, "shufflenetv2")
 	if err != nil {
 		return nil, err
 	}
@@ -30,9 +30,9 @@ func shuffleNetV2(width float64, resolution int) (*graph.Graph, error) {
 	if !ok {
 		return nil, fmt.Errorf("zoo: shufflenetv2: width multiplier %g is not 0.5, 1, 1.5 or 2", width)
 	}
-	b := newSeeded(graph.New(name), shuffleNetSeed)
-	x := b.image(resolution, probeSize)
-	x = relu(b, "stem_act", b.conv("stem", x, 24, 3, 2))
+	b := newSeeded(f, name, shuffleNetSeed)
+	x := b.image(resolution)
+	x = relu(b, "stem_act", b.conv("stem", x, 24, 3, b.stride(2)))
 	x = b.maxPool("stem_pool", x, 3, 2, 1)
 	for i, blocks := range []int{4, 8, 4} {
 		for j := range blocks {
@@ -40,7 +40,7 @@ func shuffleNetV2(width float64, resolution int) (*graph.Graph, error) {
 		}
 	}
 	x = relu(b, "head_act", b.conv("head", x, outputs[3], 1, 1))
-	b.classify("scores", b.flatten("flatten", b.pool("pool", x)), imageNetClasses)
+	b.classify("scores", b.flatten("flatten", b.pool("pool", x)), b.classes(imageNetClasses))
 	return b.g, nil
 }
 

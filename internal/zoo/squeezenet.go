@@ -11,10 +11,10 @@ const squeezeNetSeed = 2016
 // squeezeNet returns version 1.1 of the network of F. Iandola et al., "SqueezeNet:
 // AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size", 2016: input
 // "image" float32 [1,3,resolution,resolution], output "scores" float32 [1,1000].
-func squeezeNet(resolution int) *graph.Graph {
-	b := newSeeded(graph.New(fmt.Sprintf("squeezenet1.1-%d", resolution)), squeezeNetSeed)
-	x := b.image(resolution, probeSize)
-	stem := square(64, 3, 2, 1)
+func squeezeNet(f form, resolution int) *graph.Graph {
+	b := newSeeded(f, fmt.Sprintf("squeezenet1.1-%d", resolution), squeezeNetSeed)
+	x := b.image(resolution)
+	stem := square(64, 3, b.stride(2), 1)
 	stem.before, stem.after = [2]int{}, [2]int{}
 	x = relu(b, "stem_act", b.convolve("stem", x, stem))
 	pools := 0
@@ -33,7 +33,8 @@ func squeezeNet(resolution int) *graph.Graph {
 		three := relu(b, name+"_expand3_act", b.conv(name+"_expand3", s, k.expand, 3, 1))
 		x = b.concat(name+"_concat", one, three)
 	}
-	x = relu(b, "classes_act", b.conv("classes", x, imageNetClasses, 1, 1))
+	x = b.dropout("dropout", x, 0.5)
+	x = relu(b, "classes_act", b.conv("classes", x, b.classes(imageNetClasses), 1, 1))
 	b.g.Output(b.flatten("scores", b.pool("pool", x)).value)
 	return b.g
 }

@@ -1,6 +1,7 @@
 package zoo
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,11 +20,11 @@ type variant struct {
 }
 
 // name checks the variant and returns the full name of its network.
-func (v variant) name(base string) (string, error) {
+func (v variant) name(f form, base string) (string, error) {
 	if !(v.width >= 0.1 && v.width <= 2) {
 		return "", fmt.Errorf("zoo: %s: width multiplier %g is not in [0.1, 2]", base, v.width)
 	}
-	if v.resolution < 32 || v.resolution > 1024 || v.resolution%32 != 0 {
+	if !f.training && (v.resolution < 32 || v.resolution > 1024 || v.resolution%32 != 0) {
 		return "", fmt.Errorf("zoo: %s: resolution %d is not a multiple of 32 in [32, 1024]", base, v.resolution)
 	}
 	return fmt.Sprintf("%s-%s-%d", base, strconv.FormatFloat(v.width, 'g', -1, 64), v.resolution), nil
@@ -31,10 +32,10 @@ func (v variant) name(base string) (string, error) {
 
 // scalable is a builder that takes a width and a resolution, written "width" or
 // "width-resolution" and by default 1 and 224.
-func scalable(build func(width float64, resolution int) (*graph.Graph, error)) builder {
-	return func(options string, given bool) (*graph.Graph, error) {
+func scalable(build func(f form, width float64, resolution int) (*graph.Graph, error)) builder {
+	return func(f form, options string, given bool) (*graph.Graph, error) {
 		if !given {
-			return build(1, 224)
+			return build(f, 1, f.resolution(224))
 		}
 		w, r, both := strings.Cut(options, "-")
 		width, err := strconv.ParseFloat(w, 64)
@@ -47,13 +48,13 @@ func scalable(build func(width float64, resolution int) (*graph.Graph, error)) b
 				return nil, fmt.Errorf("resolution %q is not a number", r)
 			}
 		}
-		return build(width, resolution)
+		return build(f, width, f.resolution(resolution))
 	}
 }
 
 // sized is a builder that takes a resolution.
-func sized(resolution int, build func(resolution int) *graph.Graph) builder {
-	return func(options string, given bool) (*graph.Graph, error) {
+func sized(resolution int, build func(f form, resolution int) *graph.Graph) builder {
+	return func(f form, options string, given bool) (*graph.Graph, error) {
 		r := resolution
 		if given {
 			var err error
@@ -64,17 +65,29 @@ func sized(resolution int, build func(resolution int) *graph.Graph) builder {
 		if r < 32 || r > 1024 {
 			return nil, fmt.Errorf("resolution %d is not in [32, 1024]", r)
 		}
-		return build(r), nil
+		return build(f, f.resolution(r)), nil
+	}
+}
+
+// signal is a builder without options whose input may have another length for training.
+func signal(length int, build func(f form, length int) *graph.Graph) builder {
+	return func(f form, options string, given bool) (*graph.Graph, error) {
+		length := f.resolution(length)
+		f.Resolution = 0
+		return fixed(func(f form) *graph.Graph { return build(f, length) })(f, options, given)
 	}
 }
 
 // fixed is a builder without options.
-func fixed(build func() *graph.Graph) builder {
-	return func(options string, given bool) (*graph.Graph, error) {
+func fixed(build func(f form) *graph.Graph) builder {
+	return func(f form, options string, given bool) (*graph.Graph, error) {
 		if given {
 			return nil, fmt.Errorf("there is no variant %q", options)
 		}
-		return build(), nil
+		if f.Resolution != 0 {
+			return nil, errors.New("its input has one size: there is no resolution to choose")
+		}
+		return build(f), nil
 	}
 }
 
