@@ -27,6 +27,7 @@ type DynamicConfig struct {
 func Dynamic(g *graph.Graph, cfg DynamicConfig) (*Result, error) {
 	e := newEditor(g, "dynamic int8")
 	cache := map[*graph.Value][3]*graph.Value{} // an operand is quantized once
+	grid := weightGrid{perTensor: cfg.PerTensor}
 	for _, n := range e.source() {
 		reason := weightedReason(n, cfg.Keep)
 		if reason == "" && n.Is("Conv") && !cfg.Convolutions {
@@ -38,9 +39,9 @@ func Dynamic(g *graph.Graph, cfg DynamicConfig) (*Result, error) {
 		}
 		w := n.In(1)
 		axis := weightAxis(n)
-		scales := weightScales(w.Const, axis, cfg.PerTensor, false, nil)
-		q := quantizeWeights(w.Const, axis, scales)
-		info := weightInfo(w.Const, q, axis, scales)
+		scales := grid.scales(w.Const, axis, nil)
+		q := grid.quantize(w.Const, axis, scales)
+		info := grid.info(w.Const, q, axis, scales)
 		if n.Is("Gemm") && axis == 0 {
 			q, axis = transposed(q), 1
 		}

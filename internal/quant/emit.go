@@ -176,8 +176,9 @@ func (q *quantizer) quantizeLinear(s *island) ([]*graph.Node, error) {
 		}
 		need[i] = b / xs
 	}
-	scales := weightScales(w.Const, axis, q.cfg.PerTensor, q.cfg.WeightMSE, need)
-	stored := quantizeWeights(w.Const, axis, scales)
+	grid := q.cfg.grid(n.Label())
+	scales := grid.scales(w.Const, axis, need)
+	stored := grid.quantize(w.Const, axis, scales)
 	shape, at := []int{len(scales)}, axis
 	if q.cfg.PerTensor {
 		shape, at = nil, -1
@@ -239,7 +240,7 @@ func (q *quantizer) report(renamed map[*graph.Value]string) {
 			y.Bits, y.Range, y.Params = 8, r.range_, r.params
 			if s.role == weighted {
 				d := n.Inputs[1].Def
-				y.Weights = weightInfo(weights[n.Label()].Inputs[1].Const, d.Inputs[0].Const, int(d.Attrs.Int("axis", 0)), d.Inputs[1].Const.F32())
+				y.Weights = q.cfg.grid(n.Label()).info(weights[n.Label()].Inputs[1].Const, d.Inputs[0].Const, int(d.Attrs.Int("axis", 0)), d.Inputs[1].Const.F32())
 			}
 		}
 		q.res.Layers = append(q.res.Layers, y)

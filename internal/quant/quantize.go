@@ -3,6 +3,7 @@ package quant
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -18,6 +19,12 @@ type Config struct {
 	PerTensor  bool         // one scale per weight tensor
 	WeightMSE  bool         // weight ranges by least squared error instead of extremes
 
+	// Bits of weights, 2 to 8; 0 means 8. Fewer than 8 are stored as int8 that keep to a
+	// smaller range: kernels and other runtimes take them as they are. LayerBits makes
+	// exceptions by layer.
+	Bits      int
+	LayerBits map[string]int
+
 	// Keep names layers that stay in floating point, with the reason for the report.
 	Keep map[string]string
 
@@ -31,6 +38,29 @@ type Config struct {
 
 	// IntegerIO makes inputs and outputs of the graph 8-bit where they are quantized.
 	IntegerIO bool
+}
+
+// grid returns how the weights of a layer are stored.
+func (c *Config) grid(layer string) weightGrid {
+	g := weightGrid{c.Bits, c.PerTensor, c.WeightMSE}
+	if b := c.LayerBits[layer]; b != 0 {
+		g.bits = b
+	}
+	return g
+}
+
+// validateBits checks every number of bits.
+func (c *Config) validateBits() error {
+	check := func(b int) bool { return b == 0 || b >= 2 && b <= 8 }
+	if !check(c.Bits) {
+		return fmt.Errorf("quantize: weights of %d bits are not possible, only 2 to 8", c.Bits)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.LayerBits)) {
+		if b := c.LayerBits[name]; !check(b) {
+			return fmt.Errorf("quantize: weights of %d bits for %s are not possible, only 2 to 8", b, name)
+		}
+	}
+	return nil
 }
 
 // Result is a quantized graph and what is known of it.
@@ -64,6 +94,7 @@ type Layer struct {
 // WeightInfo tells how a layer's weights were quantized.
 type WeightInfo struct {
 	Shape              []int
+	Bits               int
 	PerChannel         bool
 	MinScale, MaxScale float32
 	SQNR               float64 // of the weights themselves, in dB
@@ -82,6 +113,9 @@ func Quantize(g *graph.Graph, cal *Calibration, cfg Config) (*Result, error) {
 	case tensor.Uint8, tensor.Int8:
 	default:
 		return nil, fmt.Errorf("quantize: activations cannot be %v, only uint8 or int8", cfg.Activation)
+	}
+	if err := cfg.validateBits(); err != nil {
+		return nil, err
 	}
 	if cal == nil {
 		return nil, errors.New("quantize: there is no calibration")

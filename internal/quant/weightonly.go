@@ -38,6 +38,7 @@ func WeightOnly(g *graph.Graph, cfg WeightOnlyConfig) (*Result, error) {
 		return nil, errors.New("weight-only: the block must be a power of two from 16 to 65536")
 	}
 	e := newEditor(g, fmt.Sprintf("weights in %d bits", cfg.Bits))
+	grid := weightGrid{perTensor: cfg.PerTensor}
 	cache := map[*graph.Value]*graph.Value{} // weights that several layers share
 	for _, n := range e.source() {
 		if reason := weightedReason(n, cfg.Keep); reason != "" {
@@ -50,8 +51,8 @@ func WeightOnly(g *graph.Graph, cfg WeightOnlyConfig) (*Result, error) {
 		}
 		w := n.In(1)
 		axis := weightAxis(n)
-		scales := weightScales(w.Const, axis, cfg.PerTensor, false, nil)
-		stored := quantizeWeights(w.Const, axis, scales)
+		scales := grid.scales(w.Const, axis, nil)
+		stored := grid.quantize(w.Const, axis, scales)
 		if cache[w] == nil {
 			attrs, shape := graph.Attrs{"axis": int64(axis)}, []int{len(scales)}
 			if cfg.PerTensor {
@@ -65,7 +66,7 @@ func WeightOnly(g *graph.Graph, cfg WeightOnlyConfig) (*Result, error) {
 		}
 		n.Inputs[1] = cache[w]
 		e.nodes = append(e.nodes, n)
-		e.done(n, Layer{Bits: 32, Weights: weightInfo(w.Const, stored, axis, scales)})
+		e.done(n, Layer{Bits: 32, Weights: grid.info(w.Const, stored, axis, scales)})
 	}
 	return e.result()
 }
@@ -111,7 +112,7 @@ func (e *editor) fourBits(n *graph.Node, block int) {
 		e.g.Constant(w.Name+"_scale", tensor.Of(scales, columns*blocks))}, "")
 	m.Domain = graph.DomainMicrosoft
 	e.finish(n, m)
-	e.done(n, Layer{Bits: 32, Weights: &WeightInfo{Shape: w.Const.Shape(), PerChannel: true, MinScale: slices.Min(scales), MaxScale: slices.Max(scales), SQNR: p.dB()}})
+	e.done(n, Layer{Bits: 32, Weights: &WeightInfo{Shape: w.Const.Shape(), Bits: 4, PerChannel: true, MinScale: slices.Min(scales), MaxScale: slices.Max(scales), SQNR: p.dB()}})
 }
 
 // nibble returns v in units of s as 0..15, 8 standing for zero.

@@ -1,15 +1,29 @@
 package quant
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
-// weightLimit is the greatest magnitude of an int8 weight: -128 is left out, so that the
-// grid is symmetric.
-const weightLimit = 127
+// weightGrid says how weights are stored.
+type weightGrid struct {
+	bits      int  // 2 to 8; 0 means 8
+	perTensor bool // one scale instead of one per output channel
+	mse       bool // ranges by least squared error instead of extremes
+}
+
+// bounds returns the integers that a weight can be. Of 8 bits -128 is left out, so that
+// they are symmetric; of fewer none can be spared.
+func (g weightGrid) bounds() (lo, hi float64) {
+	if g.bits == 0 || g.bits == 8 {
+		return -127, 127
+	}
+	half := float64(int(1) << (g.bits - 1))
+	return -half, half - 1
+}
 
 // maxBias bounds the magnitude of an int32 bias, leaving as much room for the products.
 const maxBias = 1 << 30
@@ -35,17 +49,18 @@ func absMax(t *tensor.Tensor, axis int) []float64 {
 	return out
 }
 
-// weightScales returns a scale per channel along axis, or one for all.
+// scales returns a scale per channel along axis, or one for all.
 //
 // A channel of zeros has no scale of its own and takes the largest one. No scale is
 // below 2⁻²⁴ of the largest: such a channel is under one step of any output it is
 // quantized with. Where bias holds the channel's bias in units of the input scale, the
 // scale is at least so large that the bias fits into int32.
-func weightScales(w *tensor.Tensor, axis int, perTensor, mse bool, bias []float64) []float32 {
+func (g weightGrid) scales(w *tensor.Tensor, axis int, bias []float64) []float32 {
 	limits := absMax(w, axis)
-	if mse {
-		limits = leastSquaresLimits(w, axis, limits)
+	if g.mse {
+		limits = g.leastSquares(w, axis, limits)
 	}
+	_, top := g.bounds()
 	largest := 0.0
 	for _, m := range limits {
 		largest = max(largest, m)
@@ -59,8 +74,8 @@ func weightScales(w *tensor.Tensor, axis int, perTensor, mse bool, bias []float6
 		}
 		return math.Abs(bias[c]) / maxBias
 	}
-	if perTensor {
-		s := largest / weightLimit
+	if g.perTensor {
+		s := largest / top
 		for c := range limits {
 			s = max(s, need(c))
 		}
@@ -71,7 +86,7 @@ func weightScales(w *tensor.Tensor, axis int, perTensor, mse bool, bias []float6
 		if m == 0 {
 			m = largest
 		}
-		out[c] = float32(max(m, largest/(1<<24)) / weightLimit)
+		out[c] = float32(max(m, largest/(1<<24)) / top)
 		if n := need(c); float64(out[c]) < n {
 			out[c] = math.Nextafter32(float32(n), float32(math.Inf(1)))
 		}
@@ -79,11 +94,17 @@ func weightScales(w *tensor.Tensor, axis int, perTensor, mse bool, bias []float6
 	return out
 }
 
-// leastSquaresLimits returns per channel the clipping limit, as a share of the greatest
+// leastSquares returns per channel the clipping limit, as a share of the greatest
 // magnitude, with the least squared error of the rounded weights. It is exact: every
-// candidate is tried on the weights themselves.
-func leastSquaresLimits(w *tensor.Tensor, axis int, limits []float64) []float64 {
-	const steps, least = 100, 40
+// candidate is tried on the weights themselves. The fewer the bits, the lower the best
+// limit can be.
+func (g weightGrid) leastSquares(w *tensor.Tensor, axis int, limits []float64) []float64 {
+	const steps = 100
+	least := 40
+	if g.bits != 0 && g.bits < 5 {
+		least = 10
+	}
+	lo, hi := g.bounds()
 	n, inner := channelsOf(w, axis)
 	v := w.F32()
 	best := make([]float64, n)
@@ -92,11 +113,11 @@ func leastSquaresLimits(w *tensor.Tensor, axis int, limits []float64) []float64 
 		now := make([]float64, n)
 		for j, x := range v {
 			c := j / inner % n
-			s := limits[c] * float64(i) / steps / weightLimit
+			s := limits[c] * float64(i) / steps / hi
 			if s == 0 {
 				continue
 			}
-			q := min(max(math.RoundToEven(float64(x)/s), -weightLimit), weightLimit)
+			q := min(max(math.RoundToEven(float64(x)/s), lo), hi)
 			d := float64(x) - float64(q*s)
 			now[c] += float64(d * d)
 		}
@@ -109,8 +130,10 @@ func leastSquaresLimits(w *tensor.Tensor, axis int, limits []float64) []float64 
 	return best
 }
 
-// quantizeWeights returns w as int8 on the grid of the scales.
-func quantizeWeights(w *tensor.Tensor, axis int, scales []float32) *tensor.Tensor {
+// quantize returns w as int8 on the grid of the scales. The quotient is rounded to float32
+// first, as QuantizeLinear has it.
+func (g weightGrid) quantize(w *tensor.Tensor, axis int, scales []float32) *tensor.Tensor {
+	lo, hi := g.bounds()
 	n, inner := channelsOf(w, axis)
 	out := tensor.New(tensor.Int8, w.Shape()...)
 	q := tensor.Data[int8](out)
@@ -119,13 +142,13 @@ func quantizeWeights(w *tensor.Tensor, axis int, scales []float32) *tensor.Tenso
 		if len(scales) > 1 {
 			s = scales[i/inner%n]
 		}
-		q[i] = int8(min(max(math.RoundToEven(float64(v)/float64(s)), -weightLimit), weightLimit))
+		q[i] = int8(min(max(math.RoundToEven(float64(v/s)), lo), hi))
 	}
 	return out
 }
 
-// weightInfo describes weights w as stored on the grid of the scales.
-func weightInfo(w, stored *tensor.Tensor, axis int, scales []float32) *WeightInfo {
+// info describes weights w as stored on the grid of the scales.
+func (g weightGrid) info(w, stored *tensor.Tensor, axis int, scales []float32) *WeightInfo {
 	n, inner := channelsOf(w, axis)
 	q := tensor.Data[int8](stored)
 	var p power
@@ -136,5 +159,5 @@ func weightInfo(w, stored *tensor.Tensor, axis int, scales []float32) *WeightInf
 		}
 		p.add(float64(v), float64(q[i])*float64(s))
 	}
-	return &WeightInfo{Shape: w.Shape(), PerChannel: len(scales) > 1, MinScale: slices.Min(scales), MaxScale: slices.Max(scales), SQNR: p.dB()}
+	return &WeightInfo{Shape: w.Shape(), Bits: cmp.Or(g.bits, 8), PerChannel: len(scales) > 1, MinScale: slices.Min(scales), MaxScale: slices.Max(scales), SQNR: p.dB()}
 }
