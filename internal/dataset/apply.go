@@ -47,7 +47,7 @@ func (p Preprocess) apply(s *sample) (*tensor.Tensor, error) {
 	}
 	switch {
 	case s.img != nil:
-		if p.Layout == "" {
+		if !p.image() {
 			return nil, fmt.Errorf("an image cannot fill the input %v", p.Shape)
 		}
 		return out, p.applyImage(out, s.img)
@@ -63,6 +63,10 @@ func (p Preprocess) apply(s *sample) (*tensor.Tensor, error) {
 	if s.t.Len() != out.Len() {
 		return nil, fmt.Errorf("%v does not fill the input %v", s.t, p.Shape)
 	}
+	if p.rows() {
+		p.applyRows(out, s)
+		return out, nil
+	}
 	if p.Stored || s.t.DType() == dt && p.plain() {
 		if s.t.DType() != dt {
 			return nil, fmt.Errorf("stored %v is not the input's %v", s.t, dt)
@@ -73,6 +77,24 @@ func (p Preprocess) apply(s *sample) (*tensor.Tensor, error) {
 		p.store(out, i, 0, float32(s.t.Float(i)))
 	}
 	return out, nil
+}
+
+// applyRows stores rows of columns, each column by its own scale. Arrays that are no rows of
+// a table lie as the model has them.
+func (p Preprocess) applyRows(out *tensor.Tensor, s *sample) {
+	for r := range p.Width {
+		for c := range p.Channels {
+			from := r*p.Channels + c
+			to := from
+			if p.Layout == "NCW" {
+				to = c*p.Width + r
+			}
+			if !s.rows {
+				from = to
+			}
+			p.store(out, to, c, float32(s.t.Float(from)))
+		}
+	}
 }
 
 // plain reports whether values pass unchanged.

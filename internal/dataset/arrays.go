@@ -20,7 +20,8 @@ import (
 
 // openNPZ reads samples from member x (also "data", "inputs", "images", "features", or the
 // one of most dimensions, the first by name) and labels from y ("labels", "targets").
-func openNPZ(name string) (*Dataset, error) {
+// Where s names another array as target, its rows are what a model should give.
+func openNPZ(name string, s *Spec) (*Dataset, error) {
 	m, err := tensor.ReadNPZFile(name)
 	if err != nil {
 		return nil, err
@@ -32,6 +33,9 @@ func openNPZ(name string) (*Dataset, error) {
 			}
 		}
 		return nil
+	}
+	if s != nil && s.Target != nil {
+		return withTarget(m, pick, s)
 	}
 	y := pick("y", "labels", "label", "targets", "target", "y_test", "test_labels")
 	x := pick("x", "data", "inputs", "input", "images", "features", "x_test", "test_images")
@@ -51,6 +55,35 @@ func openNPZ(name string) (*Dataset, error) {
 			return nil, err
 		}
 	}
+	return d, nil
+}
+
+// withTarget makes a dataset of an array of samples and one of targets, whose first axes
+// agree.
+func withTarget(m map[string]*tensor.Tensor, pick func(names ...string) *tensor.Tensor, s *Spec) (*Dataset, error) {
+	d, err := fromArrays(pick("x", "data", "inputs", "input", "features"), nil)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Equal(s.Target, []string{targetInput}) {
+		d.targets = &targets{input: true, of: func(int) []float32 { return nil }}
+		return d, nil
+	}
+	if len(s.Target) != 1 || m[s.Target[0]] == nil {
+		return nil, fmt.Errorf("target: there is no array %q (arrays: %s)", s.Target[0], strings.Join(slices.Sorted(maps.Keys(m)), ", "))
+	}
+	y := m[s.Target[0]]
+	if y.Rank() < 1 || y.Dim(0) != d.n || y.Len() == 0 || !y.DType().IsInt() && !y.DType().IsFloat() {
+		return nil, fmt.Errorf("target: %s %v does not give numbers for %d samples", s.Target[0], y, d.n)
+	}
+	size := y.Len() / d.n
+	values := make([]float32, y.Len())
+	for i := range values {
+		if values[i] = s.limited(float32(y.Float(i))); !finite(values[i]) {
+			return nil, fmt.Errorf("target: %s holds %v for sample %d", s.Target[0], values[i], i/size)
+		}
+	}
+	d.targets = &targets{size: size, of: func(i int) []float32 { return values[i*size:][:size] }}
 	return d, nil
 }
 

@@ -51,6 +51,11 @@ type Dataset struct {
 	classes []string
 	byName  bool // labels number the class names in sorted order, as nothing else gave a number
 	load    func(i int) (*sample, error)
+	names   []string // of files, of which each is a sample; nil where samples have none
+	targets *targets // nil when there are none
+	series  *series  // nil where samples are no windows of a series
+	windows []window // of the series, one a sample
+	scale   *columnScale
 	train   *Dataset
 	spec    *Spec
 	notes   []string
@@ -62,9 +67,17 @@ type sample struct {
 	name string // of the file, "" where there is none of its own
 	img  image.Image
 	t    *tensor.Tensor
+	rows bool // t is rows of columns, whatever the model's layout
 	raw  []byte
 	pcm  []float32
 	rate int
+}
+
+// targets gives the values that a model should give.
+type targets struct {
+	size  int
+	input bool // the sample itself, preprocessed
+	of    func(i int) []float32
 }
 
 // Len returns the number of samples.
@@ -79,6 +92,19 @@ func (d *Dataset) HasLabels() bool { return d.labels != nil }
 // Label returns the class of sample i as the data numbers it; the model may number
 // classes with an offset (Preprocess.LabelOffset).
 func (d *Dataset) Label(i int) int { return d.labels[i] }
+
+// HasTargets reports whether samples have values that a model should give for them.
+func (d *Dataset) HasTargets() bool { return d.targets != nil }
+
+// TargetSize returns how many values Target gives, 0 where the target is the input itself.
+func (d *Dataset) TargetSize() int { return d.targets.size }
+
+// TargetIsInput reports whether a model should give its input back.
+func (d *Dataset) TargetIsInput() bool { return d.targets != nil && d.targets.input }
+
+// Target returns the values that a model should give for sample i, in the unit of the data;
+// nil where that is the input itself.
+func (d *Dataset) Target(i int) []float32 { return d.targets.of(i) }
 
 // Classes returns class names where they are known, indexed by label.
 func (d *Dataset) Classes() []string { return d.classes }
@@ -109,9 +135,11 @@ func (d *Dataset) Close() error {
 // Describe says in one line what was found and how labels were assigned.
 func (d *Dataset) Describe() string {
 	s := fmt.Sprintf("%s: %d %s", d.name, d.n, d.kind)
-	if d.labels != nil {
+	switch {
+	case d.labels != nil:
 		s += fmt.Sprintf(" in %d classes", d.distinct())
-	} else {
+	case d.HasTargets():
+	default:
 		s += " without labels"
 	}
 	for _, n := range d.notes {
@@ -130,15 +158,31 @@ func (d *Dataset) distinct() int {
 
 // Subset returns a view of the given samples, in that order.
 func (d *Dataset) Subset(index []int) *Dataset {
-	c := *d
+	c, load := *d, d.load
 	c.train, c.close = nil, nil
 	c.n = len(index)
-	c.load = func(i int) (*sample, error) { return d.load(index[i]) }
+	c.load = func(i int) (*sample, error) { return load(index[i]) }
 	if d.labels != nil {
 		c.labels = make([]int, len(index))
 		for i, k := range index {
 			c.labels[i] = d.labels[k]
 		}
+	}
+	if d.names != nil {
+		c.names = make([]string, len(index))
+		for i, k := range index {
+			c.names[i] = d.names[k]
+		}
+	}
+	if d.windows != nil {
+		c.windows = make([]window, len(index))
+		for i, k := range index {
+			c.windows[i] = d.windows[k]
+		}
+	}
+	if d.targets != nil {
+		t := d.targets.of
+		c.targets = &targets{d.targets.size, d.targets.input, func(i int) []float32 { return t(index[i]) }}
 	}
 	return &c
 }

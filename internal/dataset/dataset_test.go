@@ -61,6 +61,9 @@ func mustOpen(t *testing.T, name string, o Options) *Dataset {
 
 func labels(d *Dataset) []int {
 	var out []int
+	if !d.HasLabels() {
+		return nil
+	}
 	for i := range d.Len() {
 		out = append(out, d.Label(i))
 	}

@@ -44,6 +44,20 @@ func TestDocumentedExamples(t *testing.T) {
 			map[string][]byte{"heard/yes/1.wav": clip, "heard/no/1.wav": clip, "practice/yes/2.wav": clip, "practice/zero/3.wav": clip}, target(1, 1600),
 			Preprocess{Shape: []int{1, 1600}, Divide: 1, Rate: 16000}, []int{0, 1}, 2,
 		},
+		{
+			map[string][]byte{"clips/3_ann_0.wav": clip, "clips/3_ann_5.wav": clip, "clips/7_ann_12.wav": clip, "clips/7_bob_4.wav": clip}, target(1, 1600),
+			Preprocess{Shape: []int{1, 1600}, Divide: 1, Rate: 8000}, []int{3, 7}, 2,
+		},
+		{
+			map[string][]byte{"seen.txt": []byte("unit heat pressure \n1 9 1\n1 9 2\n1 8 3 \n"), "left.txt": []byte("cycles\n  20\n"),
+				"failed.txt": []byte("unit heat pressure\n1 0 1\n1 5 1\n2 1 4\n1 10 2\n1 10 3\n2 1 5\n2 2 6\n")}, target(1, 2, 3),
+			Preprocess{Shape: []int{1, 2, 3}, Layout: "NCW", Width: 3, Channels: 2, Divide: 1, Mean: []float32{3.5, 5}, Std: []float32{2.5, 5}}, nil, 3,
+		},
+		{
+			map[string][]byte{"sensor.csv": []byte("timestamp,value\n2026-01-01 00:00:00,1\n2026-01-01 00:05:00,3\n2026-01-01 00:10:00,9\n2026-01-01 00:15:00,1\n2026-01-01 00:20:00,1\n"),
+				"faults.csv": []byte("start,end\n2026-01-01 00:09:00,2026-01-01 00:12:00\n")}, target(1, 2),
+			Preprocess{Shape: []int{1, 2}, Layout: "NCW", Width: 2, Channels: 1, Divide: 1, Mean: []float32{2}, Std: []float32{1}}, nil, 1,
+		},
 	}
 	if len(blocks) != len(cases) {
 		t.Fatalf("%d examples, %d are known here", len(blocks), len(cases))

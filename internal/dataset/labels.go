@@ -179,7 +179,7 @@ func (d *Dataset) useTable(f files, t *table, list []string, spec Spec) error {
 		return t.notATable(len(list))
 	}
 	kind := d.kind
-	d.n = len(used)
+	d.n, d.names = len(used), used
 	d.load = func(i int) (*sample, error) { return loadFile(f, kind, used[i]) }
 	if labelCol < 0 {
 		d.notes = append(d.notes, t.name+" has no column of labels (label_column of a dataset.yaml can name it)")

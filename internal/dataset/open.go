@@ -100,7 +100,15 @@ func open(name string, s *Spec) (*Dataset, error) {
 	if err != nil || s == nil {
 		return d, plainError(err)
 	}
-	return d, s.attach(d, s.partIn(filepath.Dir(name)))
+	return attached(d, s, besideIn(filepath.Dir(name), s))
+}
+
+// attached returns d with what s says of it.
+func attached(d *Dataset, s *Spec, o beside) (*Dataset, error) {
+	if err := s.attach(d, o); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // openFile opens a single file.
@@ -108,15 +116,11 @@ func openFile(name string, s *Spec) (*Dataset, error) {
 	lower := strings.ToLower(name)
 	switch {
 	case hasSuffix(lower, ".npz"):
-		return openNPZ(name)
+		return openNPZ(name, s)
 	case hasSuffix(lower, ".npy"):
 		return openNPY(name)
-	case hasSuffix(lower, ".csv", ".tsv"):
-		label := ""
-		if s != nil {
-			label = s.LabelColumn
-		}
-		return openCSV(name, label)
+	case hasSuffix(lower, tableExt...):
+		return openTable(name, s)
 	case isIDX(lower):
 		return openIDXFile(name)
 	case hasSuffix(lower, slices.Concat(imageExt, audioExt, rawExt)...) || s != nil && s.DType != "":
@@ -135,10 +139,20 @@ func openFile(name string, s *Spec) (*Dataset, error) {
 	return nil, errors.New("is of no known kind (want a folder, zip, tar.gz, npz, npy, csv, idx or a dataset.yaml)")
 }
 
-// partIn returns how the part for calibration is opened that lies in a folder.
-func (s *Spec) partIn(dir string) func(name string) (*Dataset, error) {
-	return func(part string) (*Dataset, error) {
-		return open(filepath.Join(dir, filepath.FromSlash(part)), s.columns())
+// besideIn gives access to what lies in the folder of the data.
+func besideIn(dir string, s *Spec) beside {
+	return beside{
+		part: func(name string) (*Dataset, error) {
+			return open(filepath.Join(dir, filepath.FromSlash(name)), s.columns())
+		},
+		read: func(name string) ([]byte, error) {
+			root, err := os.OpenRoot(dir)
+			if err != nil {
+				return nil, plainError(err)
+			}
+			defer root.Close()
+			return (&dirFiles{root: root}).read(filepath.FromSlash(name))
+		},
 	}
 }
 
@@ -188,7 +202,7 @@ func openFolder(dir string, s *Spec) (*Dataset, error) {
 	if err != nil || s == nil {
 		return d, err
 	}
-	return d, s.attach(d, s.partIn(dir))
+	return attached(d, s, besideIn(dir, s))
 }
 
 func openFolderFiles(dir string, s *Spec) (*Dataset, error) {
@@ -278,11 +292,14 @@ func openTree(f files, s *Spec) (*Dataset, error) {
 	if err != nil || s == nil {
 		return d, err
 	}
-	return d, s.attach(d, func(train string) (*Dataset, error) {
-		t, err := fromFiles(under(top, strings.TrimSuffix(train, "/")), s.columns())
-		if err == nil {
-			t.close = nil // d closes the archive
-		}
-		return t, err
+	return attached(d, s, beside{
+		part: func(train string) (*Dataset, error) {
+			t, err := fromFiles(under(top, strings.TrimSuffix(train, "/")), s.columns())
+			if err == nil {
+				t.close = nil // d closes the archive
+			}
+			return t, err
+		},
+		read: top.read,
 	})
 }

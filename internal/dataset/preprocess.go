@@ -33,10 +33,10 @@ const MetaKey = "edgewise.preprocess"
 type Preprocess struct {
 	Shape  []int  `json:"shape"` // of the model input, batch 1 included
 	DType  string `json:"dtype"`
-	Layout string `json:"layout,omitempty"` // NCHW or NHWC, for images
-	Width  int    `json:"width,omitempty"`
+	Layout string `json:"layout,omitempty"` // NCHW or NHWC, for images; NCW or NWC, for rows of tables
+	Width  int    `json:"width,omitempty"`  // of an image; rows of a window
 	Height int    `json:"height,omitempty"`
-	// Channels is 1 (luma) or 3.
+	// Channels is 1 (luma) or 3; columns of a table.
 	Channels int       `json:"channels,omitempty"`
 	Fit      Fit       `json:"fit,omitempty"`
 	Resize   int       `json:"resize,omitempty"` // shorter side before cropping, 0 = as small as covers
@@ -57,6 +57,13 @@ type Preprocess struct {
 	Why         []string `json:"why,omitempty"` // where each fact comes from
 }
 
+// layouts lists those of an input, "" where it has none to speak of.
+var layouts = []string{"", "NCHW", "NHWC", "NCW", "NWC"}
+
+// image and rows report of what the layout is.
+func (p *Preprocess) image() bool { return p.Layout == "NCHW" || p.Layout == "NHWC" }
+func (p *Preprocess) rows() bool  { return p.Layout == "NCW" || p.Layout == "NWC" }
+
 // scaling is one of the customary ways to bring pixels to numbers.
 type scaling struct {
 	name      string
@@ -75,7 +82,10 @@ var scalings = []scaling{
 func (p Preprocess) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s", p.DType, tensor.FormatShape(p.Shape))
-	if p.Layout != "" {
+	if p.rows() {
+		fmt.Fprintf(&b, " %s, %d rows of %d columns", p.Layout, p.Width, p.Channels)
+	}
+	if p.image() {
 		order := "RGB"
 		if p.BGR {
 			order = "BGR"
@@ -164,7 +174,10 @@ func (p Preprocess) YAML() string {
 		return b.String() // bytes that need nothing
 	}
 	b.WriteString("preprocess:\n")
-	if p.Layout != "" {
+	if p.rows() {
+		fmt.Fprintf(&b, "  layout: %s\n", p.Layout)
+	}
+	if p.image() {
 		order := "rgb"
 		if p.BGR {
 			order = "bgr"
@@ -414,6 +427,10 @@ func (p Preprocess) arrays(d *Dataset, integer bool) ([]Preprocess, error) {
 	case stored:
 		p.Stored = true
 		p.Why = append(p.Why, "samples and input are 8-bit integers")
+	case d.series != nil:
+		if err := p.rowsInto(d); err != nil {
+			return nil, err
+		}
 	case d.spec != nil && d.spec.Scale != 0:
 		p.Scale, p.Zero = d.spec.Scale, d.spec.Zero
 		p.Why = append(p.Why, "scale and zero from dataset.yaml")
@@ -495,10 +512,13 @@ func (p *Preprocess) valid() error {
 	if p.Divide == 0 || slices.Contains(p.Std, 0) {
 		return fmt.Errorf("preprocessing divides by zero")
 	}
-	if !slices.Contains([]string{"", "NCHW", "NHWC"}, p.Layout) || !slices.Contains([]Fit{"", Crop, Stretch, Letterbox}, p.Fit) {
+	if !slices.Contains(layouts, p.Layout) || !slices.Contains([]Fit{"", Crop, Stretch, Letterbox}, p.Fit) {
 		return fmt.Errorf("layout %q or fit %q is not known", p.Layout, p.Fit)
 	}
-	if p.Layout != "" {
+	if p.rows() && (p.Width < 1 || p.Channels < 1 || p.Width*p.Channels != product(p.Shape)) {
+		return fmt.Errorf("%d rows of %d columns do not fill the input %v", p.Width, p.Channels, p.Shape)
+	}
+	if p.image() {
 		if n := p.Width * p.Height * p.Channels; p.Channels != 1 && p.Channels != 3 || n < 1 || n != product(p.Shape) {
 			return fmt.Errorf("an image of %dx%dx%d does not fill the input %v", p.Width, p.Height, p.Channels, p.Shape)
 		}

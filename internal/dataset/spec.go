@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -28,6 +29,18 @@ type Spec struct {
 	LabelColumn string          `yaml:"label_column"` // title or 1-based number
 	LabelOffset *int            `yaml:"label_offset"` // class of the model = label + offset
 	Calibration string          `yaml:"calibration"`  // another folder, archive or yaml
+	HoldOut     []string        `yaml:"hold_out"`     // what is judged, the rest is for training: see split
+	Columns     []string        `yaml:"columns"`      // of a table: those that are features
+	Target      []string        `yaml:"target"`       // columns of a table or array of an npz; "input"; "remaining"
+	TargetLimit float32         `yaml:"target_limit"` // what is greater counts as this; 0 = no limit
+	Remaining   string          `yaml:"remaining"`    // table of what remains after the last row of each series
+	Group       string          `yaml:"group"`        // column that tells one series from another
+	Time        string          `yaml:"time"`         // column of time
+	Window      int             `yaml:"window"`       // rows of a sample
+	Stride      int             `yaml:"stride"`       // rows from a sample to the next, 1 if 0
+	Windows     string          `yaml:"windows"`      // of the part that is judged: all, or the last of each series
+	Normalize   string          `yaml:"normalize"`    // columns by the training part: min-max or standard
+	Anomalies   string          `yaml:"anomalies"`    // table or JSON of the stretches of time that are none of the normal
 	Preprocess  *SpecPreprocess `yaml:"preprocess"`
 }
 
@@ -41,7 +54,7 @@ type SpecPreprocess struct {
 	Std    []float32 `yaml:"std"`
 	Divide *float32  `yaml:"divide"`
 	Order  string    `yaml:"order"`  // rgb or bgr
-	Layout string    `yaml:"layout"` // NCHW or NHWC
+	Layout string    `yaml:"layout"` // NCHW or NHWC; NCW or NWC of a series
 	Fill   *uint8    `yaml:"fill"`
 	Rate   int       `yaml:"rate"` // Hz, of audio
 }
@@ -58,7 +71,13 @@ func (s *Spec) columns() *Spec {
 	}
 	c := *s
 	c.Data, c.Files, c.Labels, c.Calibration = "", "", "", ""
+	c.HoldOut, c.Anomalies, c.Remaining, c.Windows = nil, "", "", ""
 	return &c
+}
+
+// tabular reports whether s says of a table what is features, target and window.
+func (s *Spec) tabular() bool {
+	return s != nil && (s.Window > 0 || s.Columns != nil || s.Target != nil || s.Group != "" || s.Time != "" || s.Normalize != "")
 }
 
 const maxSpecBytes = 1 << 20
@@ -89,17 +108,20 @@ func parseSpec(b []byte) (*Spec, error) {
 	if !finite(s.Scale) || s.Scale < 0 || s.Scale == 0 && s.Zero != 0 {
 		return nil, fmt.Errorf("scale %v is not positive: real = (stored - zero) * scale", s.Scale)
 	}
-	for _, p := range []string{s.Files, s.Labels, s.Calibration} {
+	for _, p := range []string{s.Files, s.Labels, s.Calibration, s.Remaining, s.Anomalies} {
 		if p != "" && !filepath.IsLocal(filepath.FromSlash(p)) {
 			return nil, fmt.Errorf("path %q leads out of the data; `data:` may name another folder", p)
 		}
+	}
+	if err := s.checkSeries(); err != nil {
+		return nil, err
 	}
 	if p := s.Preprocess; p != nil {
 		if p.Fit != "" && p.Fit != string(Crop) && p.Fit != string(Stretch) && p.Fit != string(Letterbox) {
 			return nil, fmt.Errorf("fit %q is not crop, stretch or letterbox", p.Fit)
 		}
-		if p.Layout != "" && p.Layout != "NCHW" && p.Layout != "NHWC" {
-			return nil, fmt.Errorf("layout %q is not NCHW or NHWC", p.Layout)
+		if !slices.Contains(layouts, p.Layout) {
+			return nil, fmt.Errorf("layout %q is not NCHW or NHWC, NCW or NWC", p.Layout)
 		}
 		if p.Order != "" && p.Order != "rgb" && p.Order != "bgr" {
 			return nil, fmt.Errorf("order %q is not rgb or bgr", p.Order)
@@ -149,24 +171,49 @@ func readSpec(name string) (*Spec, error) {
 	return s, nil
 }
 
-// attach gives d the specification, and opens the part for calibration that it names.
-func (s *Spec) attach(d *Dataset, part func(name string) (*Dataset, error)) (err error) {
+// beside gives access to what lies with the data: other parts of it, and tables.
+type beside struct {
+	part func(name string) (*Dataset, error)
+	read func(name string) ([]byte, error)
+}
+
+// attach gives d the specification with all that it says beyond one source of samples: the
+// part for training, what is known of series, and the numbers by which columns are
+// normalized. It closes d when it fails.
+func (s *Spec) attach(d *Dataset, o beside) (err error) {
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
 	d.spec = s
 	if s.Calibration != "" {
 		if d.train != nil {
 			d.train.Close()
 		}
-		if d.train, err = part(s.Calibration); err != nil {
+		if d.train, err = o.part(s.Calibration); err != nil {
 			d.train = nil
-			d.Close()
 			return fmt.Errorf("calibration %s: %w", s.Calibration, err)
 		}
 		d.adoptClasses()
 	}
+	if err := s.attachSeries(d, o); err != nil {
+		return err
+	}
+	if s.HoldOut != nil {
+		if err := d.split(s.HoldOut); err != nil {
+			return fmt.Errorf("hold_out: %w", err)
+		}
+	}
+	if s.Windows == "last" {
+		if err := d.lastWindows(); err != nil {
+			return err
+		}
+	}
 	if d.train != nil && d.train.spec == nil {
 		d.train.spec = s
 	}
-	return nil
+	return d.normalize(s.Normalize)
 }
 
 // typed turns raw files into tensors of the specified type and shape.

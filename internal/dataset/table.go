@@ -3,6 +3,7 @@ package dataset
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -41,21 +42,43 @@ func separator(head []byte) rune {
 	return best
 }
 
-func readTable(r io.Reader, name string) (*table, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	if mark, err := b.Peek(len(bom)); err == nil && string(mark) == bom {
-		_, _ = b.Discard(len(bom))
+// rowsIn returns what reads the next row: fields divided by the separator of the first line,
+// or in a text file without one by blanks. Lists of titles of such files are known to go on
+// beyond the columns.
+func rowsIn(b *bufio.Reader, name string) (next func() ([]string, error), blanks bool) {
+	head, _ := b.Peek(64 << 10) // what there is of it
+	comma := separator(head)
+	line, _, _ := bytes.Cut(head, []byte("\n"))
+	if hasSuffix(strings.ToLower(name), ".txt", ".dat") && !bytes.ContainsRune(line, comma) {
+		lines := bufio.NewScanner(b)
+		lines.Buffer(nil, 1<<20)
+		return func() ([]string, error) {
+			for lines.Scan() {
+				if row := strings.Fields(lines.Text()); len(row) > 0 {
+					return row, nil
+				}
+			}
+			return nil, cmp.Or(lines.Err(), io.EOF)
+		}, true
 	}
 	c := csv.NewReader(b)
 	c.FieldsPerRecord = -1
 	c.LazyQuotes = true
 	c.TrimLeadingSpace = true
-	head, _ := b.Peek(64 << 10) // what there is of it
-	c.Comma = separator(head)
+	c.Comma = comma
+	return c.Read, false
+}
+
+func readTable(r io.Reader, name string) (*table, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	if mark, err := b.Peek(len(bom)); err == nil && string(mark) == bom {
+		_, _ = b.Discard(len(bom))
+	}
 	t := &table{name: filepath.Base(name)}
+	next, blanks := rowsIn(b, name)
 	width := 0
 	for {
-		row, err := c.Read()
+		row, err := next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -68,6 +91,9 @@ func readTable(r io.Reader, name string) (*table, error) {
 				t.header = row
 				continue
 			}
+		}
+		if len(t.rows) == 0 && len(row) < len(t.header) && blanks {
+			width, t.header = len(row), t.header[:len(row)]
 		}
 		if len(row) != width {
 			return nil, fmt.Errorf("%s: row %d has %d fields, the first has %d", t.name, t.row(len(t.rows)), len(row), width)
@@ -228,9 +254,9 @@ func (t *table) labelColumn(fileCol int, want string) (int, error) {
 	return best, nil
 }
 
-// openCSV reads one sample per row: features in the numeric columns, the class in the
-// label column (title or 1-based number, "" to find it) when there is one.
-func openCSV(name, label string) (*Dataset, error) {
+// openTable reads a file as a table: one sample a row, features in the numeric columns, the
+// class in the label column when there is one; or what s says of series.
+func openTable(name string, s *Spec) (*Dataset, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -240,7 +266,13 @@ func openCSV(name, label string) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.features(label)
+	switch {
+	case s.tabular():
+		return fromTables([]*table{t}, s)
+	case s != nil:
+		return t.features(s.LabelColumn)
+	}
+	return t.features("")
 }
 
 func (t *table) features(labelName string) (*Dataset, error) {

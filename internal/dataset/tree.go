@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -17,6 +18,7 @@ var (
 	imageExt = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
 	audioExt = []string{".wav", ".wave"}
 	rawExt   = []string{".bin", ".raw"}
+	tableExt = []string{".csv", ".tsv", ".txt", ".dat"}
 	proseExt = []string{"", ".yaml", ".yml", ".txt", ".md", ".csv", ".tsv", ".json", ".html", ".pdf"} // never samples
 )
 
@@ -50,6 +52,9 @@ func treeOf(f files, s *Spec) (*Dataset, error) {
 			inside, pattern = under(f, pattern[:i]), pattern[i+1:]
 		}
 	}
+	if s.tabular() {
+		return tablesOf(inside, pattern, s)
+	}
 	kind, list, err := samplesOf(inside, pattern, s)
 	if err != nil {
 		return nil, err
@@ -62,7 +67,7 @@ func treeOf(f files, s *Spec) (*Dataset, error) {
 	if d.load == nil {
 		d.labelFromNames(list)
 		d.load = func(i int) (*sample, error) { return loadFile(inside, kind, list[i]) }
-		d.n = len(list)
+		d.n, d.names = len(list), list
 		if misfit != nil && d.labels == nil && strings.Contains(strings.ToLower(misfit.table), "label") {
 			return nil, fmt.Errorf("%w; mend it, or take it away to go without labels", misfit)
 		} else if misfit != nil {
@@ -102,6 +107,37 @@ func partsOf(f files, s *Spec) (*Dataset, error) {
 		d.notes = append(d.notes, "calibrated on "+train)
 		d.adoptClasses()
 	}
+	return d, nil
+}
+
+// tablesOf reads the tables of f that match the pattern, of which each is a series.
+func tablesOf(f files, pattern string, s *Spec) (*Dataset, error) {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, fmt.Errorf("files %q: %w", s.Files, err)
+	}
+	var tables []*table
+	for _, n := range f.names() {
+		if ok, _ := path.Match(pattern, n); pattern != "" && !ok || !hasSuffix(strings.ToLower(n), tableExt...) {
+			continue
+		}
+		b, err := f.read(n)
+		if err != nil {
+			return nil, err
+		}
+		t, err := readTable(bytes.NewReader(b), n)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
+	if tables == nil {
+		return nil, fmt.Errorf("files %q: there is no table (%s) among the %d of the data", s.Files, strings.Join(tableExt, ", "), len(f.names()))
+	}
+	d, err := fromTables(tables, s)
+	if err != nil {
+		return nil, err
+	}
+	d.close = f.close
 	return d, nil
 }
 
