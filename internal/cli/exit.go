@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/spelling"
 	"github.com/edgewise-ml/edgewise/internal/tflite"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 )
@@ -116,7 +117,7 @@ func hints(err error) []string {
 func nearest(word string, candidates []string) string {
 	best, least := "", len(word)/3+2
 	for _, c := range candidates {
-		d := editDistance(strings.ToLower(word), strings.ToLower(c))
+		d := spelling.Distance(strings.ToLower(word), strings.ToLower(c))
 		if len(word) >= 2 && strings.HasPrefix(c, strings.ToLower(word)) {
 			d = min(d, 1)
 		}
@@ -125,28 +126,4 @@ func nearest(word string, candidates []string) string {
 		}
 	}
 	return best
-}
-
-// editDistance is Levenshtein's, with neighbouring letters swapped counted once.
-func editDistance(a, b string) int {
-	before, prev, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			d := prev[j-1]
-			if a[i-1] != b[j-1] {
-				d++
-			}
-			d = min(d, prev[j]+1, row[j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d = min(d, before[j-2]+1)
-			}
-			row[j] = d
-		}
-		before, prev, row = prev, row, before
-	}
-	return prev[len(b)]
 }

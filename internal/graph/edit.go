@@ -166,3 +166,44 @@ func (g *Graph) clone(outer *Graph, m map[*Value]*Value) *Graph {
 	c.Outputs = list(g.Outputs)
 	return c
 }
+
+// Absorb moves the nodes of src, a graph of its own, to the end of g, with the given values
+// of g in the place of its inputs. What moves gets names that begin with prefix. The
+// outputs of src are values of g then; src itself must not be used any further.
+func (g *Graph) Absorb(src *Graph, prefix string, inputs []*Value) {
+	for i, v := range src.Inputs {
+		src.ReplaceUses(v, inputs[i])
+	}
+	moved := map[*Value]bool{}
+	for _, v := range inputs {
+		moved[v] = true
+	}
+	root := g.Root()
+	move := func(list []*Value) {
+		for _, v := range list {
+			if v == nil || moved[v] {
+				continue
+			}
+			moved[v] = true
+			v.ID, v.Name = root.nextID, g.freshName(prefix+v.Name)
+			root.nextID++
+		}
+	}
+	src.Walk(func(_ *Graph, n *Node) {
+		n.Name = prefix + n.Name
+		move(n.Inputs)
+		move(n.Outputs)
+		for _, b := range n.Bodies() {
+			move(b.Inputs)
+			move(b.Outputs)
+		}
+	})
+	move(src.Outputs)
+	for _, n := range src.Nodes {
+		for _, b := range n.Bodies() {
+			b.Outer = g
+		}
+	}
+	g.Nodes = append(g.Nodes, src.Nodes...)
+	src.Nodes = nil
+}

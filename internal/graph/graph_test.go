@@ -126,3 +126,20 @@ func TestLabel(t *testing.T) {
 		}
 	}
 }
+
+func TestAbsorb(t *testing.T) {
+	g, src := sample(), sample()
+	n := len(g.Nodes)
+	g.Absorb(src, "two/", []*Value{g.Nodes[0].Outputs[0], g.Inputs[1]})
+	g.Output(src.Outputs[0])
+	if err := g.Verify(); err != nil {
+		t.Fatal(err)
+	}
+	branch := g.Nodes[n+1]
+	if len(g.Nodes) != 2*n || branch.Name != "two/z" || branch.Inputs[0] != g.Inputs[1] || g.Nodes[n].Inputs[0] != g.Nodes[0].Outputs[0] {
+		t.Errorf("the nodes did not come over with their inputs:\n%v", g)
+	}
+	if sum := branch.Attrs.Graph("then_branch").Nodes[0]; sum.Inputs[0] != g.Nodes[n].Outputs[0] || sum.Outputs[0].Name != "two/sum" {
+		t.Errorf("a body uses %v and makes %v", sum.Inputs[0], sum.Outputs[0])
+	}
+}

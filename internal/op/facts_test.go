@@ -82,3 +82,23 @@ func TestElementwiseOperatorsCommuteWithReversal(t *testing.T) {
 		}
 	}
 }
+
+// TestGatheredScalars holds that one element of a vector has no dimensions, rather than
+// unknown ones: exported networks compute shapes from such.
+func TestGatheredScalars(t *testing.T) {
+	g := graph.New("shape")
+	x := g.Input("x", graph.TensorType(tensor.Float32, 2, 3))
+	one := g.Constant("one", tensor.Of([]int64{1}, []int{}...))
+	size := g.Add("Gather", "size", nil, g.Add("Shape", "shape", nil, x), one)
+	at := g.Add("GatherND", "at", nil, x, g.Constant("where", tensor.Of([]int64{1, 2}, 2)))
+	f, err := InferTypes(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, ok := size.Type.Static(); !ok || len(s) != 0 || f.Known(size) == nil || f.Known(size).Int(0) != 3 {
+		t.Errorf("Gather gives %v, known as %v; want the scalar 3", size, f.Known(size))
+	}
+	if s, ok := at.Type.Static(); !ok || len(s) != 0 {
+		t.Errorf("GatherND gives %v, want a scalar", at)
+	}
+}

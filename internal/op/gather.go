@@ -45,7 +45,7 @@ func inferGather(c *Infer) error {
 	if err != nil {
 		return err
 	}
-	c.SetTensor(0, c.DType(0), slices.Concat(graph.Shape{}, data[:axis], idx, data[axis+1:]))
+	c.SetTensor(0, c.DType(0), append(graph.Shape{}, slices.Concat(data[:axis], idx, data[axis+1:])...))
 	return nil
 }
 
@@ -115,7 +115,7 @@ func inferGatherND(c *Infer) error {
 	if b < 0 || b >= len(idx) || b+depth > len(data) {
 		return fmt.Errorf("indices %v with batch_dims %d do not fit data %v", idx, b, data)
 	}
-	c.SetTensor(0, c.DType(0), slices.Concat(graph.Shape{}, idx[:len(idx)-1], data[b+depth:]))
+	c.SetTensor(0, c.DType(0), append(graph.Shape{}, slices.Concat(idx[:len(idx)-1], data[b+depth:])...))
 	return nil
 }
 

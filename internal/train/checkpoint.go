@@ -44,6 +44,9 @@ func (t *Trainer) identity() string {
 		fmt.Fprintln(h, st.Name, st.Kind)
 		h.Write(st.Init.Bytes())
 	}
+	for _, v := range t.program.Graph.Constants() { // frozen weights, and those of a teacher
+		h.Write(v.Const.Bytes())
+	}
 	io.WriteString(h, t.program.Graph.String())
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -3,7 +3,8 @@
 // one program with one memory plan: what learns is what runs.
 //
 // program.go builds the step, loss.go and optimizer.go its ends, schedule.go the learning
-// rate. Nothing here reads files of models or data.
+// rate; distill.go and teacher.go join another network that teaches. Nothing here reads
+// files of models or data.
 package train
 
 import (
@@ -25,6 +26,7 @@ type Spec struct {
 	Optimizer Optimizer
 	Clip      float64 // bound of the norm of all gradients together; 0 for none
 	Average   float64 // decay of an exponential moving average of the weights; 0 for none
+	Distill   *Distillation
 
 	// Frozen reports the weights that stay as they are, by name; nil freezes none.
 	// FrozenStatistics keeps batch normalization as it is at inference.
@@ -41,6 +43,7 @@ const (
 	Statistic           // running mean or variance of a batch normalization
 	Moment              // of the optimizer
 	Average             // of a parameter
+	Adaptor             // a parameter that serves the training alone, see Distillation
 )
 
 // State is a tensor that a step reads and writes anew.
@@ -74,6 +77,11 @@ func NewProgram(network *graph.Graph, s Spec) (*Program, error) {
 	if s.Batch < 1 || !(s.Clip >= 0) || !(s.Average >= 0 && s.Average < 1) {
 		return nil, errors.New("batch must be at least 1, clip not negative and average within 0..1")
 	}
+	if s.Distill != nil {
+		if err := s.Distill.validate(); err != nil {
+			return nil, err
+		}
+	}
 	g := network.Clone()
 	if len(g.Outputs) == 0 {
 		return nil, errors.New("the network has no output")
@@ -95,6 +103,7 @@ type builder struct {
 	facts *op.Facts
 
 	rate, step *graph.Value
+	adaptors   []*graph.Value
 	news       []*graph.Value // of the states, in their order
 	inputs     []*graph.Value
 }
@@ -120,12 +129,18 @@ func (b *builder) build() error {
 	}
 	var loss *graph.Value
 	err = op.Build(g, b.facts, "loss", func(o *op.Builder) error {
-		loss = b.spec.Loss.build(o, scores, want)
+		hard := func() *graph.Value { return b.spec.Loss.build(o, scores, want) }
+		if b.spec.Distill == nil {
+			loss = hard()
+		} else {
+			loss = b.distill(o, scores, want, hard)
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	candidates = append(candidates, b.adaptors...)
 	grads, err := autodiff.Gradients(g, b.facts, loss, candidates)
 	if err != nil {
 		return err
@@ -211,8 +226,11 @@ func (b *builder) update(o *op.Builder, v, g *graph.Value) error {
 	if err != nil {
 		return err
 	}
-	init := v.Const
-	b.p.States = append(b.p.States, State{Name: v.Name, Kind: Parameter, Init: init})
+	init, kind := v.Const, Parameter
+	if slices.Contains(b.adaptors, v) {
+		kind = Adaptor
+	}
+	b.p.States = append(b.p.States, State{Name: v.Name, Kind: kind, Init: init})
 	v.Const = nil // from here on the value is an input
 	b.inputs = append(b.inputs, v)
 	in := []*graph.Value{v, g, b.rate}
@@ -231,7 +249,7 @@ func (b *builder) update(o *op.Builder, v, g *graph.Value) error {
 	}
 	out := o.Node(graph.DomainEdgewise, u.name, u.attrs, 1+u.states, in...)
 	copy(b.news[at:], out)
-	if d := b.spec.Average; d > 0 {
+	if d := b.spec.Average; d > 0 && kind == Parameter {
 		old := b.state(State{Name: v.Name + "/average", Kind: Average, Of: v.Name, Init: init})
 		kept := o.Op("Mul", nil, old, o.Number(d, old))
 		b.news = append(b.news, o.Op("Add", nil, kept, o.Op("Mul", nil, out[0], o.Number(1-d, old))))

@@ -219,6 +219,7 @@ func (t *Trainer) newRun(session *engine.Session, source Source) *run {
 	if spec.Loss.Kind == CrossEntropy && spec.Soft || spec.Loss.Kind == KL {
 		r.loader.classes = r.loader.y[1]
 	}
+	r.loader.untaught = spec.Distill != nil && spec.Distill.Hard == 0
 	number := func() *tensor.Tensor { return tensor.New(tensor.Float32) }
 	r.in = append(r.in, nil, nil, number(), number())
 	r.in = append(r.in, t.states...)
