@@ -69,7 +69,7 @@ type step struct {
 	in, out []*tensor.Tensor
 }
 
-func newStep(t *testing.T, p *Program, rate float64) *step {
+func newStep(t testing.TB, p *Program, rate float64) *step {
 	t.Helper()
 	s := &step{p: p, in: make([]*tensor.Tensor, len(p.Graph.Inputs)), out: make([]*tensor.Tensor, len(p.Graph.Outputs))}
 	s.in[p.Data+1], s.in[p.Data+2] = tensor.Of([]float32{float32(rate)}, []int{}...), tensor.Of([]float32{0}, []int{}...)
