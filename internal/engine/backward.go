@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -13,6 +14,7 @@ import (
 func init() {
 	lowers(lowerConvWeightGradient, graph.DomainEdgewise, "ConvWeightGradient")
 	lowers(lowerReluGradient, graph.DomainEdgewise, "ReluGradient")
+	lowers(lowerClipGradient, graph.DomainEdgewise, "ClipGradient")
 	lowers(lowerMaxPoolGradient, graph.DomainEdgewise, "MaxPoolGradient")
 }
 
@@ -65,8 +67,23 @@ func lowerConvWeightGradient(l *lowerer, n *graph.Node) string {
 	return ""
 }
 
-// lowerReluGradient keeps the order in memory of one operand; the other one follows.
+// lowerReluGradient: an output above zero is one from the least float32 on.
 func lowerReluGradient(l *lowerer, n *graph.Node) string {
+	return l.gate(n, math.SmallestNonzeroFloat32, float32(math.Inf(1)))
+}
+
+func lowerClipGradient(l *lowerer, n *graph.Node) string {
+	lo, okLo := clipBound(n.In(2), float32(math.Inf(-1)))
+	hi, okHi := clipBound(n.In(3), float32(math.Inf(1)))
+	if !okLo || !okHi {
+		return "only constant bounds have a kernel"
+	}
+	return l.gate(n, lo, hi)
+}
+
+// gate passes input 0 where input 1 is within bounds. It keeps the order in memory of one
+// of them; the other one follows.
+func (l *lowerer) gate(n *graph.Node, lo, hi float32) string {
 	ds, _ := n.In(0).Type.Static()
 	ys, _ := n.In(1).Type.Static()
 	if !isF32(n.Inputs...) || !slices.Equal(ds, ys) {
@@ -78,9 +95,9 @@ func lowerReluGradient(l *lowerer, n *graph.Node) string {
 	total, level := y.len(), l.level
 	l.add(&step{name: n.Label(), op: n.Op, kernel: "gate", reads: []*ref{dy, y}, writes: []*ref{out}, inPlace: true,
 		units: (total + unitElements - 1) / unitElements,
-		run: func(s *Session, _, lo, hi int) {
-			a, b := lo*unitElements, min(hi*unitElements, total)
-			kernel.GateF32(level, s.f32(out)[a:b], s.f32(dy)[a:b], s.f32(y)[a:b])
+		run: func(s *Session, _, from, to int) {
+			a, b := from*unitElements, min(to*unitElements, total)
+			kernel.GateF32(level, s.f32(out)[a:b], s.f32(dy)[a:b], s.f32(y)[a:b], lo, hi)
 		}})
 	return ""
 }

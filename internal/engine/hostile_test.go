@@ -39,6 +39,8 @@ func TestOperandsThatDoNotFit(t *testing.T) {
 
 		{"a short gradient of relu", gradient("ReluGradient", 1, nil), []graph.Type{f32(1, 4, 2, 2), f32(1, 4, 8, 8)}},
 		{"relu of another rank", gradient("ReluGradient", 1, nil), []graph.Type{f32(256), f32(1, 4, 8, 8)}},
+		{"a short gradient of clip", gradient("ClipGradient", 1, nil), []graph.Type{f32(1, 4, 2, 2), f32(1, 4, 8, 8)}},
+		{"clip by a tensor", gradient("ClipGradient", 1, nil), []graph.Type{f32(4), f32(4), f32(4)}},
 		{"a gradient of more channels", gradient("MaxPoolGradient", 1, window), []graph.Type{f32(1, 9, 8, 8), f32(1, 4, 8, 8)}},
 		{"a gradient of more images", gradient("MaxPoolGradient", 1, window), []graph.Type{f32(3, 4, 8, 8), f32(1, 4, 8, 8)}},
 		{"an input of fewer images", gradient("ConvWeightGradient", 1, window), []graph.Type{f32(1, 4, 8, 8), f32(3, 4, 8, 8)}},

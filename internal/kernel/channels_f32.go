@@ -93,15 +93,16 @@ func (c *channelsF32) arch(l cpu.Level, call channelsCall) bool {
 	return true
 }
 
-// GateF32 sets dst to x where y is above zero and to zero elsewhere: the gradient of a
-// Relu whose output is y. dst may be x or y.
-func GateF32(l cpu.Level, dst, x, y []float32) {
+// GateF32 sets dst to x where lo ≤ y ≤ hi and to zero elsewhere: the gradient of a Clip of
+// y, and with the least float32 above zero for lo that of a Relu whose output is y. dst may
+// be x or y.
+func GateF32(l cpu.Level, dst, x, y []float32, lo, hi float32) {
 	x, y = x[:len(dst)], y[:len(dst)]
 	for len(dst) > 0 {
 		n := min(len(dst), callValues)
-		for i := gateArch(l, dst[:n], x[:n], y[:n]); i < n; i++ {
+		for i := gateArch(l, dst[:n], x[:n], y[:n], lo, hi); i < n; i++ {
 			v := float32(0)
-			if y[i] > 0 {
+			if lo <= y[i] && y[i] <= hi {
 				v = x[i]
 			}
 			dst[i] = v
@@ -129,6 +130,6 @@ func registerChannels(l cpu.Level, lanes int, tag string) {
 	register(Entry{Name: "f32_gate" + tag, Level: l, DType: "f32", Op: "gate", NR: lanes, Bytes: true,
 		Trial: func() (func(), float64) {
 			x, y, d := alignedF32(1024), alignedF32(1024), alignedF32(1024)
-			return func() { GateF32(l, d, x, y) }, 12 * 1024
+			return func() { GateF32(l, d, x, y, 0, 6) }, 12 * 1024
 		}})
 }

@@ -21,23 +21,23 @@ func channelAffineF32AVX2(args *channelsF32)
 func channelAffineF32AVX512(args *channelsF32)
 
 //go:noescape
-func gateF32AVX2(dst, x, y *float32, n int)
+func gateF32AVX2(dst, x, y *float32, n int, lo, hi float32)
 
 //go:noescape
-func gateF32AVX512(dst, x, y *float32, n int)
+func gateF32AVX512(dst, x, y *float32, n int, lo, hi float32)
 
 // gateArch computes whole vectors of GateF32 and returns how many values that is.
 //
 //go:noinline
-func gateArch(l cpu.Level, dst, x, y []float32) int {
+func gateArch(l cpu.Level, dst, x, y []float32, lo, hi float32) int {
 	switch n := len(dst); {
 	case n < 16 || !l.Includes(cpu.AVX2):
 		return 0
 	case l.Includes(cpu.AVX512):
-		gateF32AVX512(&dst[0], &x[0], &y[0], n)
+		gateF32AVX512(&dst[0], &x[0], &y[0], n, lo, hi)
 		return n &^ 15
 	default:
-		gateF32AVX2(&dst[0], &x[0], &y[0], n)
+		gateF32AVX2(&dst[0], &x[0], &y[0], n, lo, hi)
 		return n &^ 7
 	}
 }

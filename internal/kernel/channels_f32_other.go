@@ -8,4 +8,4 @@ func channelsArch(cpu.Level) bool { return false }
 
 func (*channelsF32) call(cpu.Level, channelsCall) {}
 
-func gateArch(cpu.Level, []float32, []float32, []float32) int { return 0 }
+func gateArch(cpu.Level, []float32, []float32, []float32, float32, float32) int { return 0 }

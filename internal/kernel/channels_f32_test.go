@@ -53,11 +53,13 @@ func TestGateF32(t *testing.T) {
 			y[1], y[2], y[3] = 0, float32(math.NaN()), float32(math.Copysign(0, -1))
 		}
 		for _, l := range cpu.Levels() {
-			dst := normals(r, n)
-			GateF32(l, dst, x, y)
-			for i, v := range dst {
-				if want := x[i]; y[i] > 0 && v != want || !(y[i] > 0) && v != 0 {
-					t.Fatalf("%v: gate of %v by %v is %v", l, want, y[i], v)
+			for _, b := range [][2]float32{{math.SmallestNonzeroFloat32, float32(math.Inf(1))}, {0, 0.5}, {float32(math.Inf(-1)), -0.2}} {
+				dst := normals(r, n)
+				GateF32(l, dst, x, y, b[0], b[1])
+				for i, v := range dst {
+					if open := b[0] <= y[i] && y[i] <= b[1]; open && v != x[i] || !open && v != 0 {
+						t.Fatalf("%v: gate %v of %v by %v is %v", l, b, x[i], y[i], v)
+					}
 				}
 			}
 		}

@@ -24,7 +24,7 @@ func TestChannelsF32StayInsideSlices(t *testing.T) {
 			dot.dot(l)
 			sum.sum(l)
 			affine.affine(l)
-			GateF32(l, gated, x, y)
+			GateF32(l, gated, x, y, -1, 1)
 		}
 	}
 }

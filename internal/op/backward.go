@@ -27,6 +27,7 @@ func backwardOps() []Def {
 	return []Def{
 		weights,
 		def("ReluGradient", "dY Y", "dX", "", inferLike(0), evalReluGradient),
+		def("ClipGradient", "dY X min? max?", "dX", "", inferLike(0), evalClipGradient),
 		def("MaxPoolGradient", "dY X", "dX", poolAttrs, inferLike(1), evalMaxPoolGradient),
 		def("AveragePoolGradient", "dY", "dX", poolAttrs+" count_include_pad:int input_shape:ints!", inferInputShape, evalAveragePoolGradient),
 		def("ResizeGradient", "dY roi? scales? sizes?", "dX", resizeAttrs+" input_shape:ints!", inferInputShape, evalResizeGradient),
@@ -124,6 +125,31 @@ func evalReluGradient(e *Eval) error {
 	dx := e.Result(0, dy.DType(), dy.Shape()...)
 	for i := range y.Len() {
 		if y.Float(i) > 0 {
+			copyElement(dx, i, dy, i)
+		}
+	}
+	return nil
+}
+
+// evalClipGradient passes the gradient where the input lies within both bounds.
+func evalClipGradient(e *Eval) error {
+	dy, x := e.float(0), e.float(1)
+	if !slices.Equal(dy.Shape(), x.Shape()) {
+		e.Fail("gradient %v and input %v differ in shape", dy, x)
+	}
+	lo, hi := math.Inf(-1), math.Inf(1)
+	for i, to := range []*float64{&lo, &hi} {
+		if e.Has(2 + i) {
+			b := e.float(2 + i)
+			if b.Len() != 1 {
+				e.Fail("a bound of %d elements", b.Len())
+			}
+			*to = b.Float(0)
+		}
+	}
+	dx := e.Result(0, dy.DType(), dy.Shape()...)
+	for i := range x.Len() {
+		if v := x.Float(i); lo <= v && v <= hi {
 			copyElement(dx, i, dy, i)
 		}
 	}

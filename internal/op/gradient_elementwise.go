@@ -244,14 +244,7 @@ func gradClip(c *Gradient) error {
 	if !c.Wants(0) {
 		return nil
 	}
-	dx, x := c.Dy(), c.In(0)
-	if lo := c.In(1); lo != nil {
-		dx = c.keep(c.op("GreaterOrEqual", x, lo), dx)
-	}
-	if hi := c.In(2); hi != nil {
-		dx = c.keep(c.op("LessOrEqual", x, hi), dx)
-	}
-	c.Set(0, dx)
+	c.Set(0, c.own("ClipGradient", nil, 1, c.Dy(), c.In(0), c.In(1), c.In(2))[0])
 	return nil
 }
 

@@ -99,7 +99,7 @@ var withoutGradient = []struct {
 		"MaxUnpool", "RoiAlign", "RotaryEmbedding", "STFT", "TensorScatter"}},
 	{"no rule has been written: layers that are trained here do not use it", DomainPreview, []string{"FlexAttention"}},
 	{"fused forms are made for running; train the graph they were made from", graph.DomainMicrosoft, []string{"FusedConv", "FusedMatMul"}},
-	{"it is part of a backward pass itself", graph.DomainEdgewise, []string{"AveragePoolGradient", "BatchNormalizationGradient", "ConvWeightGradient",
+	{"it is part of a backward pass itself", graph.DomainEdgewise, []string{"AveragePoolGradient", "BatchNormalizationGradient", "ClipGradient", "ConvWeightGradient",
 		"FakeQuantizeGradient", "MaxPoolGradient", "NegativeLogLikelihoodGradient", "ReluGradient", "ResizeGradient", "SoftmaxCrossEntropyGradient"}},
 	{"an optimizer's update is not differentiated", graph.DomainEdgewise, []string{"AdamUpdate", "LAMBUpdate", "LARSUpdate", "RMSPropUpdate", "SGDUpdate"}},
 	{"an optimizer's update is not differentiated", domainTraining, []string{"Adagrad", "Adam", "Momentum"}},

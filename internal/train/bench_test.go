@@ -15,6 +15,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/op"
+	"github.com/edgewise-ml/edgewise/internal/zoo"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -69,6 +70,17 @@ func newBare(name string) (*bare, layer) {
 	return b, layer{b.g.Input("image", graph.TensorType(tensor.Float32, 1, 3, 32, 32)), 3}
 }
 
+// mobilenetv2 is the zoo's network of half width.
+func mobilenetv2(size, classes int) func() *graph.Graph {
+	return func() *graph.Graph {
+		g, err := zoo.BuildTraining("mobilenetv2-0.5", zoo.TrainingOptions{Classes: classes, Resolution: size, Seed: 1})
+		if err != nil {
+			panic(err)
+		}
+		return g
+	}
+}
+
 // resnet20 is the network of He et al. 2016 for CIFAR-10.
 func resnet20() *graph.Graph {
 	b, x := newBare("resnet20")
@@ -99,6 +111,8 @@ func BenchmarkStep(b *testing.B) {
 		threads int
 	}{
 		{"resnet20-128-2", resnet20, 128, 2}, {"resnet20-128-1", resnet20, 128, 1},
+		{"mobilenetv2-32-2", mobilenetv2(32, 10), 64, 2}, {"mobilenetv2-32-1", mobilenetv2(32, 10), 64, 1},
+		{"mobilenetv2-224-2", mobilenetv2(224, 1000), 64, 2},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p, err := NewProgram(c.network(), Spec{Batch: c.batch, Loss: Loss{Kind: CrossEntropy}, Optimizer: Optimizer{Kind: "sgd", Rate: 0.01, Momentum: 0.9, Decay: 1e-4}})
@@ -157,7 +171,7 @@ func profile(b *testing.B, session *engine.Session, s *step) string {
 	}
 	kinds := map[string]*total{}
 	var best []engine.StepTime
-	for range 5 {
+	for range 3 {
 		times, err := session.Profile(context.Background(), values)
 		if err != nil {
 			b.Fatal(err)

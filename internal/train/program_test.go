@@ -41,6 +41,7 @@ func small(r *rand.Rand) *graph.Graph {
 	c = g.Add("BatchNormalization", "bn1", nil, c, full("bn1.scale", 1, 8), full("bn1.shift", 0, 8), full("bn1.mean", 0, 8), full("bn1.var", 1, 8))
 	c = g.Add("Relu", "relu1", nil, c)
 	d := g.Add("Conv", "conv2", graph.Attrs{"pads": []int64{1, 1, 1, 1}, "group": int64(8)}, c, weight("conv2.weight", 0.3, 8, 1, 3, 3), full("conv2.bias", 0, 8))
+	d = g.Add("Clip", "clip", nil, d, g.Constant("low", tensor.Scalar[float32](-1)), g.Constant("high", tensor.Scalar[float32](1)))
 	c = g.Add("Add", "residual", nil, c, d)
 	c = g.Add("MaxPool", "pool", graph.Attrs{"kernel_shape": []int64{2, 2}, "strides": []int64{2, 2}}, c)
 	c = g.Add("Dropout", "drop", nil, c, g.Constant("ratio", tensor.Of([]float32{0.1})))

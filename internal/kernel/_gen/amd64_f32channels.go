@@ -210,25 +210,29 @@ func (c *channelsF32) combine(name string) {
 	})
 }
 
-// gate emits dst = y > 0 ? x : 0 over whole vectors. Register plan: SI x, DX y, R8 dst, CX
-// values.
+// gate emits dst = lo ≤ y ≤ hi ? x : 0 over whole vectors. Register plan: SI x, DX y, R8
+// dst, CX values, V0 and V3 the bounds.
 func (c *channelsF32) gate(name string) {
-	c.text(name, 32)
+	c.text(name, 40)
 	c.ins("MOVQ dst+0(FP), R8")
 	c.ins("MOVQ x+8(FP), SI")
 	c.ins("MOVQ y+16(FP), DX")
 	c.ins("MOVQ n+24(FP), CX")
-	c.vec.zero(c.asm, c.r(0))
+	c.ins("VBROADCASTSS lo+32(FP), %s", c.r(0))
+	c.ins("VBROADCASTSS hi+36(FP), %s", c.r(3))
 	loop, end := c.label("loop"), c.label("end")
 	c.at(loop)
 	c.ins("SUBQ $%d, CX", c.vec.lanes)
 	c.ins("JLT %s", end)
 	c.ins("VMOVUPS (DX), %s", c.r(1))
 	if c.vec == zmm {
-		c.ins("VCMPPS $1, Z1, Z0, K1") // 0 < y
+		c.ins("VCMPPS $2, Z1, Z0, K1")
+		c.ins("VCMPPS $2, Z3, Z1, K1, K1")
 		c.ins("VMOVUPS.Z (SI), K1, Z2")
 	} else {
-		c.ins("VCMPPS $1, Y1, Y0, Y1")
+		c.ins("VCMPPS $2, Y1, Y0, Y2")
+		c.ins("VCMPPS $2, Y3, Y1, Y1")
+		c.ins("VANDPS Y2, Y1, Y1")
 		c.ins("VANDPS (SI), Y1, Y2")
 	}
 	c.ins("VMOVUPS %s, (R8)", c.r(2))
