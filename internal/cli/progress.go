@@ -69,6 +69,21 @@ func (p *progress) at(stage string, done, total int) {
 	}
 }
 
+// line shows a line of its own making. Lines that are to stay are written as such; the
+// others are seen on a terminal only, as long as nothing follows.
+func (p *progress) line(text string, stay bool) {
+	now := time.Now()
+	switch {
+	case p.quiet:
+	case stay:
+		p.clear()
+		fmt.Fprintf(p.w, "edgewise: %s\n", text)
+	case p.terminal && now.Sub(p.drawn) >= redraw:
+		p.drawn, p.shown = now, true
+		fmt.Fprintf(p.w, "\r\x1b[K%s", text)
+	}
+}
+
 // clear removes the line, so that other output can follow.
 func (p *progress) clear() {
 	if p.shown {

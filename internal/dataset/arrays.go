@@ -133,10 +133,12 @@ func FromTensors(name string, x *tensor.Tensor, labels []int, classes []string) 
 	return d, nil
 }
 
-// WithCalibration returns d with train as its disjoint part for calibration.
+// WithCalibration returns d with train as its disjoint part for calibration. Where the
+// classes of both were numbered by their names, they are numbered anew, together.
 func (d *Dataset) WithCalibration(train *Dataset) *Dataset {
 	c := *d
 	c.train = train
+	c.adoptClasses()
 	return &c
 }
 

@@ -38,6 +38,7 @@ func (k Kind) String() string {
 // Options steer Open.
 type Options struct {
 	Spec   string // path of a dataset.yaml; "" uses the one inside the folder or archive, if any
+	Given  *Spec  // what such a file would say; Spec is "" then
 	Single bool   // the data is one file to be prepared: what Spec says of others does not count
 	Limit  int    // use at most so many samples, spread evenly; 0 = all
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/edgewise-ml/edgewise/internal/strictyaml"
 )
 
 // The examples of the documentation are opened as they stand there, over data such as they
@@ -101,7 +103,7 @@ func TestDocumentedKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range append(keysOf(reflect.TypeFor[Spec]()), keysOf(reflect.TypeFor[SpecPreprocess]())...) {
+	for _, k := range append(strictyaml.Keys(reflect.TypeFor[Spec]()), strictyaml.Keys(reflect.TypeFor[SpecPreprocess]())...) {
 		if !regexp.MustCompile("(?m)^\\|[^|]*`" + k + "`").Match(doc) {
 			t.Errorf("docs/dataset.md has no row for %s", k)
 		}

@@ -14,8 +14,8 @@ import (
 // openGiven opens what a user names: data, data with a specification, or a specification.
 func openGiven(name string, o Options) (*Dataset, error) {
 	spec := o.Spec
-	if spec == "" && !isYAML(name) {
-		return open(name, nil)
+	if spec == "" && (!isYAML(name) || o.Given != nil) {
+		return open(name, o.Given)
 	}
 	named := spec
 	if spec == "" {

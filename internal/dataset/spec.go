@@ -7,10 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/edgewise-ml/edgewise/internal/strictyaml"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -64,6 +62,14 @@ func (s *SpecPreprocess) scales() bool {
 	return s != nil && (s.Divide != nil || s.Mean != nil || s.Std != nil)
 }
 
+// ScaleGiven reports whether a specification says how values become numbers.
+func (d *Dataset) ScaleGiven() bool {
+	return d.spec != nil && (d.spec.Preprocess.scales() || d.spec.Scale != 0)
+}
+
+// OffsetGiven reports whether a specification says how the model numbers classes.
+func (d *Dataset) OffsetGiven() bool { return d.spec != nil && d.spec.LabelOffset != nil }
+
 // columns returns what of s holds for another source of the same kind.
 func (s *Spec) columns() *Spec {
 	if s == nil {
@@ -80,70 +86,69 @@ func (s *Spec) tabular() bool {
 	return s != nil && (s.Window > 0 || s.Columns != nil || s.Target != nil || s.Group != "" || s.Time != "" || s.Normalize != "")
 }
 
-const maxSpecBytes = 1 << 20
+const maxSpecBytes = strictyaml.MaxBytes
 
 func parseSpec(b []byte) (*Spec, error) {
 	s := &Spec{}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(b, &doc); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	if err := strictyaml.Decode(b, s); err != nil {
+		return nil, err
 	}
-	if len(doc.Content) > 0 && doc.Content[0].Tag != "!!null" {
-		if err := decodeKeys(doc.Content[0], s, ""); err != nil {
-			return nil, err
-		}
-	}
+	return s, s.Validate()
+}
+
+// Validate checks what can be checked without the data.
+func (s *Spec) Validate() error {
 	if s.DType != "" {
 		d, err := tensor.ParseDType(s.DType)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if d.Bits() < 8 || d.IsComplex() {
-			return nil, fmt.Errorf("dtype %v cannot be read from raw files", d)
+			return fmt.Errorf("dtype %v cannot be read from raw files", d)
 		}
 	}
 	if _, err := tensor.NumElements(s.Shape); err != nil {
-		return nil, fmt.Errorf("shape: %w", err)
+		return fmt.Errorf("shape: %w", err)
 	}
 	if !finite(s.Scale) || s.Scale < 0 || s.Scale == 0 && s.Zero != 0 {
-		return nil, fmt.Errorf("scale %v is not positive: real = (stored - zero) * scale", s.Scale)
+		return fmt.Errorf("scale %v is not positive: real = (stored - zero) * scale", s.Scale)
 	}
 	for _, p := range []string{s.Files, s.Labels, s.Calibration, s.Remaining, s.Anomalies} {
 		if p != "" && !filepath.IsLocal(filepath.FromSlash(p)) {
-			return nil, fmt.Errorf("path %q leads out of the data; `data:` may name another folder", p)
+			return fmt.Errorf("path %q leads out of the data; `data:` may name another folder", p)
 		}
 	}
 	if err := s.checkSeries(); err != nil {
-		return nil, err
+		return err
 	}
 	if p := s.Preprocess; p != nil {
 		if p.Fit != "" && p.Fit != string(Crop) && p.Fit != string(Stretch) && p.Fit != string(Letterbox) {
-			return nil, fmt.Errorf("fit %q is not crop, stretch or letterbox", p.Fit)
+			return fmt.Errorf("fit %q is not crop, stretch or letterbox", p.Fit)
 		}
 		if !slices.Contains(layouts, p.Layout) {
-			return nil, fmt.Errorf("layout %q is not NCHW or NHWC, NCW or NWC", p.Layout)
+			return fmt.Errorf("layout %q is not NCHW or NHWC, NCW or NWC", p.Layout)
 		}
 		if p.Order != "" && p.Order != "rgb" && p.Order != "bgr" {
-			return nil, fmt.Errorf("order %q is not rgb or bgr", p.Order)
+			return fmt.Errorf("order %q is not rgb or bgr", p.Order)
 		}
 		if p.Divide != nil && (*p.Divide == 0 || !finite(*p.Divide)) {
-			return nil, fmt.Errorf("divide must not be %v", *p.Divide)
+			return fmt.Errorf("divide must not be %v", *p.Divide)
 		}
 		if p.Resize != nil && *p.Resize < 0 || p.Crop < 0 || p.Rate < 0 {
-			return nil, errors.New("resize, crop and rate must not be negative")
+			return errors.New("resize, crop and rate must not be negative")
 		}
 		for _, v := range p.Std {
 			if v == 0 || !finite(v) {
-				return nil, fmt.Errorf("std must not be %v", v)
+				return fmt.Errorf("std must not be %v", v)
 			}
 		}
 		for _, v := range p.Mean {
 			if !finite(v) {
-				return nil, fmt.Errorf("mean must not be %v", v)
+				return fmt.Errorf("mean must not be %v", v)
 			}
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func finite(v float32) bool { return v-v == 0 }

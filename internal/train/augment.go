@@ -22,7 +22,8 @@ type Augment struct {
 	Last   bool    `yaml:"-"`
 }
 
-func (a Augment) validate() error {
+// Validate checks the settings by themselves.
+func (a Augment) Validate() error {
 	if a.Crop < 0 || a.Cutout < 0 || a.Shift < 0 || !(a.Noise >= 0) || !(a.Mixup >= 0) {
 		return fmt.Errorf("augment: no amount may be negative")
 	}

@@ -24,15 +24,19 @@ const positionKey = "position"
 // saved is the JSON part of a checkpoint.
 type saved struct {
 	Training string // digest of what the training is
+	Samples  int
 	Position position
 }
 
-// identity digests all that decides what the weights become.
-func (t *Trainer) identity() string {
+// ErrOther says that a checkpoint belongs to another training.
+var ErrOther = errors.New("it belongs to another training: another network, data, recipe, number of threads or instruction set")
+
+// Identity digests all that decides what the weights become.
+func (t *Trainer) Identity() string {
 	h := sha256.New()
 	c := t.cfg
 	s := c.Spec
-	fmt.Fprintln(h, s.Batch, s.Soft, s.Clip, s.Average, s.FrozenStatistics, c.Epochs, c.Seed, c.Threads, t.plan.Level(), t.samples)
+	fmt.Fprintln(h, s.Batch, s.Soft, s.Clip, s.Average, s.FrozenStatistics, c.Epochs, c.Seed, c.Threads, t.plan.Level(), c.Also, c.Judge, c.Least)
 	for _, v := range []any{s.Loss, s.Optimizer, c.Schedule, c.Augment} {
 		b, err := json.Marshal(v)
 		if err != nil { // NaN and infinities, which validation lets through nowhere
@@ -59,7 +63,7 @@ func (t *Trainer) save() error {
 	if math.IsInf(p.BestMark, 0) {
 		p.BestMark = -math.MaxFloat64 // JSON has no infinity
 	}
-	text, err := json.Marshal(saved{t.identity(), p})
+	text, err := json.Marshal(saved{t.Identity(), t.samples, p})
 	if err != nil {
 		return err
 	}
@@ -86,7 +90,7 @@ func (t *Trainer) resume() (bool, error) {
 		return false, fmt.Errorf("checkpoint %s: %w", t.cfg.Checkpoint, err)
 	}
 	if err := t.restore(files); err != nil {
-		return false, fmt.Errorf("checkpoint %s: %w; name another file or remove it to start anew", t.cfg.Checkpoint, err)
+		return false, fmt.Errorf("checkpoint %s: %w", t.cfg.Checkpoint, err)
 	}
 	return true, nil
 }
@@ -100,8 +104,8 @@ func (t *Trainer) restore(files map[string]*tensor.Tensor) error {
 	if err := json.Unmarshal(text.Bytes(), &s); err != nil {
 		return fmt.Errorf("it is damaged: %w", err)
 	}
-	if s.Training != t.identity() {
-		return errors.New("it belongs to another training: another network, data order, recipe, number of threads or instruction set")
+	if s.Training != t.Identity() || s.Samples != t.samples {
+		return ErrOther
 	}
 	load := func(key string, into []*tensor.Tensor) error {
 		for i, have := range into {

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -36,6 +37,22 @@ const (
 
 // Losses lists the kinds.
 func Losses() []string { return []string{CrossEntropy, MSE, L1, Huber, BCE, KL} }
+
+// Validate checks the settings by themselves.
+func (l Loss) Validate() error {
+	if !slices.Contains(Losses(), l.Kind) {
+		return fmt.Errorf("loss %q is not one of %s", l.Kind, strings.Join(Losses(), ", "))
+	}
+	if !(l.Smoothing >= 0 && l.Smoothing < 1) || !(l.Delta >= 0) {
+		return fmt.Errorf("loss: smoothing %v is not within 0..1, or delta %v is negative", l.Smoothing, l.Delta)
+	}
+	for _, w := range l.Weights {
+		if !(w >= 0) {
+			return fmt.Errorf("loss: the weight %v of a class is negative", w)
+		}
+	}
+	return nil
+}
 
 // target returns the type of the target for an output.
 func (l Loss) target(y *graph.Value, soft bool) (graph.Type, error) {

@@ -83,7 +83,8 @@ func (o Optimizer) update(decay bool) (update, error) {
 	return update{}, fmt.Errorf("optimizer %q is not one of %s", o.Kind, strings.Join(Optimizers(), ", "))
 }
 
-func (o Optimizer) validate() error {
+// Validate checks the settings by themselves.
+func (o Optimizer) Validate() error {
 	if !(o.Rate > 0) {
 		return fmt.Errorf("the learning rate %v is not above 0", o.Rate)
 	}

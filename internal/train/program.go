@@ -71,7 +71,7 @@ type Program struct {
 // its first output; where a Softmax ends that and the loss takes logits, on what goes
 // into it.
 func NewProgram(network *graph.Graph, s Spec) (*Program, error) {
-	if err := s.Optimizer.validate(); err != nil {
+	if err := s.Optimizer.Validate(); err != nil {
 		return nil, err
 	}
 	if s.Batch < 1 || !(s.Clip >= 0) || !(s.Average >= 0 && s.Average < 1) {

@@ -21,7 +21,8 @@ type Schedule struct {
 // Schedules lists the kinds.
 func Schedules() []string { return []string{"constant", "step", "cosine", "one-cycle"} }
 
-func (s Schedule) validate() error {
+// Validate checks the settings by themselves.
+func (s Schedule) Validate() error {
 	switch s.Kind {
 	case "", "constant", "step", "cosine", "one-cycle":
 	default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
@@ -27,13 +28,16 @@ type Config struct {
 	// often it is written besides after each epoch.
 	Checkpoint string
 	Every      time.Duration
+	Also       string // what else makes this training another than others: its data, say
 
 	// Evaluate judges a network after each epoch: with metrics by name, of which the first
 	// that Better compares decides which weights are kept. nil keeps the last ones.
 	Evaluate func(ctx context.Context, network *graph.Graph) (map[string]float64, error)
 	Judge    string // the metric that is to be large
+	Least    bool   // or, where this is set, small
 
 	Progress func(Event)
+	Saved    func([]EpochRecord) // all finished epochs, at first and whenever one more is in the checkpoint
 }
 
 // Event reports progress: after every step, and with metrics after every epoch.
@@ -43,6 +47,7 @@ type Event struct {
 	StepsInEpoch int
 	Loss         float64 // mean over the epoch so far
 	Rate         float64
+	Finished     bool               // the epoch
 	Metrics      map[string]float64 // nil before the end of an epoch
 	Left         time.Duration      // estimated
 }
@@ -92,7 +97,7 @@ func New(network *graph.Graph, cfg Config) (*Trainer, error) {
 	if cfg.Epochs < 1 || cfg.Epochs > 1<<20 {
 		return nil, fmt.Errorf("%d epochs are not within 1..%d", cfg.Epochs, 1<<20)
 	}
-	if err := errors.Join(cfg.Schedule.validate(), cfg.Augment.validate()); err != nil {
+	if err := errors.Join(cfg.Schedule.Validate(), cfg.Augment.Validate(), cfg.Spec.Loss.Validate()); err != nil {
 		return nil, err
 	}
 	if cfg.Augment.Mixup > 0 {
@@ -139,6 +144,7 @@ func (t *Trainer) Run(ctx context.Context, source Source) (*Result, error) {
 	}
 	defer session.Close()
 	r := t.newRun(session, source)
+	r.tell()
 	for t.at.Epoch < t.cfg.Epochs {
 		if err := r.epoch(ctx); err != nil {
 			return nil, err
@@ -271,9 +277,20 @@ func (r *run) epoch(ctx context.Context) error {
 	record.Seconds = time.Since(start).Seconds()
 	t.at.Epoch, t.at.Step, t.at.Loss = t.at.Epoch+1, 0, 0
 	t.at.History = append(t.at.History, record)
-	e.Step, e.Loss, e.Metrics = r.steps, record.Loss, record.Metrics
+	e.Step, e.Loss, e.Metrics, e.Finished = r.steps, record.Loss, record.Metrics, true
 	r.report(e)
-	return r.save()
+	if err := r.save(); err != nil {
+		return err
+	}
+	r.tell()
+	return nil
+}
+
+// tell passes on which epochs are finished for good.
+func (r *run) tell() {
+	if r.t.cfg.Saved != nil {
+		r.t.cfg.Saved(slices.Clone(r.t.at.History))
+	}
 }
 
 func (r *run) report(e Event) {
@@ -299,6 +316,9 @@ func (r *run) judge(ctx context.Context, record *EpochRecord) error {
 		return err
 	}
 	mark, ok := record.Metrics[t.cfg.Judge]
+	if t.cfg.Least {
+		mark = -mark
+	}
 	if ok && mark > t.at.BestMark {
 		t.at.BestMark, t.at.BestAt = mark, record.Epoch
 		t.best = make([]*tensor.Tensor, len(t.states))

@@ -1,0 +1,97 @@
+package recipe
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/dataset"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/optimize"
+	"github.com/edgewise-ml/edgewise/internal/zoo"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+// network returns the network to train; classes is how many the data has, 0 without labels.
+func (r *Recipe) network(classes int) (*graph.Graph, error) {
+	if r.Classes > 0 {
+		classes = r.Classes
+	}
+	if r.fresh() {
+		return zoo.Build(strings.TrimPrefix(r.Model, edgewise.ZooPrefix))
+	}
+	name := r.Model
+	if !r.zoo() {
+		name = r.at(name)
+	}
+	m, err := edgewise.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return m.Graph(), nil
+}
+
+// frozen returns which weights of a network stay as they are, nil where none does. A
+// pattern that fits no weight is refused: it would train what was meant to stay.
+func (r *Recipe) frozen(g *graph.Graph) (func(name string) bool, error) {
+	patterns, key := r.Freeze, "freeze"
+	if len(r.Train) > 0 {
+		patterns, key = r.Train, "train"
+	}
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	var names []string
+	for _, v := range g.Constants() {
+		if v.Type.DType == tensor.Float32 && v.Const.Len() > 1 {
+			names = append(names, v.Name)
+		}
+	}
+	chosen := map[string]bool{}
+	for _, p := range patterns {
+		before := len(chosen)
+		for _, n := range names {
+			if ok, _ := path.Match(p, n); ok || p == n {
+				chosen[n] = true
+			}
+		}
+		if len(chosen) == before && !slices.ContainsFunc(names, func(n string) bool { ok, _ := path.Match(p, n); return ok }) {
+			return nil, fmt.Errorf("%s: no weight is named %q; there are %s", key, p, strings.Join(names[:min(len(names), 40)], ", "))
+		}
+	}
+	only := len(r.Train) > 0
+	return func(name string) bool { return chosen[name] != only }, nil
+}
+
+// standardizing is how many samples tell mean and deviation.
+const standardizing = 2000
+
+// preprocess settles how samples become inputs of the network: a trained one is tried, one
+// with random weights takes standardized inputs unless the recipe says otherwise.
+func (r *Recipe) preprocess(ctx context.Context, g *graph.Graph, p *parts, progress optimize.Progress) (dataset.Preprocess, error) {
+	if len(g.Inputs) != 1 {
+		return dataset.Preprocess{}, fmt.Errorf("the network takes %d inputs; training feeds one", len(g.Inputs))
+	}
+	if !r.fresh() {
+		way, err := optimize.Preprocess(ctx, g, p.train, r.Seed, progress)
+		if len(r.Data.Classes) > 0 {
+			way.LabelOffset = 0 // the recipe numbers them
+		}
+		return way, err
+	}
+	ways, err := dataset.Infer(dataset.TargetOf(g, g.Inputs[0]), p.train)
+	if err != nil {
+		return dataset.Preprocess{}, err
+	}
+	way := ways[0]
+	if len(ways) > 1 && !p.train.OffsetGiven() {
+		way.LabelOffset = 0 // outputs to spare are no background class
+	}
+	if p.train.ScaleGiven() {
+		return way, nil
+	}
+	return way.Standardized(p.train, standardizing, r.Seed)
+}

@@ -1,0 +1,187 @@
+package recipe
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/edgewise-ml/edgewise/internal/atomicfile"
+	"github.com/edgewise-ml/edgewise/internal/dataset"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/train"
+)
+
+// Result is a finished training.
+type Result struct {
+	Recipe     string              `json:"recipe"`   // name of the file
+	Digest     string              `json:"digest"`   // of what the recipe says
+	Identity   string              `json:"identity"` // of recipe, data, network, threads and instruction set
+	Output     string              `json:"output"`
+	Finished   bool                `json:"finished"`
+	Resumed    bool                `json:"resumed"`
+	Epochs     int                 `json:"epochs"`
+	Epoch      int                 `json:"epoch"` // whose weights were kept
+	Data       string              `json:"data"`
+	Trained    int                 `json:"training_samples"`
+	Classes    []string            `json:"classes,omitempty"`
+	Preprocess string              `json:"preprocess"`
+	Threads    int                 `json:"threads"`
+	Level      string              `json:"level"`
+	Model      string              `json:"model"`
+	Bytes      int64               `json:"model_bytes"`
+	Validation *Score              `json:"validation,omitempty"`
+	Test       *Score              `json:"test,omitempty"`
+	History    []train.EpochRecord `json:"history"`
+
+	Already bool `json:"-"` // an earlier run had finished it
+}
+
+// Files of the output folder.
+const (
+	modelFile      = "model.onnx"
+	checkpointFile = "checkpoint.npz"
+	journalFile    = "journal.jsonl"
+	reportFile     = "report.json"
+)
+
+// DigestKey is the metadata key under which a model carries the digest of its recipe.
+const DigestKey = "edgewise.recipe"
+
+// output is the folder of a training.
+type output struct {
+	dir    string
+	failed error // why the journal could not be written
+}
+
+// openOutput makes the folder. A model that no training wrote is not replaced, least of
+// all the one that is trained.
+func openOutput(r *Recipe) (*output, error) {
+	o := &output{dir: r.Folder()}
+	if err := os.MkdirAll(o.dir, 0o777); err != nil {
+		return nil, fmt.Errorf("output: %w", err)
+	}
+	model, err := os.Stat(o.path(modelFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return o, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("output: %w", err)
+	}
+	if !r.zoo() {
+		if own, err := os.Stat(r.at(r.Model)); err == nil && os.SameFile(own, model) {
+			return nil, fmt.Errorf("output: %s is the model that is to be trained; hint: name another folder with -o", o.path(modelFile))
+		}
+	}
+	if o.report() == nil {
+		return nil, fmt.Errorf("output: %s was not written by a training and is not replaced; hint: name another folder with -o", o.path(modelFile))
+	}
+	return o, nil
+}
+
+func (o *output) path(name string) string { return filepath.Join(o.dir, name) }
+
+func (o *output) checkpoint() string { return o.path(checkpointFile) }
+
+// clear forgets an earlier training.
+func (o *output) clear() error {
+	for _, name := range []string{checkpointFile, journalFile, modelFile, reportFile} {
+		if err := os.Remove(o.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("output: %w", err)
+		}
+	}
+	return nil
+}
+
+// report returns what an earlier training reported, nil where there is none.
+func (o *output) report() *Result {
+	f, err := os.Open(o.path(reportFile))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var r Result
+	if json.NewDecoder(io.LimitReader(f, 64<<20)).Decode(&r) != nil || r.Identity == "" {
+		return nil
+	}
+	return &r
+}
+
+// finished returns the result of this very training where it is there already.
+func (o *output) finished(identity string) *Result {
+	r := o.report()
+	if r == nil || !r.Finished || r.Identity != identity {
+		return nil
+	}
+	if info, err := os.Stat(o.path(modelFile)); err != nil || info.Size() != r.Bytes {
+		return nil
+	}
+	r.Already, r.Output = true, o.dir
+	return r
+}
+
+// journal brings journal.jsonl to one line for each finished epoch. Lines are appended
+// whole; what does not begin like that, after a loss of power or as another training's, is
+// written anew from the checkpoint, which has all of it.
+func (o *output) journal(history []train.EpochRecord) {
+	var text bytes.Buffer
+	for _, h := range history {
+		line, err := json.Marshal(h)
+		if err != nil {
+			o.failed = err
+			return
+		}
+		text.Write(append(line, '\n'))
+	}
+	have, err := os.ReadFile(o.path(journalFile))
+	switch {
+	case err == nil && bytes.Equal(have, text.Bytes()):
+	case err == nil && len(have) > 0 && bytes.HasPrefix(text.Bytes(), have) && have[len(have)-1] == '\n':
+		err = appendTo(o.path(journalFile), text.Bytes()[len(have):])
+	default:
+		err = atomicfile.Write(o.path(journalFile), func(w io.Writer) error {
+			_, err := w.Write(text.Bytes())
+			return err
+		})
+	}
+	o.failed = errors.Join(o.failed, err)
+}
+
+func appendTo(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
+}
+
+// write leaves the model, and last the report, which says that the training is finished.
+func (o *output) write(g *graph.Graph, j *job, r *Result) error {
+	if o.failed != nil {
+		return fmt.Errorf("the journal: %w", o.failed)
+	}
+	meta := map[string]string{dataset.MetaKey: j.pre.JSON(), DigestKey: j.digest}
+	r.Model, r.Finished = modelFile, true
+	if err := onnx.Write(o.path(modelFile), g, onnx.Options{Metadata: meta}); err != nil {
+		return err
+	}
+	info, err := os.Stat(o.path(modelFile))
+	if err != nil {
+		return err
+	}
+	r.Bytes = info.Size()
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(o.path(reportFile), func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
+}

@@ -1,0 +1,283 @@
+package recipe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/dataset"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/tensor"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// small is a convolutional classifier of 8×8 grey images in three classes.
+func small() *graph.Graph {
+	r := rand.New(rand.NewPCG(1, 2))
+	g := graph.New("small")
+	random := func(name string, scale float64, shape ...int) *graph.Value {
+		x := tensor.New(tensor.Float32, shape...)
+		for i := range x.Len() {
+			x.SetFloat(i, r.NormFloat64()*scale)
+		}
+		return g.Constant(name, x)
+	}
+	full := func(name string, v float32) *graph.Value {
+		return g.Constant(name, tensor.Of([]float32{v, v, v, v, v, v, v, v}, 8))
+	}
+	x := g.Input("x", graph.TensorType(tensor.Float32, 1, 1, 8, 8))
+	c := g.Add("Conv", "conv", graph.Attrs{"pads": []int64{1, 1, 1, 1}}, x, random("conv.weight", 0.4, 8, 1, 3, 3))
+	c = g.Add("BatchNormalization", "bn", nil, c, full("bn.scale", 1), full("bn.shift", 0), full("bn.mean", 0), full("bn.var", 1))
+	c = g.Add("Relu", "relu", nil, c)
+	c = g.Add("MaxPool", "pool", graph.Attrs{"kernel_shape": []int64{2, 2}, "strides": []int64{2, 2}}, c)
+	c = g.Add("Flatten", "flat", nil, c)
+	g.Output(g.Add("Gemm", "head", nil, c, random("head.weight", 0.05, 128, 3), g.Constant("head.bias", tensor.New(tensor.Float32, 3))))
+	return g
+}
+
+// bright makes pictures of bytes whose class is where they are bright.
+func bright(seed uint64, n int) (x, y *tensor.Tensor) {
+	r := rand.New(rand.NewPCG(seed, 3))
+	x, y = tensor.New(tensor.Uint8, n, 1, 8, 8), tensor.New(tensor.Int64, n)
+	for i := range n {
+		c := r.IntN(3)
+		y.SetInt(i, int64(c))
+		for k := range 64 {
+			v := r.IntN(120)
+			if k/16 == c {
+				v += 90
+			}
+			x.SetInt(i*64+k, int64(v))
+		}
+	}
+	return x, y
+}
+
+const text = `
+model: small.onnx
+data: {data: bright.npz, preprocess: {divide: 255, mean: [0.4], std: [0.2]}}
+epochs: 4
+batch: 16
+optimizer: {kind: sgd, rate: 0.05, momentum: 0.9, weight_decay: 1e-4}
+schedule: {kind: cosine, warmup: 3}
+augment: {noise: 0.05}
+threads: 1
+output: out
+`
+
+// folder makes a folder with a network, data and a recipe, and reads that.
+func folder(t *testing.T, text string) *Recipe {
+	t.Helper()
+	dir := t.TempDir()
+	if err := onnx.Write(filepath.Join(dir, "small.onnx"), small(), onnx.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	var npz bytes.Buffer
+	arrays := map[string]*tensor.Tensor{}
+	arrays["x_train"], arrays["y_train"] = bright(1, 200)
+	arrays["x_test"], arrays["y_test"] = bright(2, 60)
+	if err := tensor.WriteNPZ(&npz, arrays); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"bright.npz": npz.Bytes(), "small.yaml": []byte(text)} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Read(filepath.Join(dir, "small.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// with returns the recipe with other keys, in place of its own where it has them.
+func with(keys string) string {
+	out := ""
+	for line := range strings.Lines(text) {
+		if key, _, _ := strings.Cut(line, ":"); key == "\n" || !strings.Contains("\n"+keys, "\n"+key+":") {
+			out += line
+		}
+	}
+	return out + keys + "\n"
+}
+
+func run(t *testing.T, r *Recipe, o Options) *Result {
+	t.Helper()
+	result, err := Run(context.Background(), r, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func read(t *testing.T, r *Recipe, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(r.Folder(), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRun(t *testing.T) {
+	r := folder(t, text)
+	got := run(t, r, Options{})
+	if got.Epoch != 4 || got.Test == nil || *got.Test.Accuracy < 0.95 || got.Test.Samples != 60 || got.Trained != 200 {
+		t.Errorf("%+v, want 95 %% of 60 after 4 epochs", got)
+	}
+	if n := bytes.Count(read(t, r, journalFile), []byte("\n")); n != 4 {
+		t.Errorf("the journal has %d lines for 4 epochs", n)
+	}
+	m, err := edgewise.Open(filepath.Join(r.Folder(), modelFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range m.Graph().Nodes {
+		if n.Is("BatchNormalization") {
+			t.Error("the normalization is not folded")
+		}
+	}
+	if m.Graph().Meta[dataset.MetaKey] == "" || m.Graph().Meta[DigestKey] != r.Digest() {
+		t.Errorf("metadata %v", m.Graph().Meta)
+	}
+	model := read(t, r, modelFile)
+	if again := run(t, r, Options{}); !again.Already || *again.Test.Accuracy != *got.Test.Accuracy {
+		t.Errorf("again: %+v", again)
+	}
+	if anew := run(t, r, Options{Fresh: true}); anew.Already || anew.Resumed || !bytes.Equal(read(t, r, modelFile), model) {
+		t.Errorf("anew: %+v", anew)
+	}
+	r.Epochs = 5
+	if _, err := Run(context.Background(), r, Options{}); err == nil || !strings.Contains(err.Error(), "another training") {
+		t.Errorf("another recipe in the folder: %v", err)
+	}
+}
+
+func TestInterruptedRun(t *testing.T) {
+	want := folder(t, text)
+	run(t, want, Options{})
+	r := folder(t, text)
+	for _, stop := range []int{1, 7, 20} {
+		ctx, cancel := context.WithCancel(context.Background())
+		steps := 0
+		_, err := Run(ctx, r, Options{Progress: func(e Event) {
+			if e.Epoch > 0 {
+				if steps++; steps == stop {
+					cancel()
+				}
+			}
+		}})
+		cancel()
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("stopped at step %d: %v", stop, err)
+		}
+	}
+	// What a loss of power may leave of a line.
+	journal := filepath.Join(r.Folder(), journalFile)
+	if b := read(t, r, journalFile); len(b) > 9 {
+		if err := os.WriteFile(journal, b[:len(b)-9], 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := run(t, r, Options{}); !got.Resumed || !bytes.Equal(read(t, r, modelFile), read(t, want, modelFile)) {
+		t.Error("the model differs from that of a training that was not interrupted")
+	}
+	if n := bytes.Count(read(t, r, journalFile), []byte("\n")); n != 4 {
+		t.Errorf("the journal has %d lines for 4 epochs", n)
+	}
+}
+
+func TestValidationChooses(t *testing.T) {
+	r := folder(t, strings.Replace(text, "bright.npz,", "bright.npz, validation: 0.2, classes: ['2', '0'],", 1))
+	got := run(t, r, Options{})
+	best := 0
+	for i, h := range got.History {
+		if _, tested := h.Metrics["test_accuracy"]; tested {
+			t.Error("the test part is looked at while the validation part chooses")
+		}
+		if h.Metrics["validation_accuracy"] > got.History[best].Metrics["validation_accuracy"] {
+			best = i
+		}
+	}
+	if got.Epoch != best+1 || got.Validation == nil || *got.Validation.Accuracy != got.History[best].Metrics["validation_accuracy"] {
+		t.Errorf("epoch %d was kept, %d is the best of %+v", got.Epoch, best+1, got.History)
+	}
+	if got.Test.Samples >= 60 || got.Test.Confusion[2][2] != 0 {
+		t.Errorf("two of three classes: %+v", got.Test)
+	}
+}
+
+func TestFreeze(t *testing.T) {
+	for key, trained := range map[string]bool{"freeze: [conv*, bn.*]\nstatistics: frozen": false, "train: head.*\nstatistics: frozen": false, "freeze: head.*": true} {
+		r := folder(t, with(key))
+		run(t, r, Options{})
+		m, err := edgewise.Open(filepath.Join(r.Folder(), modelFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := m.Graph().Nodes[len(m.Graph().Nodes)-1].Inputs[1].Const
+		var was *tensor.Tensor
+		for _, v := range small().Constants() {
+			if v.Name == "head.weight" {
+				was = v.Const
+			}
+		}
+		if same := bytes.Equal(head.Bytes(), was.Bytes()); same != trained {
+			t.Errorf("%s: the head stayed is %v", key, same)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for add, want := range map[string]string{
+		"epoch: 3":                         "is epochs meant?",
+		"momentum: 3":                      "momentum belongs under optimizer",
+		"seed: -1":                         `seed: "-1" is not a whole number that is not negative`,
+		"batch: 0":                         "batch: 0 is not within",
+		"clip: .inf":                       "is not a number",
+		"loss: {kind: hinge}":              `loss "hinge" is not one of`,
+		"loss: {smoothing: 1}":             "smoothing",
+		"weights: random":                  "a file has its own",
+		"weights: none":                    "is not random or given",
+		"statistics: frosen":               "is not train or frozen",
+		"freeze: ['[']":                    "is no pattern",
+		"freeze: [a]\ntrain: [b]":          "only one of them",
+		"output: {a: 1}":                   "is not a text",
+		"augment: {crop: -1}":              "no amount may be negative",
+		"schedule: {kind: linear}":         "is not one of constant",
+		"average: 1":                       "is no share",
+		"classes: 100000":                  "classes:",
+		"clip: &a [*a]":                    "line",
+		strings.Repeat("# long\n", 200000): "is larger than",
+	} {
+		file := filepath.Join(t.TempDir(), "r.yaml")
+		if err := os.WriteFile(file, []byte(with(add)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: %v, want %q", add, err, want)
+		}
+	}
+	for change, want := range map[string]string{
+		"freeze: [nothing*]":           `no weight is named "nothing*"; there are conv.weight`,
+		"batch: 2000":                  "do not fill a batch",
+		"model: absent.onnx":           "absent.onnx",
+		"model: out/../bright.npz":     "no known format",
+		"output: .\nmodel: model.onnx": "model.onnx",
+	} {
+		if _, err := Run(context.Background(), folder(t, with(change)), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", change, err, want)
+		}
+	}
+}

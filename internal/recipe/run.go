@@ -1,0 +1,241 @@
+package recipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/edgewise-ml/edgewise/internal/cpu"
+	"github.com/edgewise-ml/edgewise/internal/dataset"
+	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/optimize"
+	"github.com/edgewise-ml/edgewise/internal/train"
+)
+
+// Options steer Run beyond what the recipe says.
+type Options struct {
+	Fresh    bool          // start anew where a training was begun
+	Every    time.Duration // how often the checkpoint is written besides after each epoch; a minute if 0
+	Version  string        // of the program, for the report
+	Progress func(Event)
+}
+
+// Event is how far a training has come, or a note.
+type Event struct {
+	Note string // a finding worth a line of its own; the other fields are then unset
+
+	Stage       string // what else is being done, as in "test"; then only Done and Total are set
+	Done, Total int
+
+	Epoch, Epochs int
+	Step, Steps   int     // of the epoch
+	Loss          float64 // mean over the epoch so far
+	Metrics       map[string]float64
+	Finished      bool    // the epoch, and Metrics are of it
+	PerSecond     float64 // samples
+	Left          time.Duration
+}
+
+// job is a running training.
+type job struct {
+	r       *Recipe
+	o       Options
+	digest  string
+	out     *output
+	parts   *parts
+	network *graph.Graph
+	pre     dataset.Preprocess
+	learned *samples
+	judge   *samples
+	test    *samples
+	threads int
+	trainer *train.Trainer
+
+	started time.Time
+	samples int // trained on since
+	last    map[string]float64
+}
+
+// Run carries a recipe out. A training that was interrupted is taken up again; one that is
+// finished is left alone and reported. A training that ctx ends can be taken up later.
+func Run(ctx context.Context, r *Recipe, o Options) (*Result, error) {
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	j := &job{r: r, o: o, digest: r.Digest(), threads: r.Threads}
+	if j.threads == 0 {
+		j.threads = cpu.Cores()
+	}
+	if j.o.Every == 0 {
+		j.o.Every = time.Minute
+	}
+	var err error
+	if j.out, err = openOutput(r); err != nil {
+		return nil, err
+	}
+	if o.Fresh {
+		if err := j.out.clear(); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if j.parts != nil {
+			j.parts.close()
+		}
+	}()
+	if err := j.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if done := j.out.finished(j.identity()); done != nil {
+		return done, nil
+	}
+	return j.run(ctx)
+}
+
+// prepare opens network and data and compiles the step.
+func (j *job) prepare(ctx context.Context) (err error) {
+	r := j.r
+	if j.parts, err = r.openData(); err != nil {
+		return err
+	}
+	j.note("data: %s", j.parts.whole.Describe())
+	for _, n := range j.parts.notes {
+		j.note("%s", n)
+	}
+	classes := 0
+	if j.parts.train.HasLabels() {
+		classes = j.parts.train.NumClasses()
+	}
+	if j.network, err = r.network(classes); err != nil {
+		return err
+	}
+	if j.pre, err = r.preprocess(ctx, j.network, j.parts, notes{j}); err != nil {
+		return err
+	}
+	if r.fresh() {
+		j.note("preprocessing: %s", j.pre)
+	}
+	j.learned = newSamples(j.parts.train, j.pre)
+	if j.parts.judge != nil {
+		j.judge = newSamples(j.parts.judge, j.pre)
+	}
+	if j.parts.test != nil && j.parts.test.HasLabels() {
+		j.test = newSamples(j.parts.test, j.pre)
+	}
+	cfg, err := j.config()
+	if err != nil {
+		return err
+	}
+	j.trainer, err = train.New(j.network, cfg)
+	return err
+}
+
+// config writes the recipe as package train takes it.
+func (j *job) config() (train.Config, error) {
+	r := j.r
+	frozen, err := r.frozen(j.network)
+	if err != nil {
+		return train.Config{}, err
+	}
+	also, err := j.learned.identity()
+	if err != nil {
+		return train.Config{}, err
+	}
+	augment := r.Augment
+	augment.Last = j.pre.Layout == "NHWC"
+	cfg := train.Config{
+		Spec: train.Spec{Batch: r.Batch, Loss: r.Loss, Optimizer: r.Optimizer, Clip: r.Clip, Average: r.Average,
+			Frozen: frozen, FrozenStatistics: r.Statistics == "frozen"},
+		Schedule: r.Schedule, Augment: augment, Epochs: r.Epochs, Seed: r.Seed, Threads: j.threads,
+		Checkpoint: j.out.checkpoint(), Every: j.o.Every, Also: also,
+		Progress: j.progress, Saved: j.out.journal,
+	}
+	if j.judge != nil || j.test != nil {
+		cfg.Evaluate = j.evaluate
+	}
+	if j.judge != nil {
+		cfg.Judge = "validation_accuracy"
+	}
+	return cfg, nil
+}
+
+// evaluate judges an epoch: by the validation part, which chooses, or where there is none
+// by the test part, which is only looked at.
+func (j *job) evaluate(ctx context.Context, g *graph.Graph) (map[string]float64, error) {
+	s, part := j.judge, "validation"
+	if s == nil {
+		s, part = j.test, "test"
+	}
+	score, err := evaluate(ctx, g, s, j.threads, nil)
+	if err != nil {
+		return nil, err
+	}
+	return score.metrics(part), nil
+}
+
+// identity tells the training from others, whatever folder it writes.
+func (j *job) identity() string { return j.trainer.Identity() }
+
+func (j *job) run(ctx context.Context) (*Result, error) {
+	j.started = time.Now()
+	trained, err := j.trainer.Run(ctx, j.learned)
+	switch {
+	case errors.Is(err, train.ErrOther):
+		return nil, fmt.Errorf("%w; hint: --fresh starts anew and forgets it, -o names another folder", err)
+	case err != nil:
+		return nil, err
+	}
+	g, err := train.Folded(trained.Network)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Recipe: j.r.name, Digest: j.digest, Identity: j.identity(), Output: j.out.dir, Epoch: trained.Epoch, Epochs: j.r.Epochs,
+		Resumed: trained.Resumed, History: trained.History, Preprocess: j.pre.String(), Threads: j.threads, Level: j.trainer.Plan().Level().String(),
+		Data: j.parts.whole.Describe(), Trained: j.learned.Len(), Classes: j.parts.train.Classes()}
+	for _, part := range []struct {
+		name string
+		s    *samples
+		to   **Score
+	}{{"validation", j.judge, &result.Validation}, {"test", j.test, &result.Test}} {
+		if part.s == nil {
+			continue
+		}
+		*part.to, err = evaluate(ctx, g, part.s, j.threads, func(n int) {
+			j.report(Event{Stage: part.name, Done: n, Total: part.s.Len()})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return result, j.out.write(g, j, result)
+}
+
+// progress passes on how far the training has come.
+func (j *job) progress(e train.Event) {
+	if !e.Finished {
+		j.samples += j.r.Batch
+	} else {
+		j.last = maps.Clone(e.Metrics)
+	}
+	j.report(Event{Epoch: e.Epoch, Epochs: e.Epochs, Step: e.Step, Steps: e.StepsInEpoch, Loss: e.Loss, Metrics: j.last, Finished: e.Finished,
+		PerSecond: float64(j.samples) / time.Since(j.started).Seconds(), Left: e.Left})
+}
+
+func (j *job) report(e Event) {
+	if j.o.Progress != nil {
+		j.o.Progress(e)
+	}
+}
+
+func (j *job) note(format string, args ...any) { j.report(Event{Note: fmt.Sprintf(format, args...)}) }
+
+// notes passes on the findings of package optimize.
+type notes struct{ j *job }
+
+func (n notes) Update(e optimize.Event) {
+	if e.Note != "" {
+		n.j.note("%s", e.Note)
+	}
+}
