@@ -146,6 +146,7 @@ func prepare(dir string) error {
 		"unknown.onnx":     unknown,
 		"io.npz":           npz(map[string]*tensor.Tensor{"ecg": x, "scores": scores}),
 		"wrong.npz":        npz(map[string]*tensor.Tensor{"ecg": x, "scores": wrong}),
+		"beats.npz":        npz(beats()),
 		"ecg.npy":          npy(x),
 		"short.npy":        npy(tensor.New(tensor.Float32, 1, 1, 8)),
 		"a.npy":            npy(tensor.Of([]float64{1, 2, 3}, 3)),
@@ -157,6 +158,23 @@ func prepare(dir string) error {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), b, 0o644))
 	}
 	return err
+}
+
+// beats are heartbeats to learn from and to be judged by.
+func beats() map[string]*tensor.Tensor {
+	m := map[string]*tensor.Tensor{}
+	add := func(part string, x *tensor.Tensor, labels []int, _ []string) {
+		y := tensor.New(tensor.Int64, len(labels))
+		for i, l := range labels {
+			y.SetInt(i, int64(l))
+		}
+		m["x_"+part], m["y_"+part] = x, y
+	}
+	x, labels, names := zoo.HeartbeatCalibration(60)
+	add("train", x, labels, names)
+	x, labels, names = zoo.HeartbeatData(30)
+	add("test", x, labels, names)
+	return m
 }
 
 // adder has two inputs of unknown length.

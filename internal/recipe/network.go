@@ -21,7 +21,7 @@ func (r *Recipe) network(classes int) (*graph.Graph, error) {
 		classes = r.Classes
 	}
 	if r.fresh() {
-		return zoo.Build(strings.TrimPrefix(r.Model, edgewise.ZooPrefix))
+		return zoo.BuildTraining(strings.TrimPrefix(r.Model, edgewise.ZooPrefix), zoo.TrainingOptions{Classes: classes, Resolution: r.Resolution, Seed: r.Seed})
 	}
 	name := r.Model
 	if !r.zoo() {
