@@ -64,6 +64,9 @@ var layouts = []string{"", "NCHW", "NHWC", "NCW", "NWC"}
 func (p *Preprocess) image() bool { return p.Layout == "NCHW" || p.Layout == "NHWC" }
 func (p *Preprocess) rows() bool  { return p.Layout == "NCW" || p.Layout == "NWC" }
 
+// maxRate bounds the rate in Hz that a model may ask for.
+const maxRate = 1 << 20
+
 // scaling is one of the customary ways to bring pixels to numbers.
 type scaling struct {
 	name      string
@@ -248,7 +251,7 @@ func Infer(t Target, d *Dataset) ([]Preprocess, error) {
 	case Images:
 		out, err = inferImages(base, t, d, integer)
 	case Audio:
-		out, err = base.audio(d)
+		out, err = base.audio(t, d)
 	default:
 		out, err = base.arrays(d, integer)
 	}
@@ -407,13 +410,17 @@ func inferImages(base Preprocess, t Target, d *Dataset, integer bool) ([]Preproc
 	return out, nil
 }
 
-func (p Preprocess) audio(d *Dataset) ([]Preprocess, error) {
+func (p Preprocess) audio(t Target, d *Dataset) ([]Preprocess, error) {
 	first, err := d.load(0)
 	if err != nil {
 		return nil, err
 	}
+	whose := "the files' own"
 	p.Rate = first.rate
-	p.Why = append(p.Why, "samples in -1..1 at the files' own rate, cut or padded with silence to the input's length")
+	if rate, err := strconv.Atoi(t.Meta[graph.MetaRate]); err == nil && rate > 0 && rate <= maxRate {
+		whose, p.Rate = "the model's", rate
+	}
+	p.Why = append(p.Why, "samples in -1..1 at "+whose+" rate, cut or padded with silence to the input's length")
 	return []Preprocess{p}, nil
 }
 

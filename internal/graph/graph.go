@@ -33,6 +33,12 @@ const (
 	DomainEdgewise  = "ai.edgewise" // of this house; never written for others
 )
 
+// Keys of Meta by which a network tells what its operators do not.
+const (
+	MetaFixed = "edgewise.fixed" // patterns (path.Match), divided by blanks, of constants that are not for training
+	MetaRate  = "edgewise.rate"  // Hz of the sound that it takes
+)
+
 // Graph is a model, or the body of a control-flow operator.
 type Graph struct {
 	Name    string

@@ -10,7 +10,9 @@ package train
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/autodiff"
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -175,7 +177,11 @@ func (b *builder) build() error {
 // are part of the architecture.
 func (b *builder) candidates() []*graph.Value {
 	var out []*graph.Value
+	fixed := strings.Fields(b.p.Graph.Meta[graph.MetaFixed])
 	for _, v := range b.p.Graph.Constants() {
+		if slices.ContainsFunc(fixed, func(pattern string) bool { ok, _ := path.Match(pattern, v.Name); return ok }) {
+			continue
+		}
 		if v.Type.DType == tensor.Float32 && v.Const.Len() > 1 && (b.spec.Frozen == nil || !b.spec.Frozen(v.Name)) {
 			out = append(out, v)
 		}

@@ -36,24 +36,17 @@ func leNet(f form) *graph.Graph {
 // Microcontrollers", 2017: input "features" float32 [1,1,49,10], ten cepstral
 // coefficients of 49 frames, output "scores" float32 [1,12].
 func dsCNN(f form) *graph.Graph {
-	const frames, coefficients, width, classes = 49, 10, 64, 12
+	const frames, coefficients, classes = 49, 10, 12
 	b := newSeeded(f, "dscnn", tinySeed)
 	x := b.input("features", []int{1, 1, frames, coefficients}, frames, coefficients)
-	// Padded so that the output has half the size, rounded up.
-	x = b.convolve("stem", x, geometry{width, 1, [2]int{10, 4}, [2]int{2, 2}, [2]int{4, 1}, [2]int{5, 1}})
-	x = b.dropout("stem_dropout", relu(b, "stem_act", x), 0.2)
-	for i := range 4 {
-		x = b.separable(fmt.Sprintf("block%d", i), x, separable{width, 1}, 3, relu)
-	}
-	x = b.flatten("flatten", b.pool("pool", b.dropout("dropout", x, 0.4)))
-	b.classify("scores", x, b.classes(classes))
+	b.spot(x, classes)
 	return b.g
 }
 
 // autoencoder returns the anomaly detector of MLPerf Tiny: input "frames" float32
 // [1,640], five frames of 128 mel bands, output "restored" of the same shape.
-func autoencoder(f form) *graph.Graph {
-	const features, width, code = 640, 128, 8
+func autoencoder(f form, features int) *graph.Graph {
+	const width, code = 128, 8
 	b := newSeeded(f, "autoencoder", tinySeed)
 	x := b.input("frames", []int{1, features}, 1, 1)
 	for i, outputs := range []int{width, width, width, width, code, width, width, width, width} {

@@ -56,7 +56,9 @@ var networks = []Network{
 	{"squeezenet1.1", "Iandola et al. 2016", []int{1, 3, 224, 224}, 1_235_496, 349_151_936, sized(224, squeezeNet)},
 	{"lenet", "after LeCun et al. 1998", []int{1, 1, 28, 28}, 120_382, 1_700_520, fixed(leNet)},
 	{"dscnn", "MLPerf Tiny; after Zhang et al. 2017", []int{1, 1, 49, 10}, 22_604, 2_656_768, fixed(dsCNN)},
-	{"autoencoder", "MLPerf Tiny", []int{1, 640}, 265_864, 264_192, fixed(autoencoder)},
+	{"kws-8k", "the same over log-mel energies that it computes", []int{1, 8000}, 98_420, 14_337_792, fixed(keyword(8000))},
+	{"kws-16k", "the same over log-mel energies that it computes", []int{1, 16000}, 305_268, 24_473_344, fixed(keyword(16000))},
+	{"autoencoder", "MLPerf Tiny", []int{1, 640}, 265_864, 264_192, signal(640, autoencoder)},
 	{"encoder", "Vaswani et al. 2017, as PyTorch exports it", []int{1, 128, 512}, 3_152_384, 419_430_400, fixed(encoder)},
 }
 
