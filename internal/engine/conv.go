@@ -60,10 +60,7 @@ func lowerConvGroup(l *lowerer, g *group) string {
 	l.note(g)
 	out, pixel := l.makeChannelsLast(g.out())
 	s.OutStride = pixel
-	opts := []kernel.Option{l.packed(w), kernel.ChannelsFirst(), l.choice(g)}
-	if l.on(ruleWinograd) {
-		opts = append(opts, kernel.Winograd())
-	}
+	opts := append(l.transforms(), l.packed(w), kernel.ChannelsFirst(), l.choice(g))
 	conv, err := kernel.NewConvF32(l.level, s, w.Const.F32(), bias, g.act, res != nil, opts...)
 	if err != nil {
 		return l.refusal(g, err)

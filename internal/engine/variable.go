@@ -19,7 +19,7 @@ func lowerVariableConv(l *lowerer, n *graph.Node, win *window) string {
 	ys, _ := n.Outputs[0].Type.Static()
 	in, inPixel := l.channelsLast(x)
 	out, pixel := l.makeChannelsLast(n.Outputs[0])
-	conv, err := kernel.NewVariableConvF32(l.level, win.shape(xs, ys, inPixel, pixel, int(n.Attrs.Int("group", 1))))
+	conv, err := kernel.NewVariableConvF32(l.level, win.shape(xs, ys, inPixel, pixel, int(n.Attrs.Int("group", 1))), false, l.transforms()...)
 	if err != nil {
 		return err.Error()
 	}
@@ -41,6 +41,14 @@ func lowerVariableConv(l *lowerer, n *graph.Node, win *window) string {
 	}
 	l.addVariableConv(n, conv, pack, packed, out, in)
 	return ""
+}
+
+// transforms are the options by which a convolution may take fewer products.
+func (l *lowerer) transforms() []kernel.Option {
+	if l.on(ruleWinograd) {
+		return []kernel.Option{kernel.Winograd()}
+	}
+	return nil
 }
 
 // addVariableConv adds a step that packs and one that convolves.
@@ -93,17 +101,14 @@ func lowerVariableTransposed(l *lowerer, n *graph.Node, win *window) string {
 	}
 	out, pixel := l.makeChannelsLast(n.Outputs[0])
 	back.OutStride = pixel
-	conv, err := kernel.NewVariableConvF32(l.level, back)
+	conv, err := kernel.NewVariableConvF32(l.level, back, true, l.transforms()...)
 	if err != nil {
 		return err.Error()
 	}
-	size := weights.len()
-	flipped, packed := buffer32(n.Label()+"/flipped", size), buffer32(n.Label()+"/packed", conv.PackedLen())
-	pack := &step{reads: []*ref{weights}, writes: []*ref{flipped}}
-	taps := win.kernel[0] * win.kernel[1]
+	packed := buffer32(n.Label()+"/packed", conv.PackedLen())
+	pack := &step{reads: []*ref{weights}}
 	pack.exec = func(s *Session) error {
-		kernel.FlipWeights(s.f32(flipped), s.f32(weights), xs[1], ys[1], groups, taps)
-		conv.Pack(s.f32(packed), s.f32(flipped), nil)
+		conv.Pack(s.f32(packed), s.f32(weights), nil)
 		return nil
 	}
 	l.addVariableConv(n, conv, pack, packed, out, in)
@@ -119,7 +124,7 @@ func (l *lowerer) variableTaps(n *graph.Node, win *window, in *ref, inPixel int,
 	wide := taps * ys[1]
 	shape := rowsShape(xs[0]*height(xs)*xs[len(xs)-1], xs[1], wide)
 	shape.InStride, shape.Groups = inPixel, groups
-	conv, err := kernel.NewVariableConvF32(l.level, shape)
+	conv, err := kernel.NewVariableConvF32(l.level, shape, false)
 	if err != nil {
 		return err.Error()
 	}

@@ -48,7 +48,7 @@ func TestGradientsF32StayInsideSlices(t *testing.T) {
 			g.Run(parts, x, dy, guarded(t, g.ScratchBytes()), 0, g.Units())
 			g.Finish(dw, parts, 0, g.FinishUnits())
 
-			v, err := NewVariableConvF32(l, s)
+			v, err := NewVariableConvF32(l, s, false)
 			if err != nil {
 				t.Fatal(err)
 			}

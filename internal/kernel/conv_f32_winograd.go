@@ -22,6 +22,7 @@ type convWinograd struct {
 	groups, least, longer int // groups of least tiles, the first longer ones of one more
 	blocks, block         int // blocks of columns, columns in one
 	inPitch, outPitch     int // values of a row of the matrices
+	input                 winogradTiles
 }
 
 // Winograd lets a convolution compute 3×3 windows by Winograd's minimal
@@ -120,6 +121,8 @@ func (c *ConvF32) prepareWinograd(kernel *winogradKernelF32, tile *gemmTileF32, 
 			g.tile.pack(g.packed[g.outPitch+i*size:][:size], transformed, nil, s.OutC, s.InC, s.InC, 1)
 		}
 	})
+	g.input = winogradTiles{kernel: kernel, pass: transformInput, size: n, height: s.InH, width: s.InW, channels: s.InC, stride: s.InStride,
+		top: s.PadTop, left: s.PadLeft, down: (s.OutH + m - 1) / m, across: g.across}
 	c.name = fmt.Sprintf("conv3x3 %s %s", g.kernel.name, g.tile.name)
 	return nil
 }
@@ -127,7 +130,7 @@ func (c *ConvF32) prepareWinograd(kernel *winogradKernelF32, tile *gemmTileF32, 
 // transformWeights writes matrix i of the transformed weights to dst, [OutC][InC].
 func (c *ConvF32) transformWeights(dst, w []float32, i int, channelsFirst bool) {
 	s, n := &c.shape, c.winograd.kernel.m+2
-	mat := winogradTransforms(c.winograd.kernel.m).weights
+	mat := winogradForms[c.winograd.kernel.m][transformWeights]
 	var f [9]float64
 	for t := range f {
 		f[t] = mat[i/n][t/3] * mat[i%n][t%3]
@@ -148,11 +151,11 @@ func (c *ConvF32) transformWeights(dst, w []float32, i int, channelsFirst bool) 
 	}
 }
 
-// scratchLen returns the values of scratch: a tile with its border, the buffer of
+// scratchLen returns the values of scratch: a run of tiles with its border, the buffer of
 // the transforms, and the matrices before and after the products.
 func (g *convWinograd) scratchLen(s *ConvShape) int {
 	n := g.kernel.m + 2
-	return n*n*(s.InC+winogradLanes+(g.least+1)*(g.inPitch+g.outPitch)) + winogradLanes
+	return g.input.patchLen() + n*n*(winogradLanes+(g.least+1)*(g.inPitch+g.outPitch))
 }
 
 func (c *ConvF32) runWinograd(dst, src, res unsafe.Pointer, scratch []float32, lo, hi int) {
@@ -171,52 +174,20 @@ func (c *ConvF32) runWinograd(dst, src, res unsafe.Pointer, scratch []float32, l
 			tiles++
 		}
 		if group != have {
-			for i := range tiles {
-				c.transformInput(unsafe.Pointer(&before[i*g.inPitch]), src, buffer, patch, first+i)
-			}
+			g.input.transform(before, g.inPitch, rows*g.inPitch, src, buffer, patch, first, tiles)
 			have = group
 		}
 		cols := min(g.block, s.OutC-j0)
 		c.multiply(after, before, tiles, j0, cols)
-		for i := range tiles {
-			c.transformOutput(dst, res, unsafe.Pointer(&after[i*g.outPitch+j0]), buffer, first+i, j0, cols)
-		}
-	}
-}
-
-// origin returns the image and the first pixel of output of a tile.
-func (g *convWinograd) origin(s *ConvShape, tile int) (image, y, x int) {
-	m := g.kernel.m
-	down := (s.OutH + m - 1) / m
-	return tile / g.across / down, tile / g.across % down * m, tile % g.across * m
-}
-
-// transformInput transforms the input of a tile, by way of the patch where it
-// reaches beyond the image.
-func (c *ConvF32) transformInput(dst, src unsafe.Pointer, buffer, patch []float32, tile int) {
-	s, g := &c.shape, &c.winograd
-	n := g.kernel.m + 2
-	image, y, x := g.origin(s, tile)
-	y, x = y-s.PadTop, x-s.PadLeft
-	pixel := func(y, x int) unsafe.Pointer { return unsafe.Add(src, ((image*s.InH+y)*s.InW+x)*s.InStride*4) }
-	args := winogradTileF32{srcRow: s.InW * s.InStride * 4, srcCol: s.InStride * 4, dst: dst,
-		dstRow: (g.least + 1) * g.inPitch * 4, buffer: unsafe.Pointer(&buffer[0]), channels: s.InC}
-	if y >= 0 && x >= 0 && y+n <= s.InH && x+n <= s.InW {
-		args.src = pixel(y, x)
-	} else {
-		args.src, args.srcRow, args.srcCol = unsafe.Pointer(&patch[0]), n*s.InC*4, s.InC*4
-		for r := range n {
-			for k := range n {
-				to := patch[(r*n+k)*s.InC:][:s.InC]
-				if y+r < 0 || y+r >= s.InH || x+k < 0 || x+k >= s.InW {
-					clear(to)
-					continue
-				}
-				copy(to, unsafe.Slice((*float32)(pixel(y+r, x+k)), s.InC))
+		for i := 0; i < tiles; {
+			n := min(tiles-i, g.across-(first+i)%g.across, winogradRun)
+			if (first+i+n)%g.across == 0 && n > 1 && s.OutW%g.kernel.m != 0 {
+				n-- // the last one of a row has fewer columns
 			}
+			c.transformOutput(dst, res, unsafe.Pointer(&after[i*g.outPitch+j0]), buffer, first+i, n, j0, cols)
+			i += n
 		}
 	}
-	args.run(g.kernel, true)
 }
 
 // multiply computes columns j0 … of the n² products.
@@ -252,25 +223,25 @@ func (c *ConvF32) multiply(after, before []float32, tiles, j0, cols int) {
 	}
 }
 
-// transformOutput makes the pixels of a tile.
-func (c *ConvF32) transformOutput(dst, res, src unsafe.Pointer, buffer []float32, tile, j0, cols int) {
+// transformOutput makes the pixels of n tiles of one row.
+func (c *ConvF32) transformOutput(dst, res, src unsafe.Pointer, buffer []float32, tile, n, j0, cols int) {
 	s, g := &c.shape, &c.winograd
-	m := g.kernel.m
-	image, y, x := g.origin(s, tile)
+	m, down := g.kernel.m, g.input.down
+	image, y, x := tile/g.across/down, tile/g.across%down*m, tile%g.across*m
 	pixel := (image*s.OutH+y)*s.OutW + x
 	matrix := (g.least + 1) * g.outPitch * 4
-	args := winogradTileF32{src: src, srcRow: (m + 2) * matrix, srcCol: matrix,
-		dst: unsafe.Add(dst, (pixel*s.OutStride+j0)*4), dstRow: s.OutW * s.OutStride * 4, dstCol: s.OutStride * 4,
-		resRow: s.OutW * s.ResStride * 4, resCol: s.ResStride * 4,
-		bias: unsafe.Pointer(&g.packed[j0]), buffer: unsafe.Pointer(&buffer[0]),
+	args := winogradTileF32{src: src, srcRow: (m + 2) * matrix, srcCol: matrix, srcStep: g.outPitch * 4,
+		dst: unsafe.Add(dst, (pixel*s.OutStride+j0)*4), dstRow: s.OutW * s.OutStride * 4, dstCol: s.OutStride * 4, dstStep: m * s.OutStride * 4,
+		resRow: s.OutW * s.ResStride * 4, resCol: s.ResStride * 4, resStep: m * s.ResStride * 4,
+		bias: unsafe.Pointer(&g.packed[j0]), buffer: unsafe.Pointer(&buffer[0]), tiles: n,
 		rows: min(m, s.OutH-y), cols: min(m, s.OutW-x), channels: cols, lo: c.lo, hi: c.hi}
 	if res != nil {
 		args.res = unsafe.Add(res, (pixel*s.ResStride+j0)*4)
 	}
-	args.run(g.kernel, false)
+	args.run(g.kernel, transformOutput)
 	if c.more {
 		for r := range args.rows {
-			c.activate(unsafe.Add(args.dst, r*args.dstRow), args.cols, cols, s.OutStride, j0)
+			c.activate(unsafe.Add(args.dst, r*args.dstRow), min(n*m, s.OutW-x), cols, s.OutStride, j0)
 		}
 	}
 }

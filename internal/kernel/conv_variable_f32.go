@@ -11,22 +11,40 @@ import (
 // that several sessions may share the operator.
 type VariableConvF32 struct {
 	conv ConvF32
-	size int // bytes of packed weights
+	back bool
+	size int // values of packed weights
+	work int // values that packing takes besides
 }
 
-// NewVariableConvF32 prepares a convolution for the kernels of a level, without an activation.
-func NewVariableConvF32(l cpu.Level, s ConvShape) (*VariableConvF32, error) {
+// NewVariableConvF32 prepares a convolution for the kernels of a level, without an
+// activation. With back it is the way back through a convolution of stride 1, the gradient
+// by its input: the shape is that of the way back, but Pack takes the weights of the
+// convolution itself.
+func NewVariableConvF32(l cpu.Level, s ConvShape, back bool, opts ...Option) (*VariableConvF32, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	v := &VariableConvF32{conv: ConvF32{level: l, shape: s}}
+	v := &VariableConvF32{conv: ConvF32{level: l, shape: s}, back: back}
 	v.conv.lo, v.conv.hi, _ = Act{}.clamp()
-	o := preparation{later: true, channelsFirst: true}
-	if err := v.conv.prepare(s.form(l, false), nil, nil, &o); err != nil {
+	o := prepare(opts)
+	o.later, o.channelsFirst = true, true
+	if err := v.conv.prepare(s.form(l, o.winograd), nil, nil, &o); err != nil {
 		return nil, err
 	}
-	v.size = o.size
+	v.size = roundUp(o.size/4, winogradLanes)
+	switch g := &v.conv.winograd; {
+	case g.kernel != nil:
+		v.work = g.tile.panels(s.OutC) * 9 * s.InC * g.tile.nr
+	case back && !v.pointwise():
+		v.work = s.weightLen()
+	}
 	return v, nil
+}
+
+// pointwise reports whether flipped weights are no more than a transposed matrix.
+func (v *VariableConvF32) pointwise() bool {
+	s := &v.conv.shape
+	return v.conv.dw.kernel == nil && s.KernelH*s.KernelW == 1 && s.Groups == 1
 }
 
 // Name names the operator and the micro-kernel it uses.
@@ -38,33 +56,78 @@ func (v *VariableConvF32) Units() int { return v.conv.Units() }
 // ScratchBytes returns the scratch that each worker needs for Run.
 func (v *VariableConvF32) ScratchBytes() int { return v.conv.ScratchBytes() }
 
-// PackedLen returns how many values packed weights have.
-func (v *VariableConvF32) PackedLen() int { return v.size / 4 }
+// PackedLen returns how many values packed weights have, with what packing takes.
+func (v *VariableConvF32) PackedLen() int { return v.size + v.work }
 
-// Pack packs weights [OutC][InC/Groups][KernelH][KernelW] and a bias [OutC] or nil.
+// Pack packs weights [OutC][InC/Groups][KernelH][KernelW] and a bias [OutC] or nil; those of
+// the way back lie [InC][OutC/Groups][KernelH][KernelW].
 func (v *VariableConvF32) Pack(packed, w, bias []float32) {
 	s := &v.conv.shape
-	_, packed = w[s.weightLen()-1], packed[:v.PackedLen()]
+	w = w[:s.weightLen()]
+	packed, work := packed[:v.size], packed[v.size:][:v.work]
+	if v.conv.winograd.kernel != nil {
+		v.packWinograd(packed, work, w, bias)
+		return
+	}
+	if v.back && !v.pointwise() {
+		flipWeights(work, w, s.InC, s.OutC, s.Groups, s.KernelH*s.KernelW)
+		w = work
+	}
 	clear(packed)
 	if v.conv.dw.kernel != nil {
 		v.conv.packDepthwise(packed, w, bias)
 		return
 	}
-	v.conv.packGemm(packed, w, bias, &preparation{channelsFirst: true})
+	v.conv.packGemm(packed, w, bias, &preparation{channelsFirst: true, columns: v.back})
+}
+
+// packWinograd turns the weights of a panel so that those of a tap lie side by side, and
+// transforms them to where the products read them.
+func (v *VariableConvF32) packWinograd(packed, work, w, bias []float32) {
+	s, g := &v.conv.shape, &v.conv.winograd
+	n, nr := g.kernel.m+2, g.tile.nr
+	clear(packed[:g.outPitch])
+	copy(packed, bias)
+	panel, size := g.tile.panelLen(s.InC), g.tile.panels(s.OutC)*g.tile.panelLen(s.InC)
+	var buffer [36 * winogradLanes]float32
+	for p := range g.tile.panels(s.OutC) {
+		turned, cols := work[p*9*s.InC*nr:][:9*s.InC*nr], min(nr, s.OutC-p*nr)
+		first, row, col := 0, 12*nr, 4*nr
+		if v.back {
+			for m := range s.InC {
+				g.tile.packPanel(turned[m*9*nr:], w[(m*s.OutC+p*nr)*9:], cols, 9, 9, true, 1)
+			}
+			first, row, col = 8*nr, -row, -col // from the last tap to the first
+		} else {
+			g.tile.packPanel(turned, w[p*nr*9*s.InC:], cols, 9*s.InC, 9*s.InC, true, 1)
+		}
+		to := packed[g.outPitch+p*panel:]
+		for i := range n * n {
+			clear(to[i*size:][:nr]) // where a panel has its bias
+		}
+		const run = 64
+		for c := 0; c < s.InC; c += run {
+			args := winogradTileF32{src: unsafe.Pointer(&turned[first+c*9*nr]), srcRow: row, srcCol: col, srcStep: 36 * nr,
+				dst: unsafe.Pointer(&to[(1+c)*nr]), dstRow: 4 * size, dstStep: 4 * nr,
+				buffer: unsafe.Pointer(&buffer[0]), channels: nr, tiles: min(run, s.InC-c)}
+			args.run(g.kernel, transformWeights)
+		}
+	}
 }
 
 // Run computes units lo ≤ u < hi with packed weights, as ConvF32 does.
 func (v *VariableConvF32) Run(dst, src, packed []float32, scratch []byte, lo, hi int) {
 	c := v.conv
-	c.gemm.packed, c.dw.packed = packed[:v.PackedLen()], packed[:v.PackedLen()]
+	packed = packed[:v.size]
+	c.gemm.packed, c.dw.packed, c.winograd.packed = packed, packed, packed
 	c.Run(dst, src, nil, scratch, lo, hi)
 }
 
-// FlipWeights writes weights [OutC][InC/groups][taps] as those of the convolution that leads
+// flipWeights writes weights [OutC][InC/groups][taps] as those of the convolution that leads
 // back, [InC][OutC/groups][taps], with the taps in reverse order: the gradient of a
 // convolution of stride 1 by its input is the convolution of the gradient by its output
 // with these.
-func FlipWeights(dst, w []float32, outC, inC, groups, taps int) {
+func flipWeights(dst, w []float32, outC, inC, groups, taps int) {
 	per, perOut := inC/groups, outC/groups
 	dst, w = dst[:outC*per*taps], w[:outC*per*taps]
 	for m := range outC {

@@ -13,15 +13,18 @@ import (
 // them from the start: the same kernels must give the same bits.
 func TestVariableConvF32(t *testing.T) {
 	r := rand.New(rand.NewPCG(51, 52))
-	for range 60 {
+	for i := range 60 {
 		s := randomShape(r)
+		if i%6 == 0 {
+			s = winogradShape(r, 2+i%12/3)
+		}
 		w, bias, src := normals(r, s.weightLen()), normals(r, s.OutC), normals(r, s.inLen())
 		for _, l := range cpu.Levels() {
-			c, err := NewConvF32(l, s, w, bias, Act{}, false, ChannelsFirst())
+			c, err := NewConvF32(l, s, w, bias, Act{}, false, ChannelsFirst(), Winograd())
 			if err != nil {
 				t.Fatal(err)
 			}
-			v, err := NewVariableConvF32(l, s)
+			v, err := NewVariableConvF32(l, s, false, Winograd())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -30,7 +33,8 @@ func TestVariableConvF32(t *testing.T) {
 			c.Run(want, src, nil, scratch, 0, c.Units())
 			v.Pack(packed, w, bias)
 			v.Run(got, src, packed, scratch, 0, v.Units())
-			if !slices.Equal(got, want) {
+			near := func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-4*(1+math.Abs(float64(b))) }
+			if !slices.Equal(got, want) && !(c.UsesWinograd() && slices.EqualFunc(got, want, near)) {
 				t.Fatalf("%v %+v: the results differ", l, s)
 			}
 		}
@@ -40,8 +44,11 @@ func TestVariableConvF32(t *testing.T) {
 // TestGradientsByInput holds both ways back through a convolution against the definition.
 func TestGradientsByInput(t *testing.T) {
 	r := rand.New(rand.NewPCG(53, 54))
-	for range 60 {
+	for i := range 60 {
 		s := randomShape(r)
+		if i%6 == 0 {
+			s = winogradShape(r, 2+i%12/3)
+		}
 		if r.IntN(2) == 0 {
 			s.OutC, s.Groups = s.InC, s.InC
 			s.OutStride, s.ResStride = s.OutC+r.IntN(2), 0
@@ -76,13 +83,12 @@ func TestGradientsByInput(t *testing.T) {
 			if s.StrideH != 1 || s.StrideW != 1 || back.PadTop < 0 || back.PadLeft < 0 {
 				continue
 			}
-			v, err := NewVariableConvF32(l, back)
+			v, err := NewVariableConvF32(l, back, true, Winograd())
 			if err != nil {
 				t.Fatal(err)
 			}
-			flipped, packed, dx := make([]float32, s.weightLen()), make([]float32, v.PackedLen()), make([]float32, s.inLen())
-			FlipWeights(flipped, w, s.OutC, s.InC, s.Groups, s.KernelH*s.KernelW)
-			v.Pack(packed, flipped, nil)
+			packed, dx := normals(r, v.PackedLen()), make([]float32, s.inLen())
+			v.Pack(packed, w, nil)
 			v.Run(dx, dy, packed, make([]byte, v.ScratchBytes()+64), 0, v.Units())
 			same("flipped", dx)
 		}

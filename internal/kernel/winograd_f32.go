@@ -8,31 +8,47 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 )
 
-// A winogradTileF32 is the transform of one tile for F(m×m, 3×3): m×m pixels of
+// A winogradTileF32 is a transform of a run of tiles for F(m×m, 3×3): m×m pixels of
 // output from n×n of input, n = m+2, by n² products of which each is a matrix
 // product over all tiles (Lavin, Gray: Fast Algorithms for Convolutional Neural
-// Networks, 2015).
+// Networks, 2015). What is transformed, and how, is a winogradPass.
 //
-// Input: src is a tile of pixels, dst the tile's row in the first of n² matrices,
-// dstRow bytes from one to the next. Output: src is the tile's row in the first
-// of n² matrices, of which srcRow and srcCol lead to the one below and beside, dst
-// the first of rows×cols ≤ m×m pixels, which get bias and residual and are
-// bounded. Matrices and bias are read and written in whole vectors of 16
-// channels, pixels only where they have channels. Assembly reads the fields by
-// their offsets.
+// All but the output lead from a square of pixels at src to matrices: dst is the tile's
+// row in the first of them, dstRow bytes from one to the next. Output: src is the tile's
+// row in the first of n² matrices, of which srcRow and srcCol lead to the one below and
+// beside, dst the first of rows×cols ≤ m×m pixels, which get bias and residual and are
+// bounded. Steps lead from tile to tile. Matrices and bias are read and written in whole
+// vectors of 16 channels, pixels only where they have channels. Assembly reads the fields
+// by their offsets.
 type winogradTileF32 struct {
-	src            unsafe.Pointer
-	srcRow, srcCol int
-	dst            unsafe.Pointer
-	dstRow, dstCol int
-	res            unsafe.Pointer // nil: nothing added
-	resRow, resCol int
-	bias           unsafe.Pointer
-	buffer         unsafe.Pointer // n² vectors
-	rows, cols     int
-	channels       int
-	lo, hi         float32
+	src                     unsafe.Pointer
+	srcRow, srcCol, srcStep int
+	dst                     unsafe.Pointer
+	dstRow, dstCol, dstStep int
+	res                     unsafe.Pointer // nil: nothing added
+	resRow, resCol, resStep int
+	bias                    unsafe.Pointer
+	buffer                  unsafe.Pointer // n² vectors
+	rows, cols              int
+	channels, tiles         int
+	lo, hi                  float32
+
+	srcAt, dstAt, resAt, left int // of the assembly: where the tile at hand begins, tiles left
 }
+
+// winogradPass is what is transformed: input and output of a convolution and its weights;
+// for the gradient by these, the gradients of the output by the transpose of the output's
+// transform, and the products by that of the weights'.
+type winogradPass uint8
+
+const (
+	transformInput winogradPass = iota
+	transformOutput
+	transformWeights
+	transformGradient // from here on for m = 4 alone
+	transformTaps
+	winogradPasses
+)
 
 // winogradLanes is the multiple of channels that matrices are padded to.
 const winogradLanes = 16
@@ -70,6 +86,25 @@ func winogradKernel(l cpu.Level, m int) *winogradKernelF32 {
 	return fit[pick(l, len(fit), func(i int) cpu.Level { return fit[i].level })]
 }
 
+// winogradForms are the matrices of each pass for m = 2 and 4, made once.
+var winogradForms = [...][winogradPasses][][]float64{2: winogradForm(2), 4: winogradForm(4)}
+
+func winogradForm(m int) [winogradPasses][][]float64 {
+	mat := winogradTransforms(m)
+	return [...][][]float64{transformInput: mat.input, transformOutput: mat.output, transformWeights: mat.weights,
+		transformGradient: turned(mat.output), transformTaps: turned(mat.weights)}
+}
+
+func turned(m [][]float64) [][]float64 {
+	out := make([][]float64, len(m[0]))
+	for i := range out {
+		for _, row := range m {
+			out[i] = append(out[i], row[i])
+		}
+	}
+	return out
+}
+
 // A winogradMatrices holds the transforms of one dimension: of the input n×n, of
 // the weights n×3 and of the output m×n.
 type winogradMatrices struct{ input, weights, output [][]float64 }
@@ -97,32 +132,32 @@ func winogradTransforms(m int) winogradMatrices {
 }
 
 // goWinogradF32 is the portable twin of the transforms.
-func goWinogradF32(t *winogradTileF32, m int, input bool) {
-	mat := winogradTransforms(m)
-	n := m + 2
+func goWinogradF32(t *winogradTileF32, m int, pass winogradPass) {
+	mat := winogradForms[m][pass]
+	from, to := len(mat[0]), len(mat)
 	at := func(p unsafe.Pointer, off int) *float32 { return (*float32)(unsafe.Add(p, off)) }
-	for c := range t.channels {
+	for i := range t.tiles * t.channels {
+		tile, c := i/t.channels, i%t.channels
 		var in [6][6]float64
-		for r := range n {
-			for k := range n {
-				in[r][k] = float64(*at(t.src, r*t.srcRow+k*t.srcCol+4*c))
+		for r := range from {
+			for k := range from {
+				in[r][k] = float64(*at(t.src, tile*t.srcStep+r*t.srcRow+k*t.srcCol+4*c))
 			}
 		}
-		if input {
-			out := sandwich(mat.input, in)
-			for i := range n * n {
-				*at(t.dst, i*t.dstRow+4*c) = float32(out[i/n][i%n])
+		out := sandwich(mat, in)
+		if pass != transformOutput {
+			for i := range to * to {
+				*at(t.dst, tile*t.dstStep+i*t.dstRow+4*c) = float32(out[i/to][i%to])
 			}
 			continue
 		}
-		out := sandwich(mat.output, in)
 		for r := range t.rows {
 			for k := range t.cols {
 				v := float32(out[r][k]) + *at(t.bias, 4*c)
 				if t.res != nil {
-					v += *at(t.res, r*t.resRow+k*t.resCol+4*c)
+					v += *at(t.res, tile*t.resStep+r*t.resRow+k*t.resCol+4*c)
 				}
-				*at(t.dst, r*t.dstRow+k*t.dstCol+4*c) = clampF32(v, t.lo, t.hi)
+				*at(t.dst, tile*t.dstStep+r*t.dstRow+k*t.dstCol+4*c) = clampF32(v, t.lo, t.hi)
 			}
 		}
 	}
@@ -166,10 +201,10 @@ func (k *winogradKernelF32) trial() (func(), float64) {
 	src, mats, dst := alignedF32(n*n*channels), alignedF32(n*n*channels), alignedF32(k.m*k.m*channels)
 	bias, buffer := alignedF32(channels), alignedF32(n*n*winogradLanes)
 	lo, hi, _ := Act{}.clamp()
-	in := &winogradTileF32{src: unsafe.Pointer(&src[0]), srcRow: n * channels * 4, srcCol: channels * 4, dst: unsafe.Pointer(&mats[0]), dstRow: channels * 4,
+	in := &winogradTileF32{tiles: 1, src: unsafe.Pointer(&src[0]), srcRow: n * channels * 4, srcCol: channels * 4, dst: unsafe.Pointer(&mats[0]), dstRow: channels * 4,
 		buffer: unsafe.Pointer(&buffer[0]), channels: channels}
-	out := &winogradTileF32{src: unsafe.Pointer(&mats[0]), srcRow: n * channels * 4, srcCol: channels * 4, dst: unsafe.Pointer(&dst[0]),
+	out := &winogradTileF32{tiles: 1, src: unsafe.Pointer(&mats[0]), srcRow: n * channels * 4, srcCol: channels * 4, dst: unsafe.Pointer(&dst[0]),
 		dstRow: k.m * channels * 4, dstCol: channels * 4, bias: unsafe.Pointer(&bias[0]), buffer: unsafe.Pointer(&buffer[0]),
 		rows: k.m, cols: k.m, channels: channels, lo: lo, hi: hi}
-	return func() { in.run(k, true); out.run(k, false) }, float64(channels * (3*n*n + k.m*k.m))
+	return func() { in.run(k, transformInput); out.run(k, transformOutput) }, float64(channels * (3*n*n + k.m*k.m))
 }

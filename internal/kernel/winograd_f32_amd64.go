@@ -16,16 +16,28 @@ func winogradInput2F32AVX2(args *winogradTileF32)
 func winogradInput4F32AVX2(args *winogradTileF32)
 
 //go:noescape
-func winogradInput2F32AVX512(args *winogradTileF32)
-
-//go:noescape
-func winogradInput4F32AVX512(args *winogradTileF32)
-
-//go:noescape
 func winogradOutput2F32AVX2(args *winogradTileF32)
 
 //go:noescape
 func winogradOutput4F32AVX2(args *winogradTileF32)
+
+//go:noescape
+func winogradWeights2F32AVX2(args *winogradTileF32)
+
+//go:noescape
+func winogradWeights4F32AVX2(args *winogradTileF32)
+
+//go:noescape
+func winogradGradient4F32AVX2(args *winogradTileF32)
+
+//go:noescape
+func winogradTaps4F32AVX2(args *winogradTileF32)
+
+//go:noescape
+func winogradInput2F32AVX512(args *winogradTileF32)
+
+//go:noescape
+func winogradInput4F32AVX512(args *winogradTileF32)
 
 //go:noescape
 func winogradOutput2F32AVX512(args *winogradTileF32)
@@ -33,29 +45,73 @@ func winogradOutput2F32AVX512(args *winogradTileF32)
 //go:noescape
 func winogradOutput4F32AVX512(args *winogradTileF32)
 
-// run transforms an input or an output tile. It is not inlined: its prologue is
-// where a loop of kernel calls can be preempted.
+//go:noescape
+func winogradWeights2F32AVX512(args *winogradTileF32)
+
+//go:noescape
+func winogradWeights4F32AVX512(args *winogradTileF32)
+
+//go:noescape
+func winogradGradient4F32AVX512(args *winogradTileF32)
+
+//go:noescape
+func winogradTaps4F32AVX512(args *winogradTileF32)
+
+// run transforms a run of tiles. It is not inlined: its prologue is where a loop of
+// kernel calls can be preempted.
 //
 //go:noinline
-func (t *winogradTileF32) run(k *winogradKernelF32, input bool) {
+func (t *winogradTileF32) run(k *winogradKernelF32, pass winogradPass) {
 	switch {
-	case k.call == winogradAVX512 && input && k.m == 2:
-		winogradInput2F32AVX512(t)
-	case k.call == winogradAVX512 && input:
-		winogradInput4F32AVX512(t)
 	case k.call == winogradAVX512 && k.m == 2:
-		winogradOutput2F32AVX512(t)
+		switch pass {
+		case transformInput:
+			winogradInput2F32AVX512(t)
+		case transformOutput:
+			winogradOutput2F32AVX512(t)
+		case transformWeights:
+			winogradWeights2F32AVX512(t)
+		default:
+			goWinogradF32(t, k.m, pass)
+		}
 	case k.call == winogradAVX512:
-		winogradOutput4F32AVX512(t)
-	case k.call == winogradAVX2 && input && k.m == 2:
-		winogradInput2F32AVX2(t)
-	case k.call == winogradAVX2 && input:
-		winogradInput4F32AVX2(t)
+		switch pass {
+		case transformInput:
+			winogradInput4F32AVX512(t)
+		case transformOutput:
+			winogradOutput4F32AVX512(t)
+		case transformWeights:
+			winogradWeights4F32AVX512(t)
+		case transformGradient:
+			winogradGradient4F32AVX512(t)
+		default:
+			winogradTaps4F32AVX512(t)
+		}
 	case k.call == winogradAVX2 && k.m == 2:
-		winogradOutput2F32AVX2(t)
+		switch pass {
+		case transformInput:
+			winogradInput2F32AVX2(t)
+		case transformOutput:
+			winogradOutput2F32AVX2(t)
+		case transformWeights:
+			winogradWeights2F32AVX2(t)
+		default:
+			goWinogradF32(t, k.m, pass)
+		}
 	case k.call == winogradAVX2:
-		winogradOutput4F32AVX2(t)
+		switch pass {
+		case transformInput:
+			winogradInput4F32AVX2(t)
+		case transformOutput:
+			winogradOutput4F32AVX2(t)
+		case transformWeights:
+			winogradWeights4F32AVX2(t)
+		case transformGradient:
+			winogradGradient4F32AVX2(t)
+		default:
+			winogradTaps4F32AVX2(t)
+		}
 	default:
-		goWinogradF32(t, k.m, input)
+		goWinogradF32(t, k.m, pass)
 	}
 }

@@ -12,14 +12,21 @@ TEXT ·winogradInput2F32AVX512(SB), NOSPLIT, $0-8
 	XORQ R14, R14
 	MOVQ winogradTileF32_channels(DI), AX
 block:
-	MOVQ winogradTileF32_src(DI), SI
-	ADDQ R14, SI
 	MOVQ $16, CX
 	CMPQ AX, CX
 	CMOVQLT AX, CX
 	MOVQ $-1, DX
 	BZHIQ CX, DX, DX
 	KMOVW DX, K1
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
 	MOVQ winogradTileF32_srcCol(DI), R9
 	VMOVUPS.Z (SI), K1, Z0
 	VMOVUPS.Z (SI)(R8*1), K1, Z1
@@ -74,6 +81,7 @@ block:
 	VMOVUPS Z10, 704(R12)
 	VMOVUPS Z11, 960(R12)
 	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
 	ADDQ R14, R10
 	MOVQ winogradTileF32_dstRow(DI), R11
 	VMOVUPS 0(R12), Z0
@@ -140,6 +148,14 @@ block:
 	ADDQ R11, R10
 	VMOVUPS Z11, (R10)
 	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
 	ADDQ $64, R14
 	SUBQ $16, AX
 	JGT block
@@ -155,14 +171,21 @@ TEXT ·winogradOutput2F32AVX512(SB), NOSPLIT, $0-8
 	XORQ R14, R14
 	MOVQ winogradTileF32_channels(DI), AX
 block:
-	MOVQ winogradTileF32_src(DI), SI
-	ADDQ R14, SI
 	MOVQ $16, CX
 	CMPQ AX, CX
 	CMOVQLT AX, CX
 	MOVQ $-1, DX
 	BZHIQ CX, DX, DX
 	KMOVW DX, K1
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
 	MOVQ winogradTileF32_srcCol(DI), R9
 	VMOVUPS (SI), Z0
 	VMOVUPS (SI)(R8*1), Z1
@@ -209,8 +232,10 @@ block:
 	VMOVUPS Z8, 192(R12)
 	VMOVUPS Z9, 448(R12)
 	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
 	ADDQ R14, R10
 	MOVQ winogradTileF32_res(DI), BX
+	ADDQ winogradTileF32_resAt(DI), BX
 	ADDQ R14, BX
 	MOVQ winogradTileF32_bias(DI), DX
 	VMOVUPS (DX)(R14*1), Z7
@@ -301,6 +326,174 @@ row4:
 	ADDQ winogradTileF32_dstRow(DI), R10
 	ADDQ winogradTileF32_resRow(DI), BX
 finished:
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
+	ADDQ $64, R14
+	SUBQ $16, AX
+	JGT block
+	VZEROUPPER
+	RET
+
+TEXT ·winogradWeights2F32AVX512(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ winogradTileF32_srcRow(DI), R8
+	LEAQ (R8)(R8*2), R13
+	LEAQ (R8)(R8*4), R15
+	MOVQ winogradTileF32_buffer(DI), R12
+	XORQ R14, R14
+	MOVQ winogradTileF32_channels(DI), AX
+block:
+	MOVQ $16, CX
+	CMPQ AX, CX
+	CMOVQLT AX, CX
+	MOVQ $-1, DX
+	BZHIQ CX, DX, DX
+	KMOVW DX, K1
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
+	MOVQ winogradTileF32_srcCol(DI), R9
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z11
+	VADDPS Z2, Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z1, Z1
+	VADDPS Z1, Z0, Z9
+	VSUBPS Z1, Z0, Z10
+	VMOVUPS Z8, 0(R12)
+	VMOVUPS Z9, 256(R12)
+	VMOVUPS Z10, 512(R12)
+	VMOVUPS Z11, 768(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z11
+	VADDPS Z2, Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z1, Z1
+	VADDPS Z1, Z0, Z9
+	VSUBPS Z1, Z0, Z10
+	VMOVUPS Z8, 64(R12)
+	VMOVUPS Z9, 320(R12)
+	VMOVUPS Z10, 576(R12)
+	VMOVUPS Z11, 832(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z11
+	VADDPS Z2, Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z1, Z1
+	VADDPS Z1, Z0, Z9
+	VSUBPS Z1, Z0, Z10
+	VMOVUPS Z8, 128(R12)
+	VMOVUPS Z9, 384(R12)
+	VMOVUPS Z10, 640(R12)
+	VMOVUPS Z11, 896(R12)
+	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
+	ADDQ R14, R10
+	MOVQ winogradTileF32_dstRow(DI), R11
+	VMOVUPS 0(R12), Z0
+	VMOVUPS 64(R12), Z1
+	VMOVUPS 128(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z11
+	VADDPS Z2, Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z1, Z1
+	VADDPS Z1, Z0, Z9
+	VSUBPS Z1, Z0, Z10
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS 256(R12), Z0
+	VMOVUPS 320(R12), Z1
+	VMOVUPS 384(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z11
+	VADDPS Z2, Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z1, Z1
+	VADDPS Z1, Z0, Z9
+	VSUBPS Z1, Z0, Z10
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS 512(R12), Z0
+	VMOVUPS 576(R12), Z1
+	VMOVUPS 640(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z11
+	VADDPS Z2, Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z1, Z1
+	VADDPS Z1, Z0, Z9
+	VSUBPS Z1, Z0, Z10
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS 768(R12), Z0
+	VMOVUPS 832(R12), Z1
+	VMOVUPS 896(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z11
+	VADDPS Z2, Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z0, Z0
+	VMULPS winogradConst<>+128(SB), Z1, Z1
+	VADDPS Z1, Z0, Z9
+	VSUBPS Z1, Z0, Z10
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
 	ADDQ $64, R14
 	SUBQ $16, AX
 	JGT block
@@ -316,14 +509,21 @@ TEXT ·winogradInput4F32AVX512(SB), NOSPLIT, $0-8
 	XORQ R14, R14
 	MOVQ winogradTileF32_channels(DI), AX
 block:
-	MOVQ winogradTileF32_src(DI), SI
-	ADDQ R14, SI
 	MOVQ $16, CX
 	CMPQ AX, CX
 	CMOVQLT AX, CX
 	MOVQ $-1, DX
 	BZHIQ CX, DX, DX
 	KMOVW DX, K1
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
 	MOVQ winogradTileF32_srcCol(DI), R9
 	VMOVUPS.Z (SI), K1, Z0
 	VMOVUPS.Z (SI)(R8*1), K1, Z1
@@ -524,6 +724,7 @@ block:
 	VMOVUPS Z12, 1856(R12)
 	VMOVUPS Z13, 2240(R12)
 	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
 	ADDQ R14, R10
 	MOVQ winogradTileF32_dstRow(DI), R11
 	VMOVUPS 0(R12), Z0
@@ -754,6 +955,14 @@ block:
 	ADDQ R11, R10
 	VMOVUPS Z13, (R10)
 	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
 	ADDQ $64, R14
 	SUBQ $16, AX
 	JGT block
@@ -769,14 +978,21 @@ TEXT ·winogradOutput4F32AVX512(SB), NOSPLIT, $0-8
 	XORQ R14, R14
 	MOVQ winogradTileF32_channels(DI), AX
 block:
-	MOVQ winogradTileF32_src(DI), SI
-	ADDQ R14, SI
 	MOVQ $16, CX
 	CMPQ AX, CX
 	CMOVQLT AX, CX
 	MOVQ $-1, DX
 	BZHIQ CX, DX, DX
 	KMOVW DX, K1
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
 	MOVQ winogradTileF32_srcCol(DI), R9
 	VMOVUPS (SI), Z0
 	VMOVUPS (SI)(R8*1), Z1
@@ -923,8 +1139,10 @@ block:
 	VMOVUPS Z10, 1088(R12)
 	VMOVUPS Z11, 1472(R12)
 	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
 	ADDQ R14, R10
 	MOVQ winogradTileF32_res(DI), BX
+	ADDQ winogradTileF32_resAt(DI), BX
 	ADDQ R14, BX
 	MOVQ winogradTileF32_bias(DI), DX
 	VMOVUPS (DX)(R14*1), Z7
@@ -1249,6 +1467,855 @@ row16:
 	ADDQ winogradTileF32_dstRow(DI), R10
 	ADDQ winogradTileF32_resRow(DI), BX
 finished:
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
+	ADDQ $64, R14
+	SUBQ $16, AX
+	JGT block
+	VZEROUPPER
+	RET
+
+TEXT ·winogradWeights4F32AVX512(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ winogradTileF32_srcRow(DI), R8
+	LEAQ (R8)(R8*2), R13
+	LEAQ (R8)(R8*4), R15
+	MOVQ winogradTileF32_buffer(DI), R12
+	XORQ R14, R14
+	MOVQ winogradTileF32_channels(DI), AX
+block:
+	MOVQ $16, CX
+	CMPQ AX, CX
+	CMOVQLT AX, CX
+	MOVQ $-1, DX
+	BZHIQ CX, DX, DX
+	KMOVW DX, K1
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
+	MOVQ winogradTileF32_srcCol(DI), R9
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, 0(R12)
+	VMOVUPS Z9, 384(R12)
+	VMOVUPS Z10, 768(R12)
+	VMOVUPS Z11, 1152(R12)
+	VMOVUPS Z12, 1536(R12)
+	VMOVUPS Z13, 1920(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, 64(R12)
+	VMOVUPS Z9, 448(R12)
+	VMOVUPS Z10, 832(R12)
+	VMOVUPS Z11, 1216(R12)
+	VMOVUPS Z12, 1600(R12)
+	VMOVUPS Z13, 1984(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, 128(R12)
+	VMOVUPS Z9, 512(R12)
+	VMOVUPS Z10, 896(R12)
+	VMOVUPS Z11, 1280(R12)
+	VMOVUPS Z12, 1664(R12)
+	VMOVUPS Z13, 2048(R12)
+	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
+	ADDQ R14, R10
+	MOVQ winogradTileF32_dstRow(DI), R11
+	VMOVUPS 0(R12), Z0
+	VMOVUPS 64(R12), Z1
+	VMOVUPS 128(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 384(R12), Z0
+	VMOVUPS 448(R12), Z1
+	VMOVUPS 512(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 768(R12), Z0
+	VMOVUPS 832(R12), Z1
+	VMOVUPS 896(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 1152(R12), Z0
+	VMOVUPS 1216(R12), Z1
+	VMOVUPS 1280(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 1536(R12), Z0
+	VMOVUPS 1600(R12), Z1
+	VMOVUPS 1664(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 1920(R12), Z0
+	VMOVUPS 1984(R12), Z1
+	VMOVUPS 2048(R12), Z2
+	VMOVAPS Z0, Z8
+	VMOVAPS Z2, Z13
+	VMULPS winogradConst<>+448(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+576(SB), Z2, Z3
+	VMULPS winogradConst<>+512(SB), Z1, Z4
+	VADDPS Z4, Z3, Z9
+	VSUBPS Z4, Z3, Z10
+	VMULPS winogradConst<>+640(SB), Z0, Z3
+	VFMADD231PS winogradConst<>+768(SB), Z2, Z3
+	VMULPS winogradConst<>+704(SB), Z1, Z4
+	VADDPS Z4, Z3, Z11
+	VSUBPS Z4, Z3, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
+	ADDQ $64, R14
+	SUBQ $16, AX
+	JGT block
+	VZEROUPPER
+	RET
+
+TEXT ·winogradGradient4F32AVX512(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ winogradTileF32_srcRow(DI), R8
+	LEAQ (R8)(R8*2), R13
+	LEAQ (R8)(R8*4), R15
+	MOVQ winogradTileF32_buffer(DI), R12
+	XORQ R14, R14
+	MOVQ winogradTileF32_channels(DI), AX
+block:
+	MOVQ $16, CX
+	CMPQ AX, CX
+	CMOVQLT AX, CX
+	MOVQ $-1, DX
+	BZHIQ CX, DX, DX
+	KMOVW DX, K1
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
+	MOVQ winogradTileF32_srcCol(DI), R9
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, 0(R12)
+	VMOVUPS Z9, 384(R12)
+	VMOVUPS Z10, 768(R12)
+	VMOVUPS Z11, 1152(R12)
+	VMOVUPS Z12, 1536(R12)
+	VMOVUPS Z13, 1920(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, 64(R12)
+	VMOVUPS Z9, 448(R12)
+	VMOVUPS Z10, 832(R12)
+	VMOVUPS Z11, 1216(R12)
+	VMOVUPS Z12, 1600(R12)
+	VMOVUPS Z13, 1984(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, 128(R12)
+	VMOVUPS Z9, 512(R12)
+	VMOVUPS Z10, 896(R12)
+	VMOVUPS Z11, 1280(R12)
+	VMOVUPS Z12, 1664(R12)
+	VMOVUPS Z13, 2048(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	ADDQ R9, SI
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, 192(R12)
+	VMOVUPS Z9, 576(R12)
+	VMOVUPS Z10, 960(R12)
+	VMOVUPS Z11, 1344(R12)
+	VMOVUPS Z12, 1728(R12)
+	VMOVUPS Z13, 2112(R12)
+	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
+	ADDQ R14, R10
+	MOVQ winogradTileF32_dstRow(DI), R11
+	VMOVUPS 0(R12), Z0
+	VMOVUPS 64(R12), Z1
+	VMOVUPS 128(R12), Z2
+	VMOVUPS 192(R12), Z3
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 384(R12), Z0
+	VMOVUPS 448(R12), Z1
+	VMOVUPS 512(R12), Z2
+	VMOVUPS 576(R12), Z3
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 768(R12), Z0
+	VMOVUPS 832(R12), Z1
+	VMOVUPS 896(R12), Z2
+	VMOVUPS 960(R12), Z3
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 1152(R12), Z0
+	VMOVUPS 1216(R12), Z1
+	VMOVUPS 1280(R12), Z2
+	VMOVUPS 1344(R12), Z3
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 1536(R12), Z0
+	VMOVUPS 1600(R12), Z1
+	VMOVUPS 1664(R12), Z2
+	VMOVUPS 1728(R12), Z3
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 1920(R12), Z0
+	VMOVUPS 1984(R12), Z1
+	VMOVUPS 2048(R12), Z2
+	VMOVUPS 2112(R12), Z3
+	VMOVAPS Z0, Z8
+	VMOVAPS Z3, Z13
+	VMULPS winogradConst<>+0(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+320(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+128(SB), Z2, Z5
+	VADDPS Z4, Z5, Z9
+	VSUBPS Z4, Z5, Z10
+	VMULPS winogradConst<>+64(SB), Z1, Z4
+	VFMADD231PS winogradConst<>+384(SB), Z3, Z4
+	VMOVAPS Z0, Z5
+	VFMADD231PS winogradConst<>+192(SB), Z2, Z5
+	VADDPS Z4, Z5, Z11
+	VSUBPS Z4, Z5, Z12
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z13, (R10)
+	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
+	ADDQ $64, R14
+	SUBQ $16, AX
+	JGT block
+	VZEROUPPER
+	RET
+
+TEXT ·winogradTaps4F32AVX512(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ winogradTileF32_srcRow(DI), R8
+	LEAQ (R8)(R8*2), R13
+	LEAQ (R8)(R8*4), R15
+	MOVQ winogradTileF32_buffer(DI), R12
+	XORQ R14, R14
+	MOVQ winogradTileF32_channels(DI), AX
+block:
+	MOVQ $16, CX
+	CMPQ AX, CX
+	CMOVQLT AX, CX
+	MOVQ $-1, DX
+	BZHIQ CX, DX, DX
+	KMOVW DX, K1
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
+	MOVQ winogradTileF32_srcCol(DI), R9
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	VMOVUPS.Z (SI)(R8*4), K1, Z4
+	VMOVUPS.Z (SI)(R15*1), K1, Z5
+	ADDQ R9, SI
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, 0(R12)
+	VMOVUPS Z9, 384(R12)
+	VMOVUPS Z10, 768(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	VMOVUPS.Z (SI)(R8*4), K1, Z4
+	VMOVUPS.Z (SI)(R15*1), K1, Z5
+	ADDQ R9, SI
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, 64(R12)
+	VMOVUPS Z9, 448(R12)
+	VMOVUPS Z10, 832(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	VMOVUPS.Z (SI)(R8*4), K1, Z4
+	VMOVUPS.Z (SI)(R15*1), K1, Z5
+	ADDQ R9, SI
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, 128(R12)
+	VMOVUPS Z9, 512(R12)
+	VMOVUPS Z10, 896(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	VMOVUPS.Z (SI)(R8*4), K1, Z4
+	VMOVUPS.Z (SI)(R15*1), K1, Z5
+	ADDQ R9, SI
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, 192(R12)
+	VMOVUPS Z9, 576(R12)
+	VMOVUPS Z10, 960(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	VMOVUPS.Z (SI)(R8*4), K1, Z4
+	VMOVUPS.Z (SI)(R15*1), K1, Z5
+	ADDQ R9, SI
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, 256(R12)
+	VMOVUPS Z9, 640(R12)
+	VMOVUPS Z10, 1024(R12)
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*2), K1, Z2
+	VMOVUPS.Z (SI)(R13*1), K1, Z3
+	VMOVUPS.Z (SI)(R8*4), K1, Z4
+	VMOVUPS.Z (SI)(R15*1), K1, Z5
+	ADDQ R9, SI
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, 320(R12)
+	VMOVUPS Z9, 704(R12)
+	VMOVUPS Z10, 1088(R12)
+	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
+	ADDQ R14, R10
+	MOVQ winogradTileF32_dstRow(DI), R11
+	VMOVUPS 0(R12), Z0
+	VMOVUPS 64(R12), Z1
+	VMOVUPS 128(R12), Z2
+	VMOVUPS 192(R12), Z3
+	VMOVUPS 256(R12), Z4
+	VMOVUPS 320(R12), Z5
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS 384(R12), Z0
+	VMOVUPS 448(R12), Z1
+	VMOVUPS 512(R12), Z2
+	VMOVUPS 576(R12), Z3
+	VMOVUPS 640(R12), Z4
+	VMOVUPS 704(R12), Z5
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	VMOVUPS 768(R12), Z0
+	VMOVUPS 832(R12), Z1
+	VMOVUPS 896(R12), Z2
+	VMOVUPS 960(R12), Z3
+	VMOVUPS 1024(R12), Z4
+	VMOVUPS 1088(R12), Z5
+	VSUBPS Z2, Z1, Z12
+	VADDPS Z2, Z1, Z1
+	VSUBPS Z4, Z3, Z13
+	VADDPS Z4, Z3, Z3
+	VMOVAPS Z0, Z8
+	VFMADD231PS winogradConst<>+448(SB), Z1, Z8
+	VFMADD231PS winogradConst<>+640(SB), Z3, Z8
+	VMULPS winogradConst<>+512(SB), Z12, Z9
+	VFMADD231PS winogradConst<>+704(SB), Z13, Z9
+	VMOVAPS Z5, Z10
+	VFMADD231PS winogradConst<>+576(SB), Z1, Z10
+	VFMADD231PS winogradConst<>+768(SB), Z3, Z10
+	VMOVUPS Z8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Z10, (R10)
+	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
 	ADDQ $64, R14
 	SUBQ $16, AX
 	JGT block
@@ -1264,8 +2331,6 @@ TEXT ·winogradInput2F32AVX2(SB), NOSPLIT, $0-8
 	XORQ R14, R14
 	MOVQ winogradTileF32_channels(DI), AX
 block:
-	MOVQ winogradTileF32_src(DI), SI
-	ADDQ R14, SI
 	MOVQ $8, CX
 	CMPQ AX, CX
 	CMOVQLT AX, CX
@@ -1273,6 +2338,15 @@ block:
 	SHLQ $2, CX
 	SUBQ CX, DX
 	VMOVUPS (DX), Y15
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
 	MOVQ winogradTileF32_srcCol(DI), R9
 	VMASKMOVPS (SI), Y15, Y0
 	VMASKMOVPS (SI)(R8*1), Y15, Y1
@@ -1327,6 +2401,7 @@ block:
 	VMOVUPS Y10, 352(R12)
 	VMOVUPS Y11, 480(R12)
 	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
 	ADDQ R14, R10
 	MOVQ winogradTileF32_dstRow(DI), R11
 	VMOVUPS 0(R12), Y0
@@ -1393,6 +2468,14 @@ block:
 	ADDQ R11, R10
 	VMOVUPS Y11, (R10)
 	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
 	ADDQ $32, R14
 	SUBQ $8, AX
 	JGT block
@@ -1408,8 +2491,6 @@ TEXT ·winogradOutput2F32AVX2(SB), NOSPLIT, $0-8
 	XORQ R14, R14
 	MOVQ winogradTileF32_channels(DI), AX
 block:
-	MOVQ winogradTileF32_src(DI), SI
-	ADDQ R14, SI
 	MOVQ $8, CX
 	CMPQ AX, CX
 	CMOVQLT AX, CX
@@ -1417,6 +2498,15 @@ block:
 	SHLQ $2, CX
 	SUBQ CX, DX
 	VMOVUPS (DX), Y15
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
 	MOVQ winogradTileF32_srcCol(DI), R9
 	VMOVUPS (SI), Y0
 	VMOVUPS (SI)(R8*1), Y1
@@ -1463,8 +2553,10 @@ block:
 	VMOVUPS Y8, 96(R12)
 	VMOVUPS Y9, 224(R12)
 	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
 	ADDQ R14, R10
 	MOVQ winogradTileF32_res(DI), BX
+	ADDQ winogradTileF32_resAt(DI), BX
 	ADDQ R14, BX
 	MOVQ winogradTileF32_bias(DI), DX
 	VMOVUPS (DX)(R14*1), Y7
@@ -1579,6 +2671,175 @@ row8:
 	ADDQ winogradTileF32_dstRow(DI), R10
 	ADDQ winogradTileF32_resRow(DI), BX
 finished:
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
+	ADDQ $32, R14
+	SUBQ $8, AX
+	JGT block
+	VZEROUPPER
+	RET
+
+TEXT ·winogradWeights2F32AVX2(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ winogradTileF32_srcRow(DI), R8
+	LEAQ (R8)(R8*2), R13
+	LEAQ (R8)(R8*4), R15
+	MOVQ winogradTileF32_buffer(DI), R12
+	XORQ R14, R14
+	MOVQ winogradTileF32_channels(DI), AX
+block:
+	MOVQ $8, CX
+	CMPQ AX, CX
+	CMOVQLT AX, CX
+	LEAQ laneMask<>+64(SB), DX
+	SHLQ $2, CX
+	SUBQ CX, DX
+	VMOVUPS (DX), Y15
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
+	MOVQ winogradTileF32_srcCol(DI), R9
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y11
+	VADDPS Y2, Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y1, Y1
+	VADDPS Y1, Y0, Y9
+	VSUBPS Y1, Y0, Y10
+	VMOVUPS Y8, 0(R12)
+	VMOVUPS Y9, 128(R12)
+	VMOVUPS Y10, 256(R12)
+	VMOVUPS Y11, 384(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y11
+	VADDPS Y2, Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y1, Y1
+	VADDPS Y1, Y0, Y9
+	VSUBPS Y1, Y0, Y10
+	VMOVUPS Y8, 32(R12)
+	VMOVUPS Y9, 160(R12)
+	VMOVUPS Y10, 288(R12)
+	VMOVUPS Y11, 416(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y11
+	VADDPS Y2, Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y1, Y1
+	VADDPS Y1, Y0, Y9
+	VSUBPS Y1, Y0, Y10
+	VMOVUPS Y8, 64(R12)
+	VMOVUPS Y9, 192(R12)
+	VMOVUPS Y10, 320(R12)
+	VMOVUPS Y11, 448(R12)
+	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
+	ADDQ R14, R10
+	MOVQ winogradTileF32_dstRow(DI), R11
+	VMOVUPS 0(R12), Y0
+	VMOVUPS 32(R12), Y1
+	VMOVUPS 64(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y11
+	VADDPS Y2, Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y1, Y1
+	VADDPS Y1, Y0, Y9
+	VSUBPS Y1, Y0, Y10
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS 128(R12), Y0
+	VMOVUPS 160(R12), Y1
+	VMOVUPS 192(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y11
+	VADDPS Y2, Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y1, Y1
+	VADDPS Y1, Y0, Y9
+	VSUBPS Y1, Y0, Y10
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS 256(R12), Y0
+	VMOVUPS 288(R12), Y1
+	VMOVUPS 320(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y11
+	VADDPS Y2, Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y1, Y1
+	VADDPS Y1, Y0, Y9
+	VSUBPS Y1, Y0, Y10
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS 384(R12), Y0
+	VMOVUPS 416(R12), Y1
+	VMOVUPS 448(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y11
+	VADDPS Y2, Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y0, Y0
+	VMULPS winogradConst<>+128(SB), Y1, Y1
+	VADDPS Y1, Y0, Y9
+	VSUBPS Y1, Y0, Y10
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
 	ADDQ $32, R14
 	SUBQ $8, AX
 	JGT block
@@ -1594,8 +2855,6 @@ TEXT ·winogradInput4F32AVX2(SB), NOSPLIT, $0-8
 	XORQ R14, R14
 	MOVQ winogradTileF32_channels(DI), AX
 block:
-	MOVQ winogradTileF32_src(DI), SI
-	ADDQ R14, SI
 	MOVQ $8, CX
 	CMPQ AX, CX
 	CMOVQLT AX, CX
@@ -1603,6 +2862,15 @@ block:
 	SHLQ $2, CX
 	SUBQ CX, DX
 	VMOVUPS (DX), Y15
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
 	MOVQ winogradTileF32_srcCol(DI), R9
 	VMASKMOVPS (SI), Y15, Y0
 	VMASKMOVPS (SI)(R8*1), Y15, Y1
@@ -1803,6 +3071,7 @@ block:
 	VMOVUPS Y12, 928(R12)
 	VMOVUPS Y13, 1120(R12)
 	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
 	ADDQ R14, R10
 	MOVQ winogradTileF32_dstRow(DI), R11
 	VMOVUPS 0(R12), Y0
@@ -2033,6 +3302,14 @@ block:
 	ADDQ R11, R10
 	VMOVUPS Y13, (R10)
 	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
 	ADDQ $32, R14
 	SUBQ $8, AX
 	JGT block
@@ -2048,8 +3325,6 @@ TEXT ·winogradOutput4F32AVX2(SB), NOSPLIT, $0-8
 	XORQ R14, R14
 	MOVQ winogradTileF32_channels(DI), AX
 block:
-	MOVQ winogradTileF32_src(DI), SI
-	ADDQ R14, SI
 	MOVQ $8, CX
 	CMPQ AX, CX
 	CMOVQLT AX, CX
@@ -2057,6 +3332,15 @@ block:
 	SHLQ $2, CX
 	SUBQ CX, DX
 	VMOVUPS (DX), Y15
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
 	MOVQ winogradTileF32_srcCol(DI), R9
 	VMOVUPS (SI), Y0
 	VMOVUPS (SI)(R8*1), Y1
@@ -2203,8 +3487,10 @@ block:
 	VMOVUPS Y10, 544(R12)
 	VMOVUPS Y11, 736(R12)
 	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
 	ADDQ R14, R10
 	MOVQ winogradTileF32_res(DI), BX
+	ADDQ winogradTileF32_resAt(DI), BX
 	ADDQ R14, BX
 	MOVQ winogradTileF32_bias(DI), DX
 	VMOVUPS (DX)(R14*1), Y7
@@ -2625,6 +3911,858 @@ row40:
 	ADDQ winogradTileF32_dstRow(DI), R10
 	ADDQ winogradTileF32_resRow(DI), BX
 finished:
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
+	ADDQ $32, R14
+	SUBQ $8, AX
+	JGT block
+	VZEROUPPER
+	RET
+
+TEXT ·winogradWeights4F32AVX2(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ winogradTileF32_srcRow(DI), R8
+	LEAQ (R8)(R8*2), R13
+	LEAQ (R8)(R8*4), R15
+	MOVQ winogradTileF32_buffer(DI), R12
+	XORQ R14, R14
+	MOVQ winogradTileF32_channels(DI), AX
+block:
+	MOVQ $8, CX
+	CMPQ AX, CX
+	CMOVQLT AX, CX
+	LEAQ laneMask<>+64(SB), DX
+	SHLQ $2, CX
+	SUBQ CX, DX
+	VMOVUPS (DX), Y15
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
+	MOVQ winogradTileF32_srcCol(DI), R9
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, 0(R12)
+	VMOVUPS Y9, 192(R12)
+	VMOVUPS Y10, 384(R12)
+	VMOVUPS Y11, 576(R12)
+	VMOVUPS Y12, 768(R12)
+	VMOVUPS Y13, 960(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, 32(R12)
+	VMOVUPS Y9, 224(R12)
+	VMOVUPS Y10, 416(R12)
+	VMOVUPS Y11, 608(R12)
+	VMOVUPS Y12, 800(R12)
+	VMOVUPS Y13, 992(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, 64(R12)
+	VMOVUPS Y9, 256(R12)
+	VMOVUPS Y10, 448(R12)
+	VMOVUPS Y11, 640(R12)
+	VMOVUPS Y12, 832(R12)
+	VMOVUPS Y13, 1024(R12)
+	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
+	ADDQ R14, R10
+	MOVQ winogradTileF32_dstRow(DI), R11
+	VMOVUPS 0(R12), Y0
+	VMOVUPS 32(R12), Y1
+	VMOVUPS 64(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 192(R12), Y0
+	VMOVUPS 224(R12), Y1
+	VMOVUPS 256(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 384(R12), Y0
+	VMOVUPS 416(R12), Y1
+	VMOVUPS 448(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 576(R12), Y0
+	VMOVUPS 608(R12), Y1
+	VMOVUPS 640(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 768(R12), Y0
+	VMOVUPS 800(R12), Y1
+	VMOVUPS 832(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 960(R12), Y0
+	VMOVUPS 992(R12), Y1
+	VMOVUPS 1024(R12), Y2
+	VMOVAPS Y0, Y8
+	VMOVAPS Y2, Y13
+	VMULPS winogradConst<>+448(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+576(SB), Y2, Y3
+	VMULPS winogradConst<>+512(SB), Y1, Y4
+	VADDPS Y4, Y3, Y9
+	VSUBPS Y4, Y3, Y10
+	VMULPS winogradConst<>+640(SB), Y0, Y3
+	VFMADD231PS winogradConst<>+768(SB), Y2, Y3
+	VMULPS winogradConst<>+704(SB), Y1, Y4
+	VADDPS Y4, Y3, Y11
+	VSUBPS Y4, Y3, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
+	ADDQ $32, R14
+	SUBQ $8, AX
+	JGT block
+	VZEROUPPER
+	RET
+
+TEXT ·winogradGradient4F32AVX2(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ winogradTileF32_srcRow(DI), R8
+	LEAQ (R8)(R8*2), R13
+	LEAQ (R8)(R8*4), R15
+	MOVQ winogradTileF32_buffer(DI), R12
+	XORQ R14, R14
+	MOVQ winogradTileF32_channels(DI), AX
+block:
+	MOVQ $8, CX
+	CMPQ AX, CX
+	CMOVQLT AX, CX
+	LEAQ laneMask<>+64(SB), DX
+	SHLQ $2, CX
+	SUBQ CX, DX
+	VMOVUPS (DX), Y15
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
+	MOVQ winogradTileF32_srcCol(DI), R9
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, 0(R12)
+	VMOVUPS Y9, 192(R12)
+	VMOVUPS Y10, 384(R12)
+	VMOVUPS Y11, 576(R12)
+	VMOVUPS Y12, 768(R12)
+	VMOVUPS Y13, 960(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, 32(R12)
+	VMOVUPS Y9, 224(R12)
+	VMOVUPS Y10, 416(R12)
+	VMOVUPS Y11, 608(R12)
+	VMOVUPS Y12, 800(R12)
+	VMOVUPS Y13, 992(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, 64(R12)
+	VMOVUPS Y9, 256(R12)
+	VMOVUPS Y10, 448(R12)
+	VMOVUPS Y11, 640(R12)
+	VMOVUPS Y12, 832(R12)
+	VMOVUPS Y13, 1024(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	ADDQ R9, SI
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, 96(R12)
+	VMOVUPS Y9, 288(R12)
+	VMOVUPS Y10, 480(R12)
+	VMOVUPS Y11, 672(R12)
+	VMOVUPS Y12, 864(R12)
+	VMOVUPS Y13, 1056(R12)
+	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
+	ADDQ R14, R10
+	MOVQ winogradTileF32_dstRow(DI), R11
+	VMOVUPS 0(R12), Y0
+	VMOVUPS 32(R12), Y1
+	VMOVUPS 64(R12), Y2
+	VMOVUPS 96(R12), Y3
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 192(R12), Y0
+	VMOVUPS 224(R12), Y1
+	VMOVUPS 256(R12), Y2
+	VMOVUPS 288(R12), Y3
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 384(R12), Y0
+	VMOVUPS 416(R12), Y1
+	VMOVUPS 448(R12), Y2
+	VMOVUPS 480(R12), Y3
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 576(R12), Y0
+	VMOVUPS 608(R12), Y1
+	VMOVUPS 640(R12), Y2
+	VMOVUPS 672(R12), Y3
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 768(R12), Y0
+	VMOVUPS 800(R12), Y1
+	VMOVUPS 832(R12), Y2
+	VMOVUPS 864(R12), Y3
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	VMOVUPS 960(R12), Y0
+	VMOVUPS 992(R12), Y1
+	VMOVUPS 1024(R12), Y2
+	VMOVUPS 1056(R12), Y3
+	VMOVAPS Y0, Y8
+	VMOVAPS Y3, Y13
+	VMULPS winogradConst<>+0(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+320(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+128(SB), Y2, Y5
+	VADDPS Y4, Y5, Y9
+	VSUBPS Y4, Y5, Y10
+	VMULPS winogradConst<>+64(SB), Y1, Y4
+	VFMADD231PS winogradConst<>+384(SB), Y3, Y4
+	VMOVAPS Y0, Y5
+	VFMADD231PS winogradConst<>+192(SB), Y2, Y5
+	VADDPS Y4, Y5, Y11
+	VSUBPS Y4, Y5, Y12
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y11, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y12, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y13, (R10)
+	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
+	ADDQ $32, R14
+	SUBQ $8, AX
+	JGT block
+	VZEROUPPER
+	RET
+
+TEXT ·winogradTaps4F32AVX2(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), DI
+	MOVQ winogradTileF32_srcRow(DI), R8
+	LEAQ (R8)(R8*2), R13
+	LEAQ (R8)(R8*4), R15
+	MOVQ winogradTileF32_buffer(DI), R12
+	XORQ R14, R14
+	MOVQ winogradTileF32_channels(DI), AX
+block:
+	MOVQ $8, CX
+	CMPQ AX, CX
+	CMOVQLT AX, CX
+	LEAQ laneMask<>+64(SB), DX
+	SHLQ $2, CX
+	SUBQ CX, DX
+	VMOVUPS (DX), Y15
+	MOVQ $0, winogradTileF32_srcAt(DI)
+	MOVQ $0, winogradTileF32_dstAt(DI)
+	MOVQ $0, winogradTileF32_resAt(DI)
+	MOVQ winogradTileF32_tiles(DI), CX
+	MOVQ CX, winogradTileF32_left(DI)
+tile:
+	MOVQ winogradTileF32_src(DI), SI
+	ADDQ winogradTileF32_srcAt(DI), SI
+	ADDQ R14, SI
+	MOVQ winogradTileF32_srcCol(DI), R9
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	VMASKMOVPS (SI)(R8*4), Y15, Y4
+	VMASKMOVPS (SI)(R15*1), Y15, Y5
+	ADDQ R9, SI
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, 0(R12)
+	VMOVUPS Y9, 192(R12)
+	VMOVUPS Y10, 384(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	VMASKMOVPS (SI)(R8*4), Y15, Y4
+	VMASKMOVPS (SI)(R15*1), Y15, Y5
+	ADDQ R9, SI
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, 32(R12)
+	VMOVUPS Y9, 224(R12)
+	VMOVUPS Y10, 416(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	VMASKMOVPS (SI)(R8*4), Y15, Y4
+	VMASKMOVPS (SI)(R15*1), Y15, Y5
+	ADDQ R9, SI
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, 64(R12)
+	VMOVUPS Y9, 256(R12)
+	VMOVUPS Y10, 448(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	VMASKMOVPS (SI)(R8*4), Y15, Y4
+	VMASKMOVPS (SI)(R15*1), Y15, Y5
+	ADDQ R9, SI
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, 96(R12)
+	VMOVUPS Y9, 288(R12)
+	VMOVUPS Y10, 480(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	VMASKMOVPS (SI)(R8*4), Y15, Y4
+	VMASKMOVPS (SI)(R15*1), Y15, Y5
+	ADDQ R9, SI
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, 128(R12)
+	VMOVUPS Y9, 320(R12)
+	VMOVUPS Y10, 512(R12)
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (SI)(R8*1), Y15, Y1
+	VMASKMOVPS (SI)(R8*2), Y15, Y2
+	VMASKMOVPS (SI)(R13*1), Y15, Y3
+	VMASKMOVPS (SI)(R8*4), Y15, Y4
+	VMASKMOVPS (SI)(R15*1), Y15, Y5
+	ADDQ R9, SI
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, 160(R12)
+	VMOVUPS Y9, 352(R12)
+	VMOVUPS Y10, 544(R12)
+	MOVQ winogradTileF32_dst(DI), R10
+	ADDQ winogradTileF32_dstAt(DI), R10
+	ADDQ R14, R10
+	MOVQ winogradTileF32_dstRow(DI), R11
+	VMOVUPS 0(R12), Y0
+	VMOVUPS 32(R12), Y1
+	VMOVUPS 64(R12), Y2
+	VMOVUPS 96(R12), Y3
+	VMOVUPS 128(R12), Y4
+	VMOVUPS 160(R12), Y5
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS 192(R12), Y0
+	VMOVUPS 224(R12), Y1
+	VMOVUPS 256(R12), Y2
+	VMOVUPS 288(R12), Y3
+	VMOVUPS 320(R12), Y4
+	VMOVUPS 352(R12), Y5
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	VMOVUPS 384(R12), Y0
+	VMOVUPS 416(R12), Y1
+	VMOVUPS 448(R12), Y2
+	VMOVUPS 480(R12), Y3
+	VMOVUPS 512(R12), Y4
+	VMOVUPS 544(R12), Y5
+	VSUBPS Y2, Y1, Y12
+	VADDPS Y2, Y1, Y1
+	VSUBPS Y4, Y3, Y13
+	VADDPS Y4, Y3, Y3
+	VMOVAPS Y0, Y8
+	VFMADD231PS winogradConst<>+448(SB), Y1, Y8
+	VFMADD231PS winogradConst<>+640(SB), Y3, Y8
+	VMULPS winogradConst<>+512(SB), Y12, Y9
+	VFMADD231PS winogradConst<>+704(SB), Y13, Y9
+	VMOVAPS Y5, Y10
+	VFMADD231PS winogradConst<>+576(SB), Y1, Y10
+	VFMADD231PS winogradConst<>+768(SB), Y3, Y10
+	VMOVUPS Y8, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y9, (R10)
+	ADDQ R11, R10
+	VMOVUPS Y10, (R10)
+	ADDQ R11, R10
+	MOVQ winogradTileF32_srcStep(DI), CX
+	ADDQ CX, winogradTileF32_srcAt(DI)
+	MOVQ winogradTileF32_dstStep(DI), CX
+	ADDQ CX, winogradTileF32_dstAt(DI)
+	MOVQ winogradTileF32_resStep(DI), CX
+	ADDQ CX, winogradTileF32_resAt(DI)
+	SUBQ $1, winogradTileF32_left(DI)
+	JGT tile
 	ADDQ $32, R14
 	SUBQ $8, AX
 	JGT block
@@ -2742,7 +4880,103 @@ DATA winogradConst<>+432(SB)/4, $0x403504f3
 DATA winogradConst<>+436(SB)/4, $0x403504f3
 DATA winogradConst<>+440(SB)/4, $0x403504f3
 DATA winogradConst<>+444(SB)/4, $0x403504f3
-GLOBL winogradConst<>(SB), RODATA, $448
+DATA winogradConst<>+448(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+452(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+456(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+460(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+464(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+468(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+472(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+476(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+480(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+484(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+488(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+492(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+496(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+500(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+504(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+508(SB)/4, $0xbf2aaaab
+DATA winogradConst<>+512(SB)/4, $0xbef15bef
+DATA winogradConst<>+516(SB)/4, $0xbef15bef
+DATA winogradConst<>+520(SB)/4, $0xbef15bef
+DATA winogradConst<>+524(SB)/4, $0xbef15bef
+DATA winogradConst<>+528(SB)/4, $0xbef15bef
+DATA winogradConst<>+532(SB)/4, $0xbef15bef
+DATA winogradConst<>+536(SB)/4, $0xbef15bef
+DATA winogradConst<>+540(SB)/4, $0xbef15bef
+DATA winogradConst<>+544(SB)/4, $0xbef15bef
+DATA winogradConst<>+548(SB)/4, $0xbef15bef
+DATA winogradConst<>+552(SB)/4, $0xbef15bef
+DATA winogradConst<>+556(SB)/4, $0xbef15bef
+DATA winogradConst<>+560(SB)/4, $0xbef15bef
+DATA winogradConst<>+564(SB)/4, $0xbef15bef
+DATA winogradConst<>+568(SB)/4, $0xbef15bef
+DATA winogradConst<>+572(SB)/4, $0xbef15bef
+DATA winogradConst<>+576(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+580(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+584(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+588(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+592(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+596(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+600(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+604(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+608(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+612(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+616(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+620(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+624(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+628(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+632(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+636(SB)/4, $0xbeaaaaab
+DATA winogradConst<>+640(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+644(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+648(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+652(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+656(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+660(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+664(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+668(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+672(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+676(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+680(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+684(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+688(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+692(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+696(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+700(SB)/4, $0x3e2aaaab
+DATA winogradConst<>+704(SB)/4, $0x3e715bef
+DATA winogradConst<>+708(SB)/4, $0x3e715bef
+DATA winogradConst<>+712(SB)/4, $0x3e715bef
+DATA winogradConst<>+716(SB)/4, $0x3e715bef
+DATA winogradConst<>+720(SB)/4, $0x3e715bef
+DATA winogradConst<>+724(SB)/4, $0x3e715bef
+DATA winogradConst<>+728(SB)/4, $0x3e715bef
+DATA winogradConst<>+732(SB)/4, $0x3e715bef
+DATA winogradConst<>+736(SB)/4, $0x3e715bef
+DATA winogradConst<>+740(SB)/4, $0x3e715bef
+DATA winogradConst<>+744(SB)/4, $0x3e715bef
+DATA winogradConst<>+748(SB)/4, $0x3e715bef
+DATA winogradConst<>+752(SB)/4, $0x3e715bef
+DATA winogradConst<>+756(SB)/4, $0x3e715bef
+DATA winogradConst<>+760(SB)/4, $0x3e715bef
+DATA winogradConst<>+764(SB)/4, $0x3e715bef
+DATA winogradConst<>+768(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+772(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+776(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+780(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+784(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+788(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+792(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+796(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+800(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+804(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+808(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+812(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+816(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+820(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+824(SB)/4, $0x3eaaaaab
+DATA winogradConst<>+828(SB)/4, $0x3eaaaaab
+GLOBL winogradConst<>(SB), RODATA, $832
 
 DATA laneMask<>+0(SB)/4, $-1
 DATA laneMask<>+4(SB)/4, $-1

@@ -5,4 +5,4 @@ package kernel
 var winogradKernelsF32Arch []winogradKernelF32
 
 //go:noinline
-func (t *winogradTileF32) run(k *winogradKernelF32, input bool) { goWinogradF32(t, k.m, input) }
+func (t *winogradTileF32) run(k *winogradKernelF32, pass winogradPass) { goWinogradF32(t, k.m, pass) }

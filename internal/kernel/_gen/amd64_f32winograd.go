@@ -11,8 +11,13 @@ func init() {
 			level := map[vector]string{zmm: "AVX512", ymm: "AVX2"}[v]
 			for _, m := range []int{2, 4} {
 				w := winogradF32{a, v, m, m + 2}
-				w.input(fmt.Sprintf("winogradInput%dF32%s", m, level))
+				w.spread(fmt.Sprintf("winogradInput%dF32%s", m, level), w.n, w.n, w.before)
 				w.output(fmt.Sprintf("winogradOutput%dF32%s", m, level))
+				w.spread(fmt.Sprintf("winogradWeights%dF32%s", m, level), 3, w.n, w.weights)
+				if m == 4 {
+					w.spread(fmt.Sprintf("winogradGradient%dF32%s", m, level), w.m, w.n, w.gradient)
+					w.spread(fmt.Sprintf("winogradTaps%dF32%s", m, level), w.n, 3, w.taps)
+				}
 			}
 		}
 		for i, c := range winogradConstants {
@@ -25,8 +30,11 @@ func init() {
 	}
 }
 
-// Constants of the transforms of F(4,3), whose points are 0, ±√½, ±√2 and infinity.
-var winogradConstants = []float64{math.Sqrt2 / 2, math.Sqrt2, 0.5, 2, 2.5, math.Sqrt2 / 4, 2 * math.Sqrt2}
+// Constants of the transforms of F(4,3), whose points are 0, ±√½, ±√2 and infinity. The
+// last are the factors of the weights: 1/(2a²(a²-b²)) and 1/(2b²(b²-a²)), times powers of
+// the points.
+var winogradConstants = []float64{math.Sqrt2 / 2, math.Sqrt2, 0.5, 2, 2.5, math.Sqrt2 / 4, 2 * math.Sqrt2,
+	-2.0 / 3, -math.Sqrt2 / 3, -1.0 / 3, 1.0 / 6, math.Sqrt2 / 6, 1.0 / 3}
 
 const (
 	wA = iota // √½
@@ -36,11 +44,17 @@ const (
 	wSum // a²+b²
 	wA3
 	wB3
+	wE // of ±a
+	wEA
+	wEA2
+	wG // of ±b
+	wGB
+	wGB2
 )
 
-// winogradF32 emits the transforms of tiles for F(m×m, 3×3), n = m+2 values a
-// side, by one vector of channels after another. Both are a pass over columns
-// into a buffer and a pass over its rows.
+// winogradF32 emits the transforms of runs of tiles for F(m×m, 3×3), n = m+2 values a
+// side, by one vector of channels after another. Each is a pass over columns into a
+// buffer and a pass over its rows.
 //
 // Register plan:
 //
@@ -123,7 +137,66 @@ func (w winogradF32) after() {
 	w.scaled("VFMADD231PS", wB3, dif2, y(3))
 }
 
-// blocks emits the loop over vectors of channels.
+// weights emits the transform of three taps x0 … into y0 …; x is lost.
+func (w winogradF32) weights() {
+	x, y := w.x, w.y
+	if w.m == 2 {
+		w.ins("VMOVAPS %s, %s", x(0), y(0))
+		w.ins("VMOVAPS %s, %s", x(2), y(3))
+		w.op("VADDPS", x(2), x(0), x(0))
+		w.ins("VMULPS winogradConst<>+%d(SB), %s, %s", 64*wA2, x(0), x(0))
+		w.ins("VMULPS winogradConst<>+%d(SB), %s, %s", 64*wA2, x(1), x(1))
+		w.op("VADDPS", x(1), x(0), y(1))
+		w.op("VSUBPS", x(1), x(0), y(2))
+		return
+	}
+	w.ins("VMOVAPS %s, %s", x(0), y(0))
+	w.ins("VMOVAPS %s, %s", x(2), y(5))
+	for i, f := range []int{wE, wG} {
+		plus, minus := y(1+2*i), y(2+2*i)
+		w.ins("VMULPS winogradConst<>+%d(SB), %s, %s", 64*f, x(0), x(3))
+		w.scaled("VFMADD231PS", f+2, x(2), x(3))
+		w.ins("VMULPS winogradConst<>+%d(SB), %s, %s", 64*(f+1), x(1), x(4))
+		w.op("VADDPS", x(4), x(3), plus)
+		w.op("VSUBPS", x(4), x(3), minus)
+	}
+}
+
+// gradient emits the transpose of after: of four gradients of pixels x0 … into those of
+// products y0 …; x is lost.
+func (w winogradF32) gradient() {
+	x, y := w.x, w.y
+	w.ins("VMOVAPS %s, %s", x(0), y(0))
+	w.ins("VMOVAPS %s, %s", x(3), y(5))
+	for i, p := range []struct{ a, a2, a3 int }{{wA, wA2, wA3}, {wB, wB2, wB3}} {
+		plus, minus := y(1+2*i), y(2+2*i)
+		w.ins("VMULPS winogradConst<>+%d(SB), %s, %s", 64*p.a, x(1), x(4))
+		w.scaled("VFMADD231PS", p.a3, x(3), x(4))
+		w.ins("VMOVAPS %s, %s", x(0), x(5))
+		w.scaled("VFMADD231PS", p.a2, x(2), x(5))
+		w.op("VADDPS", x(4), x(5), plus)
+		w.op("VSUBPS", x(4), x(5), minus)
+	}
+}
+
+// taps emits the transpose of weights: of x0 … into three taps y0 …; x is lost.
+func (w winogradF32) taps() {
+	x, y := w.x, w.y
+	w.op("VSUBPS", x(2), x(1), y(4))
+	w.op("VADDPS", x(2), x(1), x(1))
+	w.op("VSUBPS", x(4), x(3), y(5))
+	w.op("VADDPS", x(4), x(3), x(3))
+	w.ins("VMOVAPS %s, %s", x(0), y(0))
+	w.scaled("VFMADD231PS", wE, x(1), y(0))
+	w.scaled("VFMADD231PS", wG, x(3), y(0))
+	w.ins("VMULPS winogradConst<>+%d(SB), %s, %s", 64*wEA, y(4), y(1))
+	w.scaled("VFMADD231PS", wGB, y(5), y(1))
+	w.ins("VMOVAPS %s, %s", x(5), y(2))
+	w.scaled("VFMADD231PS", wEA2, x(1), y(2))
+	w.scaled("VFMADD231PS", wGB2, x(3), y(2))
+}
+
+// blocks emits the loops over vectors of channels and tiles of the run.
 func (w winogradF32) blocks(name string, block func()) {
 	w.text(name, 8)
 	w.ins("MOVQ args+0(FP), DI")
@@ -134,8 +207,6 @@ func (w winogradF32) blocks(name string, block func()) {
 	w.ins("XORQ R14, R14")
 	w.ins("MOVQ winogradTileF32_channels(DI), AX")
 	w.at("block")
-	w.ins("MOVQ winogradTileF32_src(DI), SI")
-	w.ins("ADDQ R14, SI")
 	w.ins("MOVQ $%d, CX", w.vec.lanes)
 	w.ins("CMPQ AX, CX")
 	w.ins("CMOVQLT AX, CX")
@@ -149,7 +220,22 @@ func (w winogradF32) blocks(name string, block func()) {
 		w.ins("SUBQ CX, DX")
 		w.ins("VMOVUPS (DX), Y15")
 	}
+	for _, p := range []string{"src", "dst", "res"} {
+		w.ins("MOVQ $0, winogradTileF32_%sAt(DI)", p)
+	}
+	w.ins("MOVQ winogradTileF32_tiles(DI), CX")
+	w.ins("MOVQ CX, winogradTileF32_left(DI)")
+	w.at("tile")
+	w.ins("MOVQ winogradTileF32_src(DI), SI")
+	w.ins("ADDQ winogradTileF32_srcAt(DI), SI")
+	w.ins("ADDQ R14, SI")
 	block()
+	for _, p := range []string{"src", "dst", "res"} {
+		w.ins("MOVQ winogradTileF32_%sStep(DI), CX", p)
+		w.ins("ADDQ CX, winogradTileF32_%sAt(DI)", p)
+	}
+	w.ins("SUBQ $1, winogradTileF32_left(DI)")
+	w.ins("JGT tile")
 	w.ins("ADDQ $%d, R14", w.vec.bytes())
 	w.ins("SUBQ $%d, AX", w.vec.lanes)
 	w.ins("JGT block")
@@ -183,28 +269,31 @@ func (w winogradF32) buffer(row, col int) string {
 	return fmt.Sprintf("%d(R12)", (row*w.n+col)*w.vec.bytes())
 }
 
-func (w winogradF32) input(name string) {
+// spread emits a transform of from×from pixels into to×to matrices, f being that of one
+// dimension.
+func (w winogradF32) spread(name string, from, to int, f func()) {
 	w.blocks(name, func() {
 		w.ins("MOVQ winogradTileF32_srcCol(DI), R9")
-		for col := range w.n {
-			for row := range w.n {
+		for col := range from {
+			for row := range from {
 				w.lanesLoad(w.row(row), w.x(row))
 			}
 			w.ins("ADDQ R9, SI")
-			w.before()
-			for row := range w.n {
+			f()
+			for row := range to {
 				w.ins("VMOVUPS %s, %s", w.y(row), w.buffer(row, col))
 			}
 		}
 		w.ins("MOVQ winogradTileF32_dst(DI), R10")
+		w.ins("ADDQ winogradTileF32_dstAt(DI), R10")
 		w.ins("ADDQ R14, R10")
 		w.ins("MOVQ winogradTileF32_dstRow(DI), R11")
-		for row := range w.n {
-			for col := range w.n {
+		for row := range to {
+			for col := range from {
 				w.ins("VMOVUPS %s, %s", w.buffer(row, col), w.x(col))
 			}
-			w.before()
-			for col := range w.n {
+			f()
+			for col := range to {
 				w.ins("VMOVUPS %s, (R10)", w.y(col))
 				w.ins("ADDQ R11, R10")
 			}
@@ -227,8 +316,10 @@ func (w winogradF32) output(name string) {
 			}
 		}
 		w.ins("MOVQ winogradTileF32_dst(DI), R10")
+		w.ins("ADDQ winogradTileF32_dstAt(DI), R10")
 		w.ins("ADDQ R14, R10")
 		w.ins("MOVQ winogradTileF32_res(DI), BX")
+		w.ins("ADDQ winogradTileF32_resAt(DI), BX")
 		w.ins("ADDQ R14, BX")
 		w.ins("MOVQ winogradTileF32_bias(DI), DX")
 		w.ins("VMOVUPS (DX)(R14*1), %s", w.x(7))
