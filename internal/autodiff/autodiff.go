@@ -141,11 +141,17 @@ func rename(nodes []*graph.Node, g *graph.Graph, old, v *graph.Value) {
 	}
 }
 
+// Check refuses, together and by node, the operators without a rule that stand between
+// some values and y. Types need not be known.
+func Check(g *graph.Graph, y *graph.Value, by []*graph.Value) error {
+	return refuse(g, between(g, y, by))
+}
+
 // refuse names every node on the way whose operator has no gradient.
 func refuse(g *graph.Graph, path route) error {
 	var lines []string
 	for _, n := range g.Nodes {
-		if path.nodes[n] && !op.Differentiable(n) {
+		if path.nodes[n] && !op.Differentiable(n) && !op.Decomposes(n) {
 			why := op.WithoutGradient(op.Key{Domain: n.Domain, Name: n.Op})
 			if why == "" {
 				why = "the operator is not known"

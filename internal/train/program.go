@@ -72,6 +72,9 @@ type Program struct {
 // NewProgram builds the step for a network, whose graph stays as it is. The loss is put on
 // its first output; where a Softmax ends that and the loss takes logits, on what goes
 // into it.
+//
+// A network from a file is best given as it was read: simplified graphs no longer tell
+// which dimension of size one was that of the batch.
 func NewProgram(network *graph.Graph, s Spec) (*Program, error) {
 	if err := s.Optimizer.Validate(); err != nil {
 		return nil, err
@@ -88,10 +91,13 @@ func NewProgram(network *graph.Graph, s Spec) (*Program, error) {
 	if len(g.Outputs) == 0 {
 		return nil, errors.New("the network has no output")
 	}
+	b := &builder{spec: s, p: &Program{Graph: g, Data: len(g.Inputs), Outputs: len(g.Outputs)}}
+	if err := autodiff.Check(g, g.Outputs[0], b.candidates()); err != nil {
+		return nil, err
+	}
 	if err := rebatch(g, s.Batch); err != nil {
 		return nil, err
 	}
-	b := &builder{spec: s, p: &Program{Graph: g, Data: len(g.Inputs), Outputs: len(g.Outputs)}}
 	if err := b.build(); err != nil {
 		return nil, err
 	}
@@ -119,6 +125,9 @@ func (b *builder) build() error {
 		return err
 	}
 	scores := logits(g, b.spec.Loss)
+	if d := scores.Type.DType; !d.IsFloat() {
+		return fmt.Errorf("output %v holds integers: train the floating-point network it was quantized from, and quantize it after", scores)
+	}
 	target, err := b.spec.Loss.target(scores, b.spec.Soft)
 	if err != nil {
 		return err

@@ -88,6 +88,32 @@ func newStep(t testing.TB, p *Program, rate float64) *step {
 	return s
 }
 
+// run makes steps, for each of which batch sets the data, and returns the loss of the first
+// and of the last.
+func (s *step) run(t *testing.T, steps int, batch func()) (first, last float64) {
+	t.Helper()
+	plan, err := engine.Compile(s.p.Graph, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := plan.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	for k := range steps {
+		batch()
+		s.in[s.p.Data+2].SetFloat(0, float64(k+1))
+		if err := session.RunInto(context.Background(), s.in, s.out); err != nil {
+			t.Fatal(err)
+		}
+		if last = s.out[0].Float(0); k == 0 {
+			first = last
+		}
+	}
+	return first, last
+}
+
 func TestAStepLowersTheLoss(t *testing.T) {
 	for _, o := range []Optimizer{
 		{Kind: "sgd", Rate: 0.05, Momentum: 0.9, Nesterov: true, Decay: 1e-4}, {Kind: "adamw", Rate: 0.01, Decay: 0.01},
@@ -98,27 +124,8 @@ func TestAStepLowersTheLoss(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := engine.Compile(p.Graph, engine.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		session, err := plan.NewSession()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer session.Close()
 		s := newStep(t, p, o.Rate)
-		var first, last float64
-		for k := range 60 {
-			s.in[0], s.in[p.Data] = bright(r, 16)
-			s.in[p.Data+2].SetFloat(0, float64(k+1))
-			if err := session.RunInto(context.Background(), s.in, s.out); err != nil {
-				t.Fatal(err)
-			}
-			if last = s.out[0].Float(0); k == 0 {
-				first = last
-			}
-		}
+		first, last := s.run(t, 60, func() { s.in[0], s.in[p.Data] = bright(r, 16) })
 		if !(last < first/2) {
 			t.Errorf("%s: the loss went from %.3f to %.3f", o.Kind, first, last)
 		}
