@@ -34,18 +34,26 @@ func lowerMatMulGroup(l *lowerer, g *group) string {
 	if a.Type.DType != tensor.Float32 {
 		return "only float32 products have a kernel"
 	}
-	if b.Const == nil || b.Const.Rank() != 2 {
-		if len(g.nodes) > 1 || n.Op != "MatMul" {
+	variable := b.Const == nil || b.Const.Rank() != 2
+	if n.Op == "Gemm" {
+		variable = variable || n.In(2) != nil && n.In(2).Const == nil || n.Attrs.Int("transA", 0) != 0
+	}
+	if variable {
+		if len(g.nodes) > 1 {
 			return "the right side is not a constant matrix"
 		}
-		return lowerProduct(l, productOf(n))
+		p, reason := productOf(n), ""
+		if n.Op == "Gemm" {
+			p, reason = gemmProduct(n)
+		}
+		if reason != "" {
+			return reason
+		}
+		return lowerProduct(l, p)
 	}
 	transB, alpha, beta := false, float32(1), float32(1)
 	var c *graph.Value
 	if n.Op == "Gemm" {
-		if n.Attrs.Int("transA", 0) != 0 {
-			return "a transposed left side has no kernel"
-		}
 		transB, alpha, beta, c = n.Attrs.Int("transB", 0) != 0, n.Attrs.Float("alpha", 1), n.Attrs.Float("beta", 1), n.In(2)
 	}
 	as, _ := a.Type.Static()

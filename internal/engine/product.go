@@ -7,10 +7,13 @@ import (
 )
 
 // product is a matrix product of two computed operands, times a factor, plus what
-// broadcasts to its result: the scaled and masked products of attention.
+// broadcasts to its result: the scaled and masked products of attention, and the layers of
+// training. Single matrices may be taken transposed.
 type product struct {
 	node    *graph.Node
 	a, b    *graph.Value
+	transA  bool
+	transB  bool
 	scale   float32
 	addend  *graph.Value // nil: none
 	outcome *graph.Value
@@ -19,6 +22,22 @@ type product struct {
 
 func productOf(n *graph.Node) *product {
 	return &product{node: n, a: n.In(0), b: n.In(1), scale: 1, outcome: n.Outputs[0], names: n.Op}
+}
+
+// gemmProduct is a Gemm with operands of any kind.
+func gemmProduct(n *graph.Node) (p *product, reason string) {
+	p = productOf(n)
+	p.transA, p.transB = n.Attrs.Int("transA", 0) != 0, n.Attrs.Int("transB", 0) != 0
+	p.scale, p.addend = n.Attrs.Float("alpha", 1), n.In(2)
+	if p.addend == nil {
+		return p, ""
+	}
+	shape, _ := p.outcome.Type.Static()
+	s, ok := p.addend.Type.Static()
+	if !ok || n.Attrs.Float("beta", 1) != 1 || !broadcastsRows(s, shape) {
+		return nil, "the addend C is scaled or no row of the result"
+	}
+	return p, ""
 }
 
 // productChain is a product with constant factors of its result and an addend.
@@ -111,16 +130,31 @@ func lowerProduct(l *lowerer, p *product) string {
 		return "a product with a vector has no kernel"
 	}
 	shape := kernel.GemmShape{M: as[len(as)-2], N: bs[len(bs)-1], K: as[len(as)-1]}
-	var ra, rb, rc *ref
-	if ra, shape.LDA = l.matrices(p.a, false); ra == nil {
-		ra, shape.LDA = l.plain(p.a), shape.K
+	if p.transA {
+		shape.M, shape.K = shape.K, shape.M
 	}
-	if rb, shape.LDB = l.matrices(p.b, false); rb == nil {
-		// As in attention.
-		if rb, shape.LDB = l.matrices(p.b, true); rb != nil {
-			shape.TransB = true
+	if p.transB {
+		shape.N = bs[len(bs)-2]
+	}
+	var ra, rb, rc *ref
+	if ra, shape.LDA = l.matrices(p.a, p.transA); ra == nil {
+		if p.transA {
+			ra = l.convert(p.a, as, []int{1, as[0]}, false)
 		} else {
-			rb, shape.LDB = l.plain(p.b), shape.N
+			ra = l.plain(p.a)
+		}
+		shape.LDA = shape.K
+	}
+	if rb, shape.LDB = l.matrices(p.b, p.transB); rb == nil {
+		// As in attention, or stored so.
+		if rb, _ = l.matrices(p.b, !p.transB); rb == nil {
+			rb = l.plain(p.b)
+		}
+		if ld, ok := matrixRows(rb, p.transB); ok {
+			shape.LDB = ld
+		} else {
+			shape.LDB, _ = matrixRows(rb, !p.transB)
+			shape.TransB = true
 		}
 	}
 	reads := []*ref{ra, rb}

@@ -67,6 +67,42 @@ func TestAttentionMovesNothing(t *testing.T) {
 	}
 }
 
+// TestGemmTakesAnyOperands covers the layers of training, whose weights are no constants.
+func TestGemmTakesAnyOperands(t *testing.T) {
+	for i, c := range []struct{ m, k, n int }{{5, 7, 3}, {64, 40, 33}, {1, 9, 4}, {6, 1, 5}, {3, 17, 1}, {1, 1, 1}} {
+		for flags := range 8 {
+			transA, transB, constant := flags&1, flags>>1&1, flags&4 != 0
+			as, bs := []int{c.m, c.k}, []int{c.k, c.n}
+			if transA != 0 {
+				slices.Reverse(as)
+			}
+			if transB != 0 {
+				slices.Reverse(bs)
+			}
+			g := graph.New("gemm")
+			in := []op.Value{random(1, as...)}
+			v := []*graph.Value{g.Input("a", graph.TensorType(tensor.Float32, as...)), nil}
+			if constant {
+				v[1] = g.Constant("b", random(2, bs...))
+			} else {
+				v[1], in = g.Input("b", graph.TensorType(tensor.Float32, bs...)), append(in, random(2, bs...))
+			}
+			if i%3 != 2 {
+				addend := [][]int{{c.n}, {c.m, c.n}, nil, {1, c.n}}[i%4]
+				v, in = append(v, g.Input("c", graph.TensorType(tensor.Float32, addend...))), append(in, random(3, addend...))
+			}
+			g.Output(g.Add("Gemm", "y", graph.Attrs{"transA": int64(transA), "transB": int64(transB), "alpha": float32(0.5)}, v...))
+			s := compile(t, g, Options{})
+			for _, st := range s.Plan().Steps() {
+				if st.Fallback {
+					t.Errorf("%v, flags %d: %+v", c, flags, st)
+				}
+			}
+			against(t, s, g, 1e-5, 1e-4, in...)
+		}
+	}
+}
+
 func TestProductsBroadcast(t *testing.T) {
 	for _, c := range [][2][]int{
 		{{2, 3, 5, 7}, {7, 4}}, {{5, 7}, {2, 3, 7, 4}}, {{2, 1, 5, 7}, {3, 7, 4}}, {{3, 5, 7}, {1, 7, 4}}, {{1, 7}, {7, 1}},
