@@ -13,21 +13,14 @@ func (d *Dataset) OfClasses(classes []string) (*Dataset, error) {
 	if d.labels == nil {
 		return nil, fmt.Errorf("data %s has no labels to select classes by", d.name)
 	}
+	labels, err := d.Labels(classes)
+	if err != nil {
+		return nil, err
+	}
 	to := map[int]int{}
-	for k, name := range classes {
-		label := slices.Index(d.classes, name)
-		if n, err := strconv.Atoi(name); label < 0 && err == nil && n >= 0 && n < d.NumClasses() {
-			label = n
-		}
-		if label < 0 {
-			known := "0 to " + strconv.Itoa(d.NumClasses()-1)
-			if len(d.classes) > 0 {
-				known = strings.Join(d.classes[:min(len(d.classes), 50)], ", ")
-			}
-			return nil, fmt.Errorf("data %s has no class %q (it has %s)", d.name, name, known)
-		}
+	for k, label := range labels {
 		if _, twice := to[label]; twice {
-			return nil, fmt.Errorf("class %q is named twice", name)
+			return nil, fmt.Errorf("class %q is named twice", classes[k])
 		}
 		to[label] = k
 	}
@@ -51,4 +44,24 @@ func (d *Dataset) OfClasses(classes []string) (*Dataset, error) {
 		c.train.close = d.train.close
 	}
 	return c, nil
+}
+
+// Labels returns the labels of classes that are named or numbered.
+func (d *Dataset) Labels(classes []string) ([]int, error) {
+	labels := make([]int, len(classes))
+	for k, name := range classes {
+		label := slices.Index(d.classes, name)
+		if n, err := strconv.Atoi(name); label < 0 && err == nil && n >= 0 && n < d.NumClasses() {
+			label = n
+		}
+		if label < 0 {
+			known := "0 to " + strconv.Itoa(d.NumClasses()-1)
+			if len(d.classes) > 0 {
+				known = strings.Join(d.classes[:min(len(d.classes), 50)], ", ")
+			}
+			return nil, fmt.Errorf("data %s has no class %q (it has %s)", d.name, name, known)
+		}
+		labels[k] = label
+	}
+	return labels, nil
 }

@@ -47,6 +47,7 @@ type Recipe struct {
 	Freeze     []string `yaml:"freeze"`     // patterns of names of weights that stay as they are
 	Train      []string `yaml:"train"`      // or of those that alone are trained
 	Statistics string   `yaml:"statistics"` // of batch normalizations: train or frozen
+	Distill    *Distill `yaml:"distill"`    // another network that teaches
 
 	Threads int    `yaml:"threads"` // 0 for all usable cores
 	Output  string `yaml:"output"`  // folder; NAME of NAME.yaml, in the working directory, by default
@@ -166,7 +167,7 @@ func (r *Recipe) Validate() error {
 	if err := r.Data.Spec.Validate(); err != nil {
 		return fmt.Errorf("data: %w", err)
 	}
-	return nil
+	return r.Distill.validate()
 }
 
 // zoo reports whether the network is a built-in one.
@@ -213,6 +214,7 @@ func (r *Recipe) Digest() string {
 	if !c.zoo() {
 		c.Model = filepath.Base(c.Model)
 	}
+	c.Distill = c.Distill.portable()
 	b, err := json.Marshal(c)
 	if err != nil {
 		panic(err) // plain fields; Validate lets no infinities pass

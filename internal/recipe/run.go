@@ -104,9 +104,16 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	for _, n := range j.parts.notes {
 		j.note("%s", n)
 	}
+	teacher, err := r.openTeacher()
+	if err != nil {
+		return err
+	}
 	classes := 0
-	if j.parts.train.HasLabels() {
+	switch {
+	case j.parts.train.HasLabels():
 		classes = j.parts.train.NumClasses()
+	case teacher != nil:
+		classes = dataset.Scores(teacher.Outputs[0])
 	}
 	if j.network, err = r.network(classes); err != nil {
 		return err
@@ -126,6 +133,9 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	}
 	cfg, err := j.config()
 	if err != nil {
+		return err
+	}
+	if cfg.Spec.Distill, err = j.distillation(ctx, teacher); err != nil {
 		return err
 	}
 	j.trainer, err = train.New(j.network, cfg)

@@ -69,6 +69,12 @@ var lessons = map[string]Lesson{
 	Attention:      {Weight: 1000},
 }
 
+// SetText takes the short form of a lesson, its kind.
+func (l *Lesson) SetText(kind string) error {
+	*l = Lesson{Kind: kind}
+	return nil
+}
+
 // Complete returns the lesson with the defaults in place of zeros, or what is wrong with it.
 func (l Lesson) Complete() (Lesson, error) {
 	d, ok := lessons[l.Kind]
