@@ -36,6 +36,7 @@ var floors = map[string]int{
 	"internal/recipe":     7,
 	"internal/cli":        9,
 	"cmd/edgewise":        9,
+	"test/distill":        9,
 	"test/heartbeat/gen":  9,
 }
 

@@ -61,7 +61,7 @@ func Lessons() []string { return []string{KD, StandardizedKD, DKD, DIST, Scores,
 // lessons holds the defaults of each kind: those of the papers' experiments on CIFAR.
 var lessons = map[string]Lesson{
 	KD:             {Weight: 0.9, Temperature: 4},
-	StandardizedKD: {Weight: 0.9, Temperature: 2},
+	StandardizedKD: {Weight: 9, Temperature: 2},
 	DKD:            {Weight: 1, Temperature: 4, Alpha: 1, Beta: 2},
 	DIST:           {Weight: 1, Temperature: 4, Beta: 2, Gamma: 2},
 	Scores:         {Weight: 1},
