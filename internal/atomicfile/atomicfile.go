@@ -130,3 +130,17 @@ func syncDir(dir string) {
 		d.Close()
 	}
 }
+
+// Sweep removes what writers that lost their process left in a folder. Nobody may be
+// writing there.
+func Sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		middle, ours := strings.CutPrefix(e.Name(), temporary)
+		middle, ends := strings.CutSuffix(middle, ".tmp")
+		if ours && ends && len(middle) == len(rand.Text()) && e.Type().IsRegular() {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}

@@ -2,6 +2,7 @@ package atomicfile
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"io"
 	"os"
@@ -194,5 +195,24 @@ func TestOpenFileStaysWhole(t *testing.T) {
 	}
 	if b, err := io.ReadAll(f); err != nil || !bytes.Equal(b, []byte("old")) {
 		t.Errorf("the open file now holds %q, %v", b, err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a[b]*c")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{temporary + rand.Text() + ".tmp", "mine.tmp", temporary + "mine.tmp"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 2 {
+		t.Errorf("%v are left, %v; want those of others", left, err)
 	}
 }

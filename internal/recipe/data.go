@@ -75,12 +75,9 @@ func (r *Recipe) divide(d *dataset.Dataset) (*parts, error) {
 	switch t := d.Calibration(); {
 	case t != nil:
 		p.train, p.test = t, d
-	case r.Data.Holdout > 0:
-		p.train, p.test = split(d, r.Data.Holdout, r.Seed)
-		p.notes = append(p.notes, fmt.Sprintf("%d of %d samples are set apart as test part", p.test.Len(), d.Len()))
 	default:
 		p.train = d
-		p.notes = append(p.notes, "the data has no test part, so nothing tells how the network does on samples that it has not seen; data: {holdout: 0.2} sets some apart")
+		p.notes = append(p.notes, "the data has no test part, so nothing tells how the network does on samples that it has not seen; hold_out: 20% under data sets some apart")
 	}
 	if r.Data.Validation > 0 {
 		p.train, p.judge = split(p.train, r.Data.Validation, r.Seed+1)
@@ -114,7 +111,7 @@ func (s *samples) identity() (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, s.data.Len(), s.pre.JSON())
 	for i := range s.data.Len() {
-		fmt.Fprintln(h, s.label(i))
+		fmt.Fprintln(h, s.label(i), s.target(i))
 	}
 	for _, i := range s.data.Spread(64, 1) {
 		x, err := s.get(i)

@@ -48,7 +48,8 @@ func evaluate(ctx context.Context, g *graph.Graph, s *samples, threads int, done
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	e := &evaluation{samples: s, decisions: make([]int, s.Len()), done: done}
+	n := s.Len()
+	e := &evaluation{samples: s, decisions: make([]int, n), squares: make([]float64, n), absolutes: make([]float64, n), done: done}
 	var wg sync.WaitGroup
 	for range min(threads, s.Len()) {
 		wg.Go(func() {
@@ -67,9 +68,11 @@ func evaluate(ctx context.Context, g *graph.Graph, s *samples, threads int, done
 // evaluation is what its workers share.
 type evaluation struct {
 	samples   *samples
-	decisions []int // by sample
+	decisions []int     // by sample
+	squares   []float64 // by sample: sums over the values of an output
+	absolutes []float64
 	next      atomic.Int64
-	classes   atomic.Int64
+	size      atomic.Int64 // of an output
 
 	mu       sync.Mutex
 	finished int
@@ -90,7 +93,7 @@ func (e *evaluation) work(ctx context.Context, plan *engine.Plan) error {
 		}
 		outs = append(outs, tensor.New(o.Type.DType, o.Shape...))
 	}
-	e.classes.Store(int64(outs[0].Len()))
+	e.size.Store(int64(outs[0].Len()))
 	for {
 		i := int(e.next.Add(1)) - 1
 		if i >= e.samples.Len() || ctx.Err() != nil {
@@ -102,7 +105,9 @@ func (e *evaluation) work(ctx context.Context, plan *engine.Plan) error {
 		if err := session.RunInto(ctx, []*tensor.Tensor{x}, outs); err != nil {
 			return fmt.Errorf("sample %d: %w", i, err)
 		}
-		e.decisions[i] = decide(outs[0])
+		if err := e.judge(i, x, outs[0]); err != nil {
+			return err
+		}
 		e.mu.Lock()
 		e.finished++
 		if e.done != nil {
@@ -110,6 +115,27 @@ func (e *evaluation) work(ctx context.Context, plan *engine.Plan) error {
 		}
 		e.mu.Unlock()
 	}
+}
+
+// judge notes how output y of sample i does; x is its input.
+func (e *evaluation) judge(i int, x, y *tensor.Tensor) error {
+	if !e.samples.data.HasTargets() {
+		e.decisions[i] = decide(y)
+		return nil
+	}
+	want := e.samples.target(i)
+	if e.samples.data.TargetIsInput() {
+		want = x.F32()
+	}
+	if len(want) != y.Len() {
+		return fmt.Errorf("sample %d has a target of %d values, the network gives %d", i, len(want), y.Len())
+	}
+	for k, w := range want {
+		d := y.Float(k) - float64(w)
+		e.squares[i] += d * d
+		e.absolutes[i] += math.Abs(d)
+	}
+	return nil
 }
 
 // decide returns the class of the largest score, for one score whether it is above a half;
@@ -133,7 +159,18 @@ func decide(y *tensor.Tensor) int {
 func (e *evaluation) score() *Score {
 	n := e.samples.Len()
 	s := &Score{Samples: n}
-	classes := max(int(e.classes.Load()), 2)
+	if e.samples.data.HasTargets() {
+		// Sums are taken in the order of the samples, whoever was done first.
+		var squares, absolutes float64
+		for i := range n {
+			squares, absolutes = squares+e.squares[i], absolutes+e.absolutes[i]
+		}
+		values := float64(n) * float64(e.size.Load())
+		rmse, mae := math.Sqrt(squares/values), absolutes/values
+		s.RMSE, s.MAE = &rmse, &mae
+		return s
+	}
+	classes := max(int(e.size.Load()), 2)
 	if classes <= maxConfusion {
 		s.Confusion = make([][]int, classes)
 		for i := range s.Confusion {

@@ -31,6 +31,9 @@ func (r *Recipe) network(classes int) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Classes > 0 {
+		return withClasses(m.Graph(), r.Classes, r.Seed)
+	}
 	return m.Graph(), nil
 }
 

@@ -66,6 +66,9 @@ func openOutput(r *Recipe) (*output, error) {
 	if err := os.MkdirAll(o.dir, 0o777); err != nil {
 		return nil, fmt.Errorf("output: %w", err)
 	}
+	if err := atomicfile.Sweep(o.dir); err != nil {
+		return nil, fmt.Errorf("output: %w", err)
+	}
 	model, err := os.Stat(o.path(modelFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return o, nil

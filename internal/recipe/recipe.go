@@ -64,7 +64,6 @@ type Data struct {
 	Train      string   `yaml:"train"`      // the parts one by one, each anything that --data takes
 	Test       string   `yaml:"test"`       //
 	Classes    []string `yaml:"classes"`    // only these classes, numbered in this order
-	Holdout    float64  `yaml:"holdout"`    // share set apart as test part where the data has none
 	Validation float64  `yaml:"validation"` // share of the training part by which the epoch is chosen
 }
 
@@ -130,7 +129,7 @@ func (r *Recipe) Validate() error {
 	if err := cmp.Or(
 		within("epochs", r.Epochs, 1, maxEpochs), within("batch", r.Batch, 1, maxBatch), within("classes", r.Classes, 0, maxClasses),
 		within("resolution", r.Resolution, 0, 4096), within("threads", r.Threads, 0, maxThreads),
-		share("average", r.Average), share("data: validation", r.Data.Validation), share("data: holdout", r.Data.Holdout),
+		share("average", r.Average), share("data: validation", r.Data.Validation),
 	); err != nil {
 		return err
 	}

