@@ -51,7 +51,7 @@ func lowerConvWeightGradient(l *lowerer, n *graph.Node) string {
 	}
 	in, inPixel := l.channelsLast(x)
 	grad, gradPixel := l.channelsLast(dy)
-	g, err := kernel.NewConvWeightsF32(l.level, win.shape(xs, ys, inPixel, gradPixel, int(n.Attrs.Int("group", 1))))
+	g, err := kernel.NewConvWeightsF32(l.level, win.shape(xs, ys, inPixel, gradPixel, int(n.Attrs.Int("group", 1))), l.transforms()...)
 	if err != nil {
 		return err.Error()
 	}
@@ -62,8 +62,8 @@ func lowerConvWeightGradient(l *lowerer, n *graph.Node) string {
 			g.Run(s.f32(parts), s.f32(in), s.f32(grad), s.scratch[worker], lo, hi)
 		}})
 	out := l.makeRaw(n.Outputs[0])
-	l.add(&step{name: n.Label() + "/sum", op: n.Op, kernel: "sum of parts", reads: []*ref{parts}, writes: []*ref{out}, units: g.FinishUnits(),
-		run: func(s *Session, _, lo, hi int) { g.Finish(s.f32(out), s.f32(parts), lo, hi) }})
+	l.add(&step{name: n.Label() + "/sum", op: n.Op, kernel: "sum of parts", reads: []*ref{parts}, writes: []*ref{out}, units: g.FinishUnits(), scratch: g.ScratchBytes(),
+		run: func(s *Session, worker, lo, hi int) { g.Finish(s.f32(out), s.f32(parts), s.scratch[worker], lo, hi) }})
 	return ""
 }
 

@@ -35,20 +35,24 @@ func TestGradientsF32StayInsideSlices(t *testing.T) {
 		s := randomShape(r)
 		if i%3 == 0 {
 			s.OutC, s.Groups = s.InC, s.InC
-			s.OutStride = s.OutC + r.IntN(2)
+			s.OutStride, s.ResStride = s.OutC+r.IntN(2), 0
+		}
+		if i%6 == 1 {
+			s = winogradShape(r, 2+i%12/3)
 		}
 		x, dy, w := guardedF32(t, normals(r, s.inLen())), guardedF32(t, normals(r, s.outLen())), guardedF32(t, normals(r, s.weightLen()))
 		dx, y, dw := guardedF32(t, make([]float32, s.inLen())), guardedF32(t, make([]float32, s.outLen())), guardedF32(t, make([]float32, s.weightLen()))
 		for _, l := range cpu.Levels() {
-			g, err := NewConvWeightsF32(l, s)
+			g, err := NewConvWeightsF32(l, s, Winograd())
 			if err != nil {
 				t.Fatal(err)
 			}
 			parts := guardedF32(t, make([]float32, g.PartsLen()))
-			g.Run(parts, x, dy, guarded(t, g.ScratchBytes()), 0, g.Units())
-			g.Finish(dw, parts, 0, g.FinishUnits())
+			scratch := guarded(t, g.ScratchBytes())
+			g.Run(parts, x, dy, scratch, 0, g.Units())
+			g.Finish(dw, parts, scratch, 0, g.FinishUnits())
 
-			v, err := NewVariableConvF32(l, s, false)
+			v, err := NewVariableConvF32(l, s, false, Winograd())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,6 +23,8 @@ type ConvWeightsF32 struct {
 	tile  *gemmTileF32
 	parts int
 
+	winograd weightsWinograd // used where it has a kernel
+
 	// Of what is no depthwise convolution. A run is a stretch of columns, kernel position
 	// by channel, that lies side by side in the image.
 	runs   []weightRun
@@ -47,12 +49,16 @@ const (
 )
 
 // NewConvWeightsF32 prepares a gradient for the kernels of a level. Strides of pixels and
-// groups are those of the convolution; its residual does not matter.
-func NewConvWeightsF32(l cpu.Level, s ConvShape) (*ConvWeightsF32, error) {
+// groups are those of the convolution; its residual does not matter. With Winograd it may
+// take fewer products.
+func NewConvWeightsF32(l cpu.Level, s ConvShape, opts ...Option) (*ConvWeightsF32, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
 	g := &ConvWeightsF32{shape: s, level: l, tile: gemmTile(l)}
+	if prepare(opts).winograd && g.prepareWinograd(l) {
+		return g, nil
+	}
 	rows := s.Batch * s.OutH
 	if !s.depthwise() {
 		g.prepare()
@@ -107,16 +113,22 @@ func (g *ConvWeightsF32) prepare() {
 
 // unitsOfPart returns how many units a part has.
 func (g *ConvWeightsF32) unitsOfPart() int {
-	if g.shape.depthwise() {
+	switch {
+	case g.shape.depthwise():
 		return 1
+	case g.winograd.kernel != nil:
+		return g.winograd.blocks
 	}
 	return g.shape.Groups * len(g.blocks)
 }
 
 // Name names the operator and its micro-kernel.
 func (g *ConvWeightsF32) Name() string {
-	if g.shape.depthwise() {
+	switch {
+	case g.shape.depthwise():
 		return "depthwise weight gradient"
+	case g.winograd.kernel != nil:
+		return "weight gradient " + g.winograd.kernel.name
 	}
 	return "weight gradient " + g.tile.name
 }
@@ -125,12 +137,20 @@ func (g *ConvWeightsF32) Name() string {
 func (g *ConvWeightsF32) Units() int { return g.parts * g.unitsOfPart() }
 
 // PartsLen returns how many values Run writes for Finish.
-func (g *ConvWeightsF32) PartsLen() int { return g.parts * g.shape.weightLen() }
+func (g *ConvWeightsF32) PartsLen() int {
+	if g.winograd.kernel != nil {
+		return g.parts * g.winograd.blocks * g.winograd.sums()
+	}
+	return g.parts * g.shape.weightLen()
+}
 
-// ScratchBytes returns the scratch that each worker needs.
+// ScratchBytes returns the scratch that each worker needs for Run and Finish.
 func (g *ConvWeightsF32) ScratchBytes() int {
-	if g.shape.depthwise() {
+	switch {
+	case g.shape.depthwise():
 		return 4 * g.shape.InC
+	case g.winograd.kernel != nil:
+		return 4 * max(g.winograd.scratchLen(), g.winograd.finishLen())
 	}
 	depth := g.chunk * g.shape.OutW
 	return 4 * (g.padded*g.lines + (depth+g.tile.nr)*(g.shape.OutC/g.shape.Groups) + g.tile.panels(runColumns)*g.tile.panelLen(depth))
@@ -146,6 +166,10 @@ func (g *ConvWeightsF32) Run(parts, x, dy []float32, scratch []byte, lo, hi int)
 	rows, per := s.Batch*s.OutH, g.unitsOfPart()
 	for u := lo; u < hi; u++ {
 		part := u / per
+		if w := &g.winograd; w.kernel != nil {
+			g.runWinograd(parts[u*w.sums():][:w.sums()], x, dy, floatScratch(scratch, w.scratchLen()), part, u%per)
+			continue
+		}
 		from, to := part*rows/g.parts, (part+1)*rows/g.parts
 		sums := parts[part*s.weightLen():][:s.weightLen()]
 		if s.depthwise() {
@@ -297,7 +321,13 @@ func (g *ConvWeightsF32) FinishUnits() int { return g.shape.OutC }
 
 // Finish adds up the parts into dw [OutC][InC/Groups][KernelH][KernelW], for output
 // channels lo ≤ m < hi.
-func (g *ConvWeightsF32) Finish(dw, parts []float32, lo, hi int) {
+func (g *ConvWeightsF32) Finish(dw, parts []float32, scratch []byte, lo, hi int) {
+	if w := &g.winograd; w.kernel != nil {
+		for m := lo; m < hi; m++ {
+			g.finishWinograd(dw[:g.shape.weightLen()], parts[:g.PartsLen()], floatScratch(scratch, w.finishLen()), m)
+		}
+		return
+	}
 	s := &g.shape
 	per, taps, size := s.InC/s.Groups, s.KernelH*s.KernelW, s.weightLen()
 	_, _ = dw[size-1], parts[g.PartsLen()-1]

@@ -45,14 +45,19 @@ func TestConvWeightsF32(t *testing.T) {
 	}
 	// Rows longer than one call packs.
 	shapes = append(shapes, ConvShape{Batch: 1, InH: 2, InW: 1100, InC: 5, OutH: 2, OutW: 1100, OutC: 6, KernelH: 1, KernelW: 3, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadLeft: 1, Groups: 1, InStride: 5, OutStride: 6})
-	for range 80 {
+	for i := range 80 {
 		shapes = append(shapes, randomShape(r))
+		if i%8 == 0 {
+			shapes = append(shapes, winogradShape(r, 4))
+		}
 	}
+	// Several blocks of channels and several chunks of tiles.
+	shapes = append(shapes, ConvShape{Batch: 3, InH: 16, InW: 15, InC: 70, OutH: 16, OutW: 15, OutC: 130, KernelH: 3, KernelW: 3, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 1, InStride: 72, OutStride: 130})
 	for _, s := range shapes {
 		x, dy := normals(r, s.inLen()), normals(r, s.outLen())
 		want := weightGradient(s, x, dy)
 		for _, l := range cpu.Levels() {
-			g, err := NewConvWeightsF32(l, s)
+			g, err := NewConvWeightsF32(l, s, Winograd())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,8 +66,11 @@ func TestConvWeightsF32(t *testing.T) {
 			for u := range g.Units() {
 				g.Run(parts, x, dy, scratch, u, u+1)
 			}
-			g.Finish(dw, parts, 0, g.FinishUnits())
+			g.Finish(dw, parts, scratch, 0, g.FinishUnits())
 			tolerance := 1e-6 * math.Sqrt(float64(s.Batch*s.OutH*s.OutW)) * 4
+			if g.winograd.kernel != nil {
+				tolerance *= 4
+			}
 			for i := range dw {
 				if math.Abs(float64(dw[i])-want[i]) > tolerance*(1+math.Abs(want[i])) {
 					t.Fatalf("%v %+v: weight %d is %v, want %v", l, s, i, dw[i], want[i])
@@ -83,7 +91,7 @@ func BenchmarkConvWeightsF32(b *testing.B) {
 		s := ConvShape{Batch: c.batch, InH: c.size, InW: c.size, InC: c.in, OutH: c.size, OutW: c.size, OutC: c.out, KernelH: c.kernel, KernelW: c.kernel,
 			StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: c.kernel / 2, PadLeft: c.kernel / 2, Groups: c.groups, InStride: c.in, OutStride: c.out}
 		b.Run(c.name, func(b *testing.B) {
-			g, err := NewConvWeightsF32(cpu.Best(), s)
+			g, err := NewConvWeightsF32(cpu.Best(), s, Winograd())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -92,7 +100,7 @@ func BenchmarkConvWeightsF32(b *testing.B) {
 			dw, scratch := make([]float32, s.weightLen()), make([]byte, g.ScratchBytes()+64)
 			for b.Loop() {
 				g.Run(parts, x, dy, scratch, 0, g.Units())
-				g.Finish(dw, parts, 0, g.FinishUnits())
+				g.Finish(dw, parts, scratch, 0, g.FinishUnits())
 			}
 			flops := 2 * float64(s.Batch*s.OutH*s.OutW) * float64(s.weightLen())
 			b.ReportMetric(flops*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")

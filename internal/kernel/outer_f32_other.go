@@ -1,0 +1,8 @@
+//go:build !amd64
+
+package kernel
+
+import "github.com/edgewise-ml/edgewise/internal/cpu"
+
+//go:noinline
+func (o *outerF32) run(cpu.Level) { goOuterF32(o) }
