@@ -94,6 +94,12 @@ func lowerVariableTransposed(l *lowerer, n *graph.Node, win *window) string {
 			run: func(s *Session, _, lo, hi int) { d.Run(s.f32(out), s.f32(in), s.f32(turned), lo, hi) }})
 		return ""
 	}
+	if win.stride != [2]int{1, 1} {
+		if b, err := kernel.NewStridedBackF32(l.level, forward); err == nil && l.target[n.Outputs[0]] == nil {
+			l.addStridedBack(n, b, weights, in)
+			return ""
+		}
+	}
 	back := win.shape(xs, ys, inPixel, ys[1], groups)
 	back.PadTop, back.PadLeft = (win.kernel[0]-1)*win.dilation[0]-win.lo[0], (win.kernel[1]-1)*win.dilation[1]-win.lo[1]
 	if win.stride != [2]int{1, 1} || back.PadTop < 0 || back.PadLeft < 0 {
@@ -113,6 +119,21 @@ func lowerVariableTransposed(l *lowerer, n *graph.Node, win *window) string {
 	}
 	l.addVariableConv(n, conv, pack, packed, out, in)
 	return ""
+}
+
+// addStridedBack adds a step that packs and one that goes back through a convolution with
+// strides.
+func (l *lowerer) addStridedBack(n *graph.Node, b *kernel.StridedBackF32, weights, in *ref) {
+	packed := buffer32(n.Label()+"/packed", b.PackedLen())
+	l.add(&step{name: n.Label() + "/pack", op: n.Op, kernel: "pack weights", reads: []*ref{weights}, writes: []*ref{packed}, exec: func(s *Session) error {
+		b.Pack(s.f32(packed), s.f32(weights))
+		return nil
+	}})
+	out, _ := l.makeChannelsLast(n.Outputs[0])
+	l.add(&step{name: n.Label(), op: n.Op, kernel: b.Name(), macs: macs(n), reads: []*ref{in, packed}, writes: []*ref{out}, units: b.Units(), scratch: b.ScratchBytes(),
+		run: func(s *Session, worker, lo, hi int) {
+			b.Run(s.f32(out), s.f32(in), s.f32(packed), s.scratch[worker], lo, hi)
+		}})
 }
 
 // variableTaps computes what each tap adds to the output as a pointwise convolution and

@@ -24,6 +24,7 @@ type convGemm struct {
 
 	flat   bool // rows run through all pixels of all images
 	rowLen int  // pixels in a run of rows: an output row, or all
+	outRow int  // elements from a run to the next where the output is written
 	perRow int  // tiles in a run
 	least  int  // rows of a tile, one more …
 	longer int  // … in the first tiles of a run
@@ -60,8 +61,14 @@ func (c *ConvF32) prepareGemm(tile *gemmTileF32, w, bias []float32, o *preparati
 	g.flat = s.KernelH == 1 && s.KernelW == 1 && unpadded &&
 		s.StrideH == 1 && s.StrideW == 1 && s.OutH == s.InH && s.OutW == s.InW
 	g.rowLen, g.tiles = s.OutW, s.Batch*s.OutH
+	if o.outRow > 0 {
+		g.flat = false
+	}
 	if g.flat {
 		g.rowLen, g.tiles = s.Batch*s.OutH*s.OutW, 1
+	}
+	if g.outRow = o.outRow; g.outRow == 0 {
+		g.outRow = g.rowLen * s.OutStride
 	}
 	g.perRow = (g.rowLen + g.tile.mr - 1) / g.tile.mr
 	g.tiles *= g.perRow
@@ -190,7 +197,7 @@ func (c *ConvF32) runGemm(dst, src, res unsafe.Pointer, strip []float32, lo, hi 
 				}
 				args.rows = x1 - x0
 				pixel := run*g.rowLen + x0
-				args.c = unsafe.Add(dst, (pixel*s.OutStride+channel)*4)
+				args.c = unsafe.Add(dst, (run*g.outRow+x0*s.OutStride+channel)*4)
 				if res != nil {
 					args.res = unsafe.Add(res, (pixel*s.ResStride+channel)*4)
 				}

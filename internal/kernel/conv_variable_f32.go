@@ -78,7 +78,7 @@ func (v *VariableConvF32) Pack(packed, w, bias []float32) {
 		v.conv.packDepthwise(packed, w, bias)
 		return
 	}
-	v.conv.packGemm(packed, w, bias, &preparation{channelsFirst: true, columns: v.back})
+	v.conv.packGemm(packed, w, bias, &preparation{channelsFirst: true, columns: v.back && v.pointwise()})
 }
 
 // packWinograd turns the weights of a panel so that those of a tap lie side by side, and

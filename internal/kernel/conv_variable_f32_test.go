@@ -76,6 +76,25 @@ func TestGradientsByInput(t *testing.T) {
 				d.Run(dx, dy, turned, 0, d.Units())
 				same("depthwise", dx)
 			}
+			if strided := s; s.Groups == 1 && s.DilationH == 1 && s.DilationW == 1 {
+				strided.InH, strided.InW = roundUp(s.InH, s.StrideH), roundUp(s.InW, s.StrideW)
+				strided.InStride = strided.InC
+				b, err := NewStridedBackF32(l, strided)
+				if err != nil {
+					t.Fatal(err)
+				}
+				packed, dx := normals(r, b.PackedLen()), normals(r, strided.inLen())
+				b.Pack(packed, w)
+				scratch := make([]byte, b.ScratchBytes()+64)
+				for u := range b.Units() {
+					b.Run(dx, dy, packed, scratch, u, u+1)
+				}
+				for i, v := range inputGradient(strided, w, dy) {
+					if math.Abs(float64(dx[i])-v) > 1e-4*(1+math.Abs(v)) {
+						t.Fatalf("strided %+v: element %d is %v, want %v", strided, i, dx[i], v)
+					}
+				}
+			}
 			back := s
 			back.InH, back.InW, back.InC, back.InStride, back.OutH, back.OutW, back.OutC, back.OutStride = s.OutH, s.OutW, s.OutC, s.OutStride, s.InH, s.InW, s.InC, s.InStride
 			back.PadTop, back.PadLeft = (s.KernelH-1)*s.DilationH-s.PadTop, (s.KernelW-1)*s.DilationW-s.PadLeft

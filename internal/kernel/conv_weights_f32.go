@@ -24,14 +24,16 @@ type ConvWeightsF32 struct {
 	parts int
 
 	winograd weightsWinograd // used where it has a kernel
+	outer    weightsOuter    // used where it is on
 
 	// Of what is no depthwise convolution. A run is a stretch of columns, kernel position
-	// by channel, that lies side by side in the image.
-	runs   []weightRun
-	blocks [][]weightRun // what a unit takes of them
-	chunk  int           // output rows that are multiplied at once
-	padded int           // values of an image row with its border, all channels
-	lines  int           // image rows under a chunk
+	// by channel, that lies side by side in the image. Sums are [groups][outPitch][inPitch].
+	outPitch, inPitch int
+	runs              []weightRun
+	blocks            [][]weightRun // what a unit takes of them
+	chunk             int           // output rows that are multiplied at once
+	padded            int           // values of an image row with its border, all channels
+	lines             int           // image rows under a chunk
 }
 
 // weightRun are columns [at, at+width) of a group's weights. They begin at column from of
@@ -60,31 +62,44 @@ func NewConvWeightsF32(l cpu.Level, s ConvShape, opts ...Option) (*ConvWeightsF3
 		return g, nil
 	}
 	rows := s.Batch * s.OutH
-	if !s.depthwise() {
+	switch {
+	case s.depthwise():
+		g.outPitch, g.inPitch = 1, s.KernelH*s.KernelW
+	case outerArch(l):
+		g.prepareOuter()
+		if !productWithin(maxScratch/4, g.outer.rows.OutW, g.outPitch+2) || !productWithin(maxScratch/8, g.outer.line) {
+			return nil, errors.New("conv weights f32: a row of pixels is too large")
+		}
+		rows = g.outer.rows.Batch * g.outer.rows.OutH
+	default:
 		g.prepare()
 		if !productWithin(maxScratch/4, g.padded, g.lines) || !productWithin(maxScratch/4, s.OutW, s.OutC+2*runColumns, g.chunk) {
 			return nil, errors.New("conv weights f32: a chunk of rows is too large")
 		}
 	}
 	perPart := g.unitsOfPart()
-	macs := float64(rows) * float64(s.OutW) * float64(s.weightLen())
+	macs := float64(s.Batch*s.OutH) * float64(s.OutW) * float64(s.weightLen())
 	g.parts = min(max((maxParts+perPart-1)/perPart, 1), max(int(macs/partMACs), 1), rows)
-	if !productWithin(maxScratch/4, g.parts, s.weightLen()) {
+	if !productWithin(maxScratch/4, g.parts, g.partLen()) {
 		g.parts = 1
 	}
 	return g, nil
 }
 
-// prepare lays out the columns.
-func (g *ConvWeightsF32) prepare() {
+// partLen returns the values of the sums of one part.
+func (g *ConvWeightsF32) partLen() int { return g.shape.Groups * g.outPitch * g.inPitch }
+
+// prepareRuns lays out the columns; runs begin at multiples of align.
+func (g *ConvWeightsF32) prepareRuns(align int) {
 	s := &g.shape
 	per := s.InC / s.Groups
 	add := func(ky, kx, taps int) {
-		at, from := (ky*s.KernelW+kx)*per, kx*s.DilationW*s.InC
+		from := kx * s.DilationW * s.InC
 		for width := taps * per; width > 0; {
 			n := min(width, runColumns)
-			g.runs = append(g.runs, weightRun{at, n, ky, from})
-			at, from, width = at+n, from+n, width-n
+			g.runs = append(g.runs, weightRun{g.inPitch, n, ky, from})
+			from, width = from+n, width-n
+			g.inPitch += roundUp(n, align)
 		}
 	}
 	for ky := range s.KernelH {
@@ -106,6 +121,13 @@ func (g *ConvWeightsF32) prepare() {
 		g.blocks = append(g.blocks, g.runs[lo:hi])
 		lo = hi
 	}
+}
+
+// prepare lays out the packed form.
+func (g *ConvWeightsF32) prepare() {
+	s := &g.shape
+	g.prepareRuns(1)
+	g.outPitch = s.OutC / s.Groups
 	g.chunk = min(max(chunkDepth/s.OutW, 1), s.OutH)
 	g.padded = ((s.OutW-1)*s.StrideW + (s.KernelW-1)*s.DilationW + 1) * s.InC
 	g.lines = (g.chunk-1)*s.StrideH + (s.KernelH-1)*s.DilationH + 1
@@ -129,6 +151,8 @@ func (g *ConvWeightsF32) Name() string {
 		return "depthwise weight gradient"
 	case g.winograd.kernel != nil:
 		return "weight gradient " + g.winograd.kernel.name
+	case g.outer.on:
+		return "weight gradient outer products"
 	}
 	return "weight gradient " + g.tile.name
 }
@@ -141,7 +165,7 @@ func (g *ConvWeightsF32) PartsLen() int {
 	if g.winograd.kernel != nil {
 		return g.parts * g.winograd.blocks * g.winograd.sums()
 	}
-	return g.parts * g.shape.weightLen()
+	return g.parts * g.partLen()
 }
 
 // ScratchBytes returns the scratch that each worker needs for Run and Finish.
@@ -151,6 +175,8 @@ func (g *ConvWeightsF32) ScratchBytes() int {
 		return 4 * g.shape.InC
 	case g.winograd.kernel != nil:
 		return 4 * max(g.winograd.scratchLen(), g.winograd.finishLen())
+	case g.outer.on:
+		return 4 * g.outerLen()
 	}
 	depth := g.chunk * g.shape.OutW
 	return 4 * (g.padded*g.lines + (depth+g.tile.nr)*(g.shape.OutC/g.shape.Groups) + g.tile.panels(runColumns)*g.tile.panelLen(depth))
@@ -164,6 +190,9 @@ func (g *ConvWeightsF32) Run(parts, x, dy []float32, scratch []byte, lo, hi int)
 		panic("kernel: " + g.Name() + ": units out of range")
 	}
 	rows, per := s.Batch*s.OutH, g.unitsOfPart()
+	if g.outer.on {
+		rows = g.outer.rows.Batch * g.outer.rows.OutH
+	}
 	for u := lo; u < hi; u++ {
 		part := u / per
 		if w := &g.winograd; w.kernel != nil {
@@ -171,12 +200,16 @@ func (g *ConvWeightsF32) Run(parts, x, dy []float32, scratch []byte, lo, hi int)
 			continue
 		}
 		from, to := part*rows/g.parts, (part+1)*rows/g.parts
-		sums := parts[part*s.weightLen():][:s.weightLen()]
+		sums := parts[part*g.partLen():][:g.partLen()]
 		if s.depthwise() {
 			g.depthwise(sums, x, dy, floatScratch(scratch, s.InC), from, to)
 			continue
 		}
 		group, block := u%per/len(g.blocks), u%per%len(g.blocks)
+		if g.outer.on {
+			g.runOuter(sums, x, dy, floatScratch(scratch, g.outerLen()), group, g.blocks[block], from, to)
+			continue
+		}
 		g.product(sums, x, dy, floatScratch(scratch, g.ScratchBytes()/4), group, g.blocks[block], from, to)
 	}
 }
@@ -253,24 +286,27 @@ func (g *ConvWeightsF32) copyLines(lines, x []float32, image, top, from, to int)
 	s := &g.shape
 	for i := from; i <= to; i++ {
 		line := lines[i*g.padded:][:g.padded]
-		iy := top + i
-		if iy < 0 || iy >= s.InH {
-			clear(line)
-			continue
-		}
-		left := min(s.PadLeft*s.InC, len(line))
-		clear(line[:left])
-		src := x[(image*s.InH+iy)*s.InW*s.InStride:]
-		inside := line[left:]
-		if s.InStride == s.InC {
-			inside = inside[copy(inside, src[:min(s.InW*s.InC, len(inside))]):]
+		if iy := top + i; iy >= 0 && iy < s.InH {
+			s.copyLine(line, x[(image*s.InH+iy)*s.InW*s.InStride:])
 		} else {
-			for px := 0; px < s.InW && len(inside) > 0; px++ {
-				inside = inside[copy(inside, src[px*s.InStride:][:s.InC]):]
-			}
+			clear(line)
 		}
-		clear(inside)
 	}
+}
+
+// copyLine copies an image row with its border.
+func (s *ConvShape) copyLine(line, src []float32) {
+	left := min(s.PadLeft*s.InC, len(line))
+	clear(line[:left])
+	inside := line[left:]
+	if s.InStride == s.InC {
+		inside = inside[copy(inside, src[:min(s.InW*s.InC, len(inside))]):]
+	} else {
+		for px := 0; px < s.InW && len(inside) > 0; px++ {
+			inside = inside[copy(inside, src[px*s.InStride:][:s.InC]):]
+		}
+	}
+	clear(inside)
 }
 
 // depthwise adds up all kernel positions over output rows; zero is the centre of the
@@ -329,20 +365,27 @@ func (g *ConvWeightsF32) Finish(dw, parts []float32, scratch []byte, lo, hi int)
 		return
 	}
 	s := &g.shape
-	per, taps, size := s.InC/s.Groups, s.KernelH*s.KernelW, s.weightLen()
-	_, _ = dw[size-1], parts[g.PartsLen()-1]
+	per, perOut, taps := s.InC/s.Groups, s.OutC/s.Groups, s.KernelH*s.KernelW
+	_, _ = dw[s.weightLen()-1], parts[g.PartsLen()-1]
 	for m := lo; m < hi; m++ {
-		row, tapStep := m*taps*per, per
-		if s.depthwise() { // the parts lie [tap][channel]
-			row, tapStep = m, s.InC
-		}
 		to := dw[m*per*taps:][:per*taps]
 		clear(to)
 		for p := range g.parts {
-			for t := range taps {
-				from := parts[p*size+row+t*tapStep:][:per]
-				for i, v := range from {
-					to[i*taps+t] += v
+			sums := parts[p*g.partLen():][:g.partLen()]
+			if s.depthwise() { // they lie [tap][channel]
+				for t := range taps {
+					to[t] += sums[t*s.InC+m]
+				}
+				continue
+			}
+			row := sums[(m/perOut*g.outPitch+m%perOut)*g.inPitch:][:g.inPitch]
+			tap, i := 0, 0
+			for _, r := range g.runs {
+				for _, v := range row[r.at : r.at+r.width] {
+					to[i*taps+tap] += v
+					if i++; i == per {
+						tap, i = tap+1, 0
+					}
 				}
 			}
 		}

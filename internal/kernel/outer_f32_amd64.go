@@ -8,6 +8,9 @@ func outerF32AVX2(args *outerF32)
 //go:noescape
 func outerF32AVX512(args *outerF32)
 
+// outerArch reports whether the level has a kernel of its own.
+func outerArch(l cpu.Level) bool { return l.Includes(cpu.AVX2) }
+
 //go:noinline
 func (o *outerF32) run(l cpu.Level) {
 	switch {

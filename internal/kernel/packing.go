@@ -153,6 +153,7 @@ type preparation struct {
 	later         bool // weights are packed when the operator runs, see VariableConvF32
 	size          int  // bytes of packed weights, where they come later
 	winograd      bool
+	outRow        int    // elements between output rows that are not dense, see StridedBackF32
 	choice        string // name of a micro-kernel, see Choice
 }
 
