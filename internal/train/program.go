@@ -34,6 +34,9 @@ type Spec struct {
 	// FrozenStatistics keeps batch normalization as it is at inference.
 	Frozen           func(name string) bool
 	FrozenStatistics bool
+
+	// FixedScales keeps the scales of FakeQuantize as they are; otherwise they are learned.
+	FixedScales bool
 }
 
 // StateKind says what a piece of state is.
@@ -54,6 +57,16 @@ type State struct {
 	Kind StateKind
 	Of   string // the parameter that a moment or an average belongs to
 	Init *tensor.Tensor
+	Unit *tensor.Tensor // what a parameter is multiplied by in the network; nil for 1
+}
+
+// Real returns the value that the network has where the state is v.
+func (s *State) Real(v *tensor.Tensor) *tensor.Tensor {
+	v = v.Clone()
+	if s.Unit != nil {
+		scaleBy(v, s.Unit, false)
+	}
+	return v
 }
 
 // Program is a training step as a graph.
@@ -110,6 +123,8 @@ type builder struct {
 	p     *Program
 	facts *op.Facts
 
+	fakes *fakes
+
 	rate, step *graph.Value
 	adaptors   []*graph.Value
 	news       []*graph.Value // of the states, in their order
@@ -118,9 +133,12 @@ type builder struct {
 
 func (b *builder) build() error {
 	g := b.p.Graph
+	var err error
+	if b.fakes, err = inUnits(g); err != nil {
+		return err
+	}
 	candidates := b.candidates()
 	b.train()
-	var err error
 	if b.facts, err = op.InferTypes(g); err != nil {
 		return err
 	}
@@ -183,7 +201,7 @@ func (b *builder) build() error {
 
 // candidates lists the constants that training may change, in order of use: floating-point
 // ones of more than one element that are not frozen. Numbers such as the bounds of a Clip
-// are part of the architecture.
+// are part of the architecture, scales of FakeQuantize are not.
 func (b *builder) candidates() []*graph.Value {
 	var out []*graph.Value
 	fixed := strings.Fields(b.p.Graph.Meta[graph.MetaFixed])
@@ -191,7 +209,11 @@ func (b *builder) candidates() []*graph.Value {
 		if slices.ContainsFunc(fixed, func(pattern string) bool { ok, _ := path.Match(pattern, v.Name); return ok }) {
 			continue
 		}
-		if v.Type.DType == tensor.Float32 && v.Const.Len() > 1 && (b.spec.Frozen == nil || !b.spec.Frozen(v.Name)) {
+		may := v.Const.Len() > 1 && !b.fakes.fixed[v]
+		if b.fakes.scales[v] {
+			may = !b.spec.FixedScales
+		}
+		if v.Type.DType == tensor.Float32 && may && (b.spec.Frozen == nil || !b.spec.Frozen(v.Name)) {
 			out = append(out, v)
 		}
 	}
@@ -245,10 +267,14 @@ func (b *builder) update(o *op.Builder, v, g *graph.Value) error {
 	if slices.Contains(b.adaptors, v) {
 		kind = Adaptor
 	}
-	b.p.States = append(b.p.States, State{Name: v.Name, Kind: kind, Init: init})
+	b.p.States = append(b.p.States, State{Name: v.Name, Kind: kind, Init: init, Unit: b.fakes.units[v]})
 	v.Const = nil // from here on the value is an input
 	b.inputs = append(b.inputs, v)
-	in := []*graph.Value{v, g, b.rate}
+	rate := b.rate
+	if b.fakes.scales[v] {
+		rate = b.scaleRate(o, init)
+	}
+	in := []*graph.Value{v, g, rate}
 	if u.timed {
 		in = append(in, b.step)
 	}
@@ -262,10 +288,15 @@ func (b *builder) update(o *op.Builder, v, g *graph.Value) error {
 		in = append(in, b.state(State{Name: fmt.Sprintf("%s/moment%d", v.Name, k), Kind: Moment, Of: v.Name, Init: zero}))
 		b.news = append(b.news, nil)
 	}
-	out := o.Node(graph.DomainEdgewise, u.name, u.attrs, 1+u.states, in...)
+	out := slices.Clone(o.Node(graph.DomainEdgewise, u.name, u.attrs, 1+u.states, in...))
+	if b.fakes.scales[v] {
+		if out[0], err = bounded(o, out[0], init); err != nil {
+			return err
+		}
+	}
 	copy(b.news[at:], out)
 	if d := b.spec.Average; d > 0 && kind == Parameter {
-		old := b.state(State{Name: v.Name + "/average", Kind: Average, Of: v.Name, Init: init})
+		old := b.state(State{Name: v.Name + "/average", Kind: Average, Of: v.Name, Init: init, Unit: b.fakes.units[v]})
 		kept := o.Op("Mul", nil, old, o.Number(d, old))
 		b.news = append(b.news, o.Op("Add", nil, kept, o.Op("Mul", nil, out[0], o.Number(1-d, old))))
 	}

@@ -36,6 +36,14 @@ type Config struct {
 	Judge    string // the metric that is to be large
 	Least    bool   // or, where this is set, small
 
+	// Deployed turns the trained network into the form that is judged and deployed; nil
+	// means Folded.
+	Deployed func(network *graph.Graph) (*graph.Graph, error)
+
+	// Start judges the network before the first step too, as epoch 0: where no epoch is
+	// better, its weights are kept as they were.
+	Start bool
+
 	Progress func(Event)
 	Saved    func([]EpochRecord) // all finished epochs, at first and whenever one more is in the checkpoint
 }
@@ -144,6 +152,11 @@ func (t *Trainer) Run(ctx context.Context, source Source) (*Result, error) {
 	}
 	defer session.Close()
 	r := t.newRun(session, source)
+	if t.cfg.Start && t.cfg.Evaluate != nil && len(t.at.History) == 0 && t.at.Step == 0 {
+		if err := r.start(ctx); err != nil {
+			return nil, err
+		}
+	}
 	r.tell()
 	for t.at.Epoch < t.cfg.Epochs {
 		if err := r.epoch(ctx); err != nil {
@@ -178,13 +191,13 @@ func (t *Trainer) export(states []*tensor.Tensor) (*graph.Graph, error) {
 			if kind == Average {
 				name = s.Of
 			}
-			values[name] = states[i]
+			values[name] = s.Real(states[i])
 		}
 	}
 	g := t.network.Clone()
 	for _, v := range g.Constants() {
 		if x := values[v.Name]; x != nil {
-			v.Const = x.Clone()
+			v.Const = x
 			delete(values, v.Name)
 		}
 	}
@@ -309,7 +322,11 @@ func (r *run) judge(ctx context.Context, record *EpochRecord) error {
 	if err != nil {
 		return err
 	}
-	if g, err = Folded(g); err != nil {
+	deployed := t.cfg.Deployed
+	if deployed == nil {
+		deployed = Folded
+	}
+	if g, err = deployed(g); err != nil {
 		return err
 	}
 	if record.Metrics, err = t.cfg.Evaluate(ctx, g); err != nil {
@@ -326,6 +343,19 @@ func (r *run) judge(ctx context.Context, record *EpochRecord) error {
 			t.best[i] = s.Clone()
 		}
 	}
+	return nil
+}
+
+// start judges the network as it was given.
+func (r *run) start(ctx context.Context) error {
+	record := EpochRecord{}
+	begin := time.Now()
+	if err := r.judge(ctx, &record); err != nil {
+		return err
+	}
+	record.Seconds = time.Since(begin).Seconds()
+	r.t.at.History = append(r.t.at.History, record)
+	r.report(Event{Epochs: r.t.cfg.Epochs, StepsInEpoch: r.steps, Metrics: record.Metrics, Finished: true})
 	return nil
 }
 
