@@ -17,6 +17,7 @@ var legalizePasses = []Pass{
 	{"fuse-gelu", "x·½(1+erf(x/√2)) and its approximation by tanh are single functions", fuseGelu},
 	{"fuse-layernorm", "mean, deviation, scale and shift of rows are one operator", fuseLayerNorm},
 	{"scale-products", "a factor of an operand is one of the product, which applies it as it runs", scaleProducts},
+	{"widen-weights", "weights packed in fewer than 8 bits become bytes, which integer operators take", widenWeights},
 	{"quantize-up", "quantizing before moving data moves fewer bytes", quantizeUp},
 	{"dequantize-down", "data movement commutes with dequantization", dequantizeDown},
 	{"cancel-quantize", "dequantizing and quantizing again with the same parameters changes nothing", cancelQuantize},
@@ -27,6 +28,7 @@ var legalizePasses = []Pass{
 
 // legalizeOrder states which pass must come before which, and why.
 var legalizeOrder = []struct{ before, after, why string }{
+	{"widen-weights", "integer-islands", "an island's weights are bytes"},
 	{"quantize-up", "integer-islands", "an island ends at its QuantizeLinear"},
 	{"dequantize-down", "integer-islands", "an island begins at its DequantizeLinear"},
 	{"dequantize-down", "cancel-quantize", "moving brings pairs together"},
