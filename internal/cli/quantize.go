@@ -28,6 +28,7 @@ type quantizeFlags struct {
 	keep                                      []string
 	perTensor, equalize, correct, tail        bool
 	integerIO, random                         bool
+	qat                                       qatFlags
 }
 
 // Modes of quantize.
@@ -71,11 +72,29 @@ optimize tries the ways and picks one by measurement.
 
   static       activations and weights in 8 bits; ranges come from samples (--data)
   dynamic      activations are quantized anew in every inference; needs no samples
-  weight-only  weights in 8 or 4 bits, arithmetic in floating point`,
+  weight-only  weights in 8 or 4 bits, arithmetic in floating point
+
+With --qat the network is trained for its integers, which are static ones with weights of
+--bits 8 to 2: it begins with the best that calibration alone gives and learns from labels
+and from the model as given. Where no epoch is better on samples set apart than the
+beginning was, that is written. Fewer bits than 8 make files of 4 bits and fewer smaller, and nothing
+faster.`,
 		Example: `  edgewise quantize model.onnx --data images/ --method entropy -o model8.onnx
-  edgewise quantize model.onnx --mode weight-only --bits 4 -o model4.onnx`,
+  edgewise quantize model.onnx --mode weight-only --bits 4 -o model4.onnx
+  edgewise quantize model.onnx --qat --data images/ --bits 4 -o model4.onnx`,
 		Args: arguments(1, 1, "one model"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runQuantize(cmd.Context(), args[0], f) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			given := cmd.Flags().Changed
+			if f.qat.on {
+				return a.runQAT(cmd.Context(), args[0], f, given)
+			}
+			for _, name := range withTraining {
+				if given(name) {
+					return usagef("--%s goes with --qat", name)
+				}
+			}
+			return a.runQuantize(cmd.Context(), args[0], f)
+		},
 	}
 	a.modelFlags(cmd)
 	a.jsonFlag(cmd)
@@ -95,8 +114,9 @@ optimize tries the ways and picks one by measurement.
 	fl.BoolVar(&f.tail, "tail", false, "quantize also what comes after the last layer with weights")
 	fl.BoolVar(&f.integerIO, "integer-io", false, "make inputs and outputs 8-bit too")
 	fl.StringArrayVar(&f.keep, "keep", nil, "`node` that stays in floating point (repeatable)")
-	fl.IntVar(&f.bits, "bits", 8, "bits of weight-only weights: 8 or 4")
+	fl.IntVar(&f.bits, "bits", 8, "bits of weights: 8 or 4 of weight-only, 8 to 2 of --qat")
 	fl.IntVar(&f.block, "block", 32, "4-bit weights that share a scale")
+	f.qat.register(fl)
 	return cmd
 }
 

@@ -96,20 +96,28 @@ func (a *app) change(cmd *cobra.Command, r *recipe.Recipe, f trainFlags) error {
 	return nil
 }
 
-// runRecipe carries a recipe out, with progress, and writes the result.
-func (a *app) runRecipe(ctx context.Context, r *recipe.Recipe, o recipe.Options) error {
+// carryOut runs a recipe with progress.
+func (a *app) carryOut(ctx context.Context, r *recipe.Recipe, o recipe.Options) (*recipe.Result, error) {
 	o.Version, o.Progress = version(), a.training
 	result, err := recipe.Run(ctx, r, o)
 	if err != nil && ctx.Err() != nil {
 		a.note("the training is interrupted: the same command takes it up again")
-		return err
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.progress.clear()
 	if result.Already {
 		a.note("this training is finished: %s has its result; --fresh starts anew", result.Output)
+	}
+	return result, nil
+}
+
+// runRecipe carries a recipe out, with progress, and writes the result.
+func (a *app) runRecipe(ctx context.Context, r *recipe.Recipe, o recipe.Options) error {
+	result, err := a.carryOut(ctx, r, o)
+	if err != nil {
+		return err
 	}
 	if a.json {
 		return a.writeJSON(result)

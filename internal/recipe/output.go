@@ -19,25 +19,28 @@ import (
 
 // Result is a finished training.
 type Result struct {
-	Recipe     string              `json:"recipe"`   // name of the file
-	Digest     string              `json:"digest"`   // of what the recipe says
-	Identity   string              `json:"identity"` // of recipe, data, network, threads and instruction set
-	Output     string              `json:"output"`
-	Finished   bool                `json:"finished"`
-	Resumed    bool                `json:"resumed"`
-	Epochs     int                 `json:"epochs"`
-	Epoch      int                 `json:"epoch"` // whose weights were kept
-	Data       string              `json:"data"`
-	Trained    int                 `json:"training_samples"`
-	Classes    []string            `json:"classes,omitempty"`
-	Preprocess string              `json:"preprocess"`
-	Threads    int                 `json:"threads"`
-	Level      string              `json:"level"`
-	Model      string              `json:"model"`
-	Bytes      int64               `json:"model_bytes"`
-	Validation *Score              `json:"validation,omitempty"`
-	Test       *Score              `json:"test,omitempty"`
-	History    []train.EpochRecord `json:"history"`
+	Recipe     string   `json:"recipe"`   // name of the file
+	Digest     string   `json:"digest"`   // of what the recipe says
+	Identity   string   `json:"identity"` // of recipe, data, network, threads and instruction set
+	Output     string   `json:"output"`
+	Finished   bool     `json:"finished"`
+	Resumed    bool     `json:"resumed"`
+	Epochs     int      `json:"epochs"`
+	Epoch      int      `json:"epoch"` // whose weights were kept
+	Data       string   `json:"data"`
+	Trained    int      `json:"training_samples"`
+	Classes    []string `json:"classes,omitempty"`
+	Preprocess string   `json:"preprocess"`
+	Threads    int      `json:"threads"`
+	Level      string   `json:"level"`
+	Model      string   `json:"model"`
+	Bytes      int64    `json:"model_bytes"`
+	Validation *Score   `json:"validation,omitempty"`
+	Test       *Score   `json:"test,omitempty"`
+
+	Quantization *Quantization `json:"quantization,omitempty"`
+
+	History []train.EpochRecord `json:"history"`
 
 	Already bool `json:"-"` // an earlier run had finished it
 }

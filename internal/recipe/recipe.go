@@ -49,6 +49,8 @@ type Recipe struct {
 	Statistics string   `yaml:"statistics"` // of batch normalizations: train or frozen
 	Distill    *Distill `yaml:"distill"`    // another network that teaches
 
+	Quantize *Quantize `yaml:"quantize"` // train for integers; absent for floating point
+
 	Threads int    `yaml:"threads"` // 0 for all usable cores
 	Output  string `yaml:"output"`  // folder; NAME of NAME.yaml, in the working directory, by default
 
@@ -133,7 +135,7 @@ func (r *Recipe) Validate() error {
 	); err != nil {
 		return err
 	}
-	if err := errors.Join(r.Loss.Validate(), r.Optimizer.Validate(), r.Schedule.Validate(), r.Augment.Validate()); err != nil {
+	if err := errors.Join(r.Loss.Validate(), r.Optimizer.Validate(), r.Schedule.Validate(), r.Augment.Validate(), r.Quantize.validate()); err != nil {
 		return err
 	}
 	switch {

@@ -11,6 +11,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/optimize"
+	"github.com/edgewise-ml/edgewise/internal/quant"
 	"github.com/edgewise-ml/edgewise/internal/train"
 )
 
@@ -51,6 +52,7 @@ type job struct {
 	judge   *samples
 	test    *samples
 	threads int
+	quant   *quantized // nil for a training in floating point
 	trainer *train.Trainer
 
 	started time.Time
@@ -136,6 +138,11 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	if !j.learned.judged() {
 		return fmt.Errorf("data: the samples have neither labels nor targets, so there is nothing to learn; hint: `labels` or `target` under data")
 	}
+	if r.Quantize != nil {
+		if err := j.quantize(ctx); err != nil {
+			return err
+		}
+	}
 	cfg, err := j.config()
 	if err != nil {
 		return err
@@ -166,6 +173,9 @@ func (j *job) config() (train.Config, error) {
 		Schedule: r.Schedule, Augment: augment, Epochs: r.Epochs, Seed: r.Seed, Threads: j.threads,
 		Checkpoint: j.out.checkpoint(), Every: j.o.Every, Also: also,
 		Progress: j.progress, Saved: j.out.journal,
+	}
+	if j.quant != nil {
+		cfg.Deployed, cfg.Spec.FixedScales, cfg.Start = quant.Deploy, r.Quantize.Scales == "fixed", j.judge != nil
 	}
 	if j.judge != nil || j.test != nil {
 		cfg.Evaluate = j.evaluate
@@ -205,7 +215,7 @@ func (j *job) run(ctx context.Context) (*Result, error) {
 	case err != nil:
 		return nil, err
 	}
-	g, err := train.Folded(trained.Network)
+	g, err := j.deployed(trained.Network)
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +236,9 @@ func (j *job) run(ctx context.Context) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if result.Quantization, err = j.compare(ctx, trained.Epoch); err != nil {
+		return nil, err
 	}
 	return result, j.out.write(g, j, result)
 }
