@@ -92,7 +92,7 @@ func TestQuantizeIsChecked(t *testing.T) {
 		"quantize: {layers: {cnv: {weights: 4}}}":  `no layer is named "cnv"`,
 		"quantize: {}\nmodel: zoo:resnet8":         "random weights have no ranges",
 		"quantize: {}\nfreeze: [nothing]":          "no weight is named",
-		"quantize: {weight: 4}":                    "weights",
+		"quantize: {weigths: 4}":                   "weights",
 	} {
 		r := folder(t, text)
 		file := filepath.Join(r.dir, "small.yaml")

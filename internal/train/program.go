@@ -104,7 +104,11 @@ func NewProgram(network *graph.Graph, s Spec) (*Program, error) {
 	if len(g.Outputs) == 0 {
 		return nil, errors.New("the network has no output")
 	}
-	b := &builder{spec: s, p: &Program{Graph: g, Data: len(g.Inputs), Outputs: len(g.Outputs)}}
+	f, err := inUnits(g)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{spec: s, fakes: f, p: &Program{Graph: g, Data: len(g.Inputs), Outputs: len(g.Outputs)}}
 	if err := autodiff.Check(g, g.Outputs[0], b.candidates()); err != nil {
 		return nil, err
 	}
@@ -133,12 +137,9 @@ type builder struct {
 
 func (b *builder) build() error {
 	g := b.p.Graph
-	var err error
-	if b.fakes, err = inUnits(g); err != nil {
-		return err
-	}
 	candidates := b.candidates()
 	b.train()
+	var err error
 	if b.facts, err = op.InferTypes(g); err != nil {
 		return err
 	}
