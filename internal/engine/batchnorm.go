@@ -9,117 +9,254 @@ import (
 )
 
 func init() {
-	lowers(lowerBatchNormGradient, graph.DomainEdgewise, "BatchNormalizationGradient")
+	lowers(func(l *lowerer, n *graph.Node) string { return lowerBatchNormGradient(l, n, nil) }, graph.DomainEdgewise, "BatchNormalizationGradient")
 }
 
-// statistics are the steps that compute the mean and 1/deviation of the channels of a
-// value, and what they compute. The forward and the backward pass share them.
+// statistics are the mean and 1/deviation of the channels of a value, which the forward and
+// the backward pass of a batch normalization share.
 type statistics struct {
-	passes              *kernel.ChannelPassesF32
 	in                  *ref
 	pixel               int
 	mean, variance, inv *ref // [channels]
-	count               float64
+	pixels              int
 	eps                 float64
 }
 
-// batchStatistics returns the statistics of x, of which the steps are made once.
-func (l *lowerer) batchStatistics(n *graph.Node, x *graph.Value, eps float64) (*statistics, string) {
-	if st := l.stats[x]; st != nil && st.eps == eps {
-		return st, ""
-	}
+// normalization is a batch normalization in training with the activation after it, if any.
+type normalization struct {
+	node, act *graph.Node
+	passes    *kernel.BatchNormF32
+	factor    *ref // the result is input·factor + offset between bounds
+	offset    *ref
+}
+
+// passes prepares what a normalization does with the pixels of x and the activation act.
+func (l *lowerer) passes(x *graph.Value, act *graph.Node) (*kernel.BatchNormF32, string) {
 	xs, _ := x.Type.Static()
 	if !isF32(x) || len(xs) < 3 {
 		return nil, "only float32 with channels and positions has a kernel"
 	}
-	in, pixel := l.channelsLast(x)
-	pixels := in.len() / xs[1]
-	p, err := kernel.NewChannelPassesF32(l.level, pixels, xs[1])
+	var a kernel.Act
+	if act != nil {
+		a, _ = activation(act)
+	}
+	pixels := xs[0]
+	for _, d := range xs[2:] {
+		pixels *= d
+	}
+	p, err := kernel.NewBatchNormF32(l.level, pixels, xs[1], a, act != nil && act.Is("Relu"))
 	if err != nil {
 		return nil, err.Error()
 	}
-	c, name := xs[1], n.Label()
-	st := &statistics{passes: p, in: in, pixel: pixel, count: float64(pixels), eps: eps,
+	return p, ""
+}
+
+// batchStatistics returns the statistics of x, of which the steps are made once.
+func (l *lowerer) batchStatistics(n *graph.Node, x *graph.Value, p *kernel.BatchNormF32) *statistics {
+	eps := float64(n.Attrs.Float("epsilon", 1e-5))
+	if st := l.stats[x]; st != nil && st.eps == eps {
+		return st
+	}
+	in, pixel := l.channelsLast(x)
+	c, name := in.shape[1], n.Label()
+	st := &statistics{in: in, pixel: pixel, pixels: in.len() / c, eps: eps,
 		mean: buffer32(name+"/mean", c), inv: buffer32(name+"/inv", c), variance: buffer32(name+"/variance", c)}
-	sums := buffer32(name+"/sums", p.PartsLen())
-	l.add(&step{name: name + "/sum", op: n.Op, kernel: "channel sums", reads: []*ref{in}, writes: []*ref{sums}, units: p.Units(),
-		run: func(s *Session, _, lo, hi int) { p.Sum(s.f32(sums), s.f32(in), pixel, lo, hi) }})
-	l.add(&step{name: name + "/mean", op: n.Op, kernel: "total", reads: []*ref{sums}, writes: []*ref{st.mean}, exec: func(s *Session) error {
-		mean, sums := s.f32(st.mean), s.f32(sums)
-		for k := range c {
-			mean[k] = float32(p.Total(sums, k) / st.count)
-		}
-		return nil
-	}})
-	squares := buffer32(name+"/squares", p.PartsLen())
-	l.add(&step{name: name + "/square", op: n.Op, kernel: "channel products", reads: []*ref{in, st.mean}, writes: []*ref{squares}, units: p.Units(),
-		run: func(s *Session, _, lo, hi int) {
-			p.Dot(s.f32(squares), s.f32(in), s.f32(in), s.f32(st.mean), pixel, pixel, lo, hi)
+	parts := buffer32(name+"/parts", p.PartsLen())
+	l.add(&step{name: name + "/statistics", op: n.Op, kernel: "channel statistics", reads: []*ref{in}, writes: []*ref{parts}, units: p.Units(), scratch: p.ScratchBytes(),
+		run: func(s *Session, worker, lo, hi int) {
+			p.Statistics(s.f32(parts), s.f32(in), pixel, s.scratch[worker], lo, hi)
 		}})
-	l.add(&step{name: name + "/variance", op: n.Op, kernel: "total", reads: []*ref{squares}, writes: []*ref{st.variance, st.inv}, exec: func(s *Session) error {
-		variance, inv, squares := s.f32(st.variance), s.f32(st.inv), s.f32(squares)
-		for k := range c {
-			v := max(p.Total(squares, k)/st.count, 0)
-			variance[k], inv[k] = float32(v), float32(1/math.Sqrt(v+eps))
+	l.add(&step{name: name + "/mean", op: n.Op, kernel: "total", reads: []*ref{parts}, writes: []*ref{st.mean, st.variance, st.inv}, exec: func(s *Session) error {
+		variance, inv := s.f32(st.variance), s.f32(st.inv)
+		p.FinishStatistics(s.f32(st.mean), variance, s.f32(parts))
+		for k, v := range variance {
+			inv[k] = float32(1 / math.Sqrt(float64(v)+eps))
 		}
 		return nil
 	}})
 	l.stats[x] = st
-	return st, ""
+	return st
 }
 
-// lowerBatchNormTraining normalizes by the batch's own statistics and moves the running
-// ones toward them.
-func lowerBatchNormTraining(l *lowerer, n *graph.Node) string {
+// lowerBatchNormTraining normalizes by the batch's own statistics, holds the result between
+// the bounds of act where it is not nil, and moves the running statistics toward the batch's.
+func lowerBatchNormTraining(l *lowerer, n, act *graph.Node) string {
 	if !isF32(n.Inputs...) {
 		return "only float32 has a kernel"
 	}
-	st, reason := l.batchStatistics(n, n.In(0), float64(n.Attrs.Float("epsilon", 1e-5)))
+	p, reason := l.passes(n.In(0), act)
 	if reason != "" {
 		return reason
 	}
+	st := l.batchStatistics(n, n.In(0), p)
 	c := st.mean.len()
 	scale, shift := l.plain(n.In(1)), l.plain(n.In(2))
-	m, zero, t := buffer32(n.Label()+"/factor", c), buffer32(n.Label()+"/zero", c), buffer32(n.Label()+"/offset", c)
-	setup := &step{name: n.Label() + "/factors", op: n.Op, kernel: "factors", reads: []*ref{st.mean, st.inv, scale, shift}, writes: []*ref{m, zero, t}}
+	m, t := buffer32(n.Label()+"/factor", c), buffer32(n.Label()+"/offset", c)
+	setup := &step{name: n.Label() + "/factors", op: n.Op, kernel: "factors", reads: []*ref{st.mean, st.inv, scale, shift}, writes: []*ref{m, t}}
+	momentum := n.Attrs.Float("momentum", 0.9)
+	var running [2]struct{ old, batch, moved *ref }
+	for i, batch := range []*ref{st.mean, st.variance} {
+		if n.Out(1+i) != nil {
+			running[i].old, running[i].batch, running[i].moved = l.plain(n.In(3+i)), batch, l.makeRaw(n.Outputs[1+i])
+			setup.reads = append(setup.reads, running[i].old, batch)
+			setup.writes = append(setup.writes, running[i].moved)
+		}
+	}
 	setup.exec = func(s *Session) error {
 		mean, inv, scale, shift := s.f32(st.mean), s.f32(st.inv), s.f32(scale), s.f32(shift)
 		m, t := s.f32(m), s.f32(t)
-		clear(s.f32(zero))
 		for k := range m {
 			m[k] = scale[k] * inv[k]
 			t[k] = shift[k] - mean[k]*m[k]
 		}
+		for _, r := range running {
+			if r.moved == nil {
+				continue
+			}
+			old, batch := s.f32(r.old), s.f32(r.batch)
+			for k := range s.f32(r.moved) {
+				s.f32(r.moved)[k] = old[k]*momentum + batch[k]*(1-momentum)
+			}
+		}
 		return nil
 	}
 	l.add(setup)
-	out, pixel := l.makeChannelsLast(n.Outputs[0])
-	l.add(&step{name: n.Label(), op: n.Op, kernel: "channel affine", reads: []*ref{st.in, m, zero, t}, writes: []*ref{out}, units: st.passes.Units(),
-		run: func(s *Session, _, lo, hi int) {
-			x := s.f32(st.in)
-			st.passes.Affine(s.f32(out), x, x, s.f32(m), s.f32(zero), s.f32(t), pixel, st.pixel, st.pixel, lo, hi)
-		}})
-	momentum := n.Attrs.Float("momentum", 0.9)
-	for i, batch := range []*ref{st.mean, st.variance} {
-		if n.Out(1+i) == nil {
-			continue
-		}
-		old := l.plain(n.In(3 + i))
-		moved := l.makeRaw(n.Outputs[1+i])
-		l.add(&step{name: n.Outputs[1+i].Name, op: n.Op, kernel: "running", reads: []*ref{old, batch}, writes: []*ref{moved}, exec: func(s *Session) error {
-			old, batch, moved := s.f32(old), s.f32(batch), s.f32(moved)
-			for k := range moved {
-				moved[k] = old[k]*momentum + batch[k]*(1-momentum)
-			}
-			return nil
-		}})
-	}
+	l.normalize(&normalization{node: n, act: act, passes: p, factor: m, offset: t}, st.in, st.pixel)
 	return ""
 }
 
+// normalize adds the step that makes the result of a normalization.
+func (l *lowerer) normalize(f *normalization, in *ref, inPixel int) {
+	result, names := f.node.Outputs[0], f.node.Op
+	if f.act != nil {
+		result, names = f.act.Outputs[0], opNames(f.node, f.act)
+	}
+	out, pixel := l.makeChannelsLast(result)
+	p := f.passes
+	l.add(&step{name: result.Def.Label(), op: names, kernel: p.Name(), reads: []*ref{in, f.factor, f.offset}, writes: []*ref{out}, units: p.Units(), scratch: p.ScratchBytes(),
+		run: func(s *Session, worker, lo, hi int) {
+			p.Apply(s.f32(out), s.f32(in), s.f32(f.factor), s.f32(f.offset), pixel, inPixel, s.scratch[worker], lo, hi)
+		}})
+	l.norms[f.node] = f
+}
+
+// lowerFrozenNorm normalizes by statistics that are given, where not all numbers are
+// constants: fine-tuning with the normalizations as they were.
+func lowerFrozenNorm(l *lowerer, n *graph.Node) string {
+	p, reason := l.passes(n.In(0), nil)
+	if reason != "" {
+		return reason
+	}
+	in, pixel := l.channelsLast(n.In(0))
+	c, eps := in.shape[1], float64(n.Attrs.Float("epsilon", 1e-5))
+	m, t := buffer32(n.Label()+"/factor", c), buffer32(n.Label()+"/offset", c)
+	var given [4]*ref // scale, shift, mean, variance
+	for i := range given {
+		if s, _ := n.In(1 + i).Type.Static(); !slices.Equal(s, []int{c}) {
+			return "the numbers are not one for each channel"
+		}
+		given[i] = l.plain(n.In(1 + i))
+	}
+	l.add(&step{name: n.Label() + "/factors", op: n.Op, kernel: "factors", reads: given[:], writes: []*ref{m, t}, exec: func(s *Session) error {
+		scale, shift, mean, variance := s.f32(given[0]), s.f32(given[1]), s.f32(given[2]), s.f32(given[3])
+		m, t := s.f32(m), s.f32(t)
+		for k := range m {
+			f := float64(scale[k]) / math.Sqrt(float64(variance[k])+eps)
+			m[k], t[k] = float32(f), float32(float64(shift[k])-f*float64(mean[k]))
+		}
+		return nil
+	}})
+	l.normalize(&normalization{node: n, passes: p, factor: m, offset: t}, in, pixel)
+	return ""
+}
+
+// normChain is a batch normalization in training and the Relu or Clip after it. Between
+// them stands a value that the gradient of Clip looks at too; normBack makes that without.
+func (l *lowerer) normChain(n *graph.Node) *group {
+	z := n.Outputs[0]
+	if n.Attrs.Int("training_mode", 0) == 0 || !isF32(n.Inputs...) || l.uses[z.ID] != len(l.users[z.ID]) || !l.on(ruleAct) {
+		return nil
+	}
+	var act, gate *graph.Node
+	for _, m := range l.users[z.ID] {
+		switch {
+		case (m.Is("Relu") || m.Is("Clip")) && m.In(0) == z && act == nil:
+			act = m
+		case m.Domain == graph.DomainEdgewise && m.Op == "ClipGradient" && m.In(1) == z && gate == nil && l.normBack(m) != nil:
+			gate = m
+		default:
+			return nil
+		}
+	}
+	if act == nil || gate != nil && (act.In(1) != gate.In(2) || act.In(2) != gate.In(3)) {
+		return nil
+	}
+	if a, ok := activation(act); !ok || a.Kind != kernel.ActClamp {
+		return nil
+	}
+	g := &group{nodes: []*graph.Node{n}, lower: func(l *lowerer, g *group) string {
+		if r := l.unfit(n); r != "" {
+			return r
+		}
+		l.note(g)
+		return lowerBatchNormTraining(l, n, act)
+	}}
+	g.take(act, ruleAct)
+	return g
+}
+
+// normOf returns the batch normalization that stands before the activation of which gate
+// is the gradient, or nil.
+func normOf(gate *graph.Node) *graph.Node {
+	z := gate.In(1)
+	if gate.Op == "ReluGradient" && z.Def != nil && z.Def.Is("Relu") {
+		z = z.Def.In(0)
+	}
+	if z.Def == nil || !z.Def.Is("BatchNormalization") {
+		return nil
+	}
+	return z.Def
+}
+
+// normBack returns the gradient of the batch normalization before it that a gate leads to
+// alone.
+func (l *lowerer) normBack(gate *graph.Node) *graph.Node {
+	norm, back := normOf(gate), l.next(gate.Outputs[0])
+	if norm == nil || back == nil || back.Domain != graph.DomainEdgewise || back.Op != "BatchNormalizationGradient" ||
+		back.In(0) != gate.Outputs[0] || back.In(1) != norm.In(0) || !isF32(back.Inputs...) {
+		return nil
+	}
+	xs, ok := back.In(1).Type.Static()
+	ds, okDy := gate.In(0).Type.Static()
+	scale, okScale := back.In(2).Type.Static()
+	if !ok || !okDy || !okScale || len(xs) < 3 || slices.Contains(xs, 0) || !slices.Equal(xs, ds) || !slices.Equal(scale, xs[1:2]) {
+		return nil
+	}
+	return back
+}
+
+// gateChain is the way back through an activation and the normalization before it.
+func (l *lowerer) gateChain(gate *graph.Node) *group {
+	back := l.normBack(gate)
+	if back == nil || l.groups[normOf(gate)] == nil {
+		return nil
+	}
+	g := &group{nodes: []*graph.Node{gate}, lower: func(l *lowerer, g *group) string {
+		if f := l.norms[normOf(gate)]; f == nil || f.act == nil {
+			return "the activation is a step of its own"
+		}
+		l.note(g)
+		return lowerBatchNormGradient(l, back, gate)
+	}}
+	g.take(back, ruleAct)
+	return g
+}
+
 // lowerBatchNormGradient: with d = dY - ΣdY/n - (X-mean)·inv²·Σ dY·(X-mean)/n the gradient
-// by the input is scale·inv·d, an affine function of X and dY in every channel.
-func lowerBatchNormGradient(l *lowerer, n *graph.Node) string {
+// by the input is scale·inv·d, an affine function of X and dY in every channel. With gate,
+// the gradient of the activation after the normalization forward, dY is first let through
+// or not.
+func lowerBatchNormGradient(l *lowerer, n, gate *graph.Node) string {
 	dy, x := n.In(0), n.In(1)
 	ds, _ := dy.Type.Static()
 	xs, _ := x.Type.Static()
@@ -127,21 +264,27 @@ func lowerBatchNormGradient(l *lowerer, n *graph.Node) string {
 	if !isF32(n.Inputs...) || len(xs) < 2 || !slices.Equal(ds, xs) || !slices.Equal(scale, xs[1:2]) {
 		return "only float32 of equal shapes with a scale for each channel has a kernel"
 	}
-	st, reason := l.batchStatistics(n, x, float64(n.Attrs.Float("epsilon", 1e-5)))
+	p, reason := l.passes(x, nil)
 	if reason != "" {
 		return reason
 	}
-	name, c, p := n.Label(), st.mean.len(), st.passes
-	grad, pixel := l.channelsLast(dy)
-	sums, products := buffer32(name+"/sums", p.PartsLen()), buffer32(name+"/products", p.PartsLen())
-	l.add(&step{name: name + "/sum", op: n.Op, kernel: "channel sums", reads: []*ref{grad, st.in, st.mean}, writes: []*ref{sums, products}, units: p.Units(),
-		run: func(s *Session, _, lo, hi int) {
-			p.Sum(s.f32(sums), s.f32(grad), pixel, lo, hi)
-			p.Dot(s.f32(products), s.f32(st.in), s.f32(grad), s.f32(st.mean), st.pixel, pixel, lo, hi)
+	st := l.batchStatistics(n, x, p)
+	name, names, c, count := n.Label(), n.Op, st.mean.len(), float64(st.pixels)
+	m, t := st.mean, st.mean // not looked at
+	if gate != nil {
+		dy, names = gate.In(0), opNames(gate, n)
+		forward := l.norms[normOf(gate)]
+		p, m, t = forward.passes, forward.factor, forward.offset
+	}
+	grad, gradPixel := l.channelsLast(dy)
+	parts := buffer32(name+"/parts", p.PartsLen())
+	l.add(&step{name: name + "/sums", op: names, kernel: "channel sums", reads: []*ref{grad, st.in, st.mean, m, t}, writes: []*ref{parts}, units: p.Units(), scratch: p.ScratchBytes(),
+		run: func(s *Session, worker, lo, hi int) {
+			p.Sums(s.f32(parts), s.f32(st.in), s.f32(grad), s.f32(m), s.f32(t), s.f32(st.mean), st.pixel, gradPixel, s.scratch[worker], lo, hi)
 		}})
 	factors := l.plain(n.In(2))
-	m, u, t := buffer32(name+"/x", c), buffer32(name+"/dy", c), buffer32(name+"/offset", c)
-	setup := &step{name: name + "/factors", op: n.Op, kernel: "factors", reads: []*ref{sums, products, factors, st.mean, st.inv}, writes: []*ref{m, u, t}}
+	byX, byDy, offset := buffer32(name+"/x", c), buffer32(name+"/dy", c), buffer32(name+"/offset", c)
+	setup := &step{name: name + "/factors", op: n.Op, kernel: "factors", reads: []*ref{parts, factors, st.mean, st.inv}, writes: []*ref{byX, byDy, offset}}
 	var dScale, dShift *ref
 	if n.Out(1) != nil {
 		dScale = l.makeRaw(n.Outputs[1])
@@ -152,15 +295,14 @@ func lowerBatchNormGradient(l *lowerer, n *graph.Node) string {
 		setup.writes = append(setup.writes, dShift)
 	}
 	setup.exec = func(s *Session) error {
-		mean, inv, scale := s.f32(st.mean), s.f32(st.inv), s.f32(factors)
-		m, u, t := s.f32(m), s.f32(u), s.f32(t)
+		mean, inv, scale, parts := s.f32(st.mean), s.f32(st.inv), s.f32(factors), s.f32(parts)
+		byX, byDy, offset := s.f32(byX), s.f32(byDy), s.f32(offset)
 		for k := range c {
-			db, ds := p.Total(s.f32(sums), k), p.Total(s.f32(products), k)
+			db, ds := p.FinishSums(parts, k)
 			i, a := float64(inv[k]), float64(scale[k])
-			u[k] = float32(a * i)
-			slope := -a * i * i * i * ds / st.count
-			m[k] = float32(slope)
-			t[k] = float32(-a*i*db/st.count - slope*float64(mean[k]))
+			slope := -a * i * i * i * ds / count
+			byX[k], byDy[k] = float32(slope), float32(a*i)
+			offset[k] = float32(-a*i*db/count - slope*float64(mean[k]))
 			if dScale != nil {
 				s.f32(dScale)[k] = float32(ds * i)
 			}
@@ -175,9 +317,9 @@ func lowerBatchNormGradient(l *lowerer, n *graph.Node) string {
 		return ""
 	}
 	out, outPixel := l.makeChannelsLast(n.Outputs[0])
-	l.add(&step{name: name, op: n.Op, kernel: "channel affine", reads: []*ref{grad, st.in, m, u, t}, writes: []*ref{out}, inPlace: sameStrides(grad, out), units: p.Units(),
-		run: func(s *Session, _, lo, hi int) {
-			p.Affine(s.f32(out), s.f32(st.in), s.f32(grad), s.f32(m), s.f32(u), s.f32(t), outPixel, st.pixel, pixel, lo, hi)
+	l.add(&step{name: name, op: names, kernel: "channel affine", reads: []*ref{grad, st.in, m, t, byX, byDy, offset}, writes: []*ref{out}, inPlace: sameStrides(grad, out), units: p.Units(), scratch: p.ScratchBytes(),
+		run: func(s *Session, worker, lo, hi int) {
+			p.Gradient(s.f32(out), s.f32(st.in), s.f32(grad), s.f32(m), s.f32(t), s.f32(byX), s.f32(byDy), s.f32(offset), outPixel, st.pixel, gradPixel, s.scratch[worker], lo, hi)
 		}})
 	return ""
 }

@@ -67,6 +67,10 @@ func (l *lowerer) chain(n *graph.Node) *group {
 		return l.integerChain(n)
 	case n.Is("DequantizeLinear"):
 		return l.tableChain(n)
+	case n.Is("BatchNormalization"):
+		return l.normChain(n)
+	case n.Domain == graph.DomainEdgewise && (n.Op == "ReluGradient" || n.Op == "ClipGradient"):
+		return l.gateChain(n)
 	}
 	return nil
 }

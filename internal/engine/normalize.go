@@ -107,14 +107,17 @@ func lowerBatchNorm(l *lowerer, n *graph.Node) string {
 	x := n.In(0)
 	s, _ := x.Type.Static()
 	if n.Attrs.Int("training_mode", 0) != 0 {
-		return lowerBatchNormTraining(l, n)
+		return lowerBatchNormTraining(l, n, nil)
 	}
 	if !isF32(n.Inputs...) || n.Out(1) != nil || len(s) < 2 {
 		return "only float32 inference has a kernel"
 	}
 	for _, v := range n.Inputs[1:5] {
-		if v.Const == nil || v.Const.Len() != s[1] {
-			return "the statistics are not constant"
+		if v.Const == nil {
+			return lowerFrozenNorm(l, n)
+		}
+		if v.Const.Len() != s[1] {
+			return "the numbers are not one for each channel"
 		}
 	}
 	scale, shift, mean, variance := n.In(1).Const.F32(), n.In(2).Const.F32(), n.In(3).Const.F32(), n.In(4).Const.F32()

@@ -65,35 +65,3 @@ func TestGateF32(t *testing.T) {
 		}
 	}
 }
-
-func TestChannelPasses(t *testing.T) {
-	r := rand.New(rand.NewPCG(35, 36))
-	const pixels, n, step = 3000, 17, 19
-	x, y, m := normals(r, pixels*step), normals(r, pixels*step), normals(r, n)
-	for _, l := range cpu.Levels() {
-		p, err := NewChannelPassesF32(l, pixels, n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum, dot, out := normals(r, p.PartsLen()), normals(r, p.PartsLen()), make([]float32, pixels*n)
-		for u := range p.Units() {
-			p.Sum(sum, x, step, u, u+1)
-			p.Dot(dot, x, y, m, step, step, u, u+1)
-			p.Affine(out, x, y, m, m, m, n, step, step, u, u+1)
-		}
-		for k := range n {
-			wantSum, wantDot := 0.0, 0.0
-			for i := range pixels {
-				a, b, c := float64(x[i*step+k]), float64(y[i*step+k]), float64(m[k])
-				wantSum += a
-				wantDot += (a - c) * b
-				if want := a*c + b*c + c; math.Abs(float64(out[i*n+k])-want) > 1e-5*(1+math.Abs(want)) {
-					t.Fatalf("%v: pixel %d channel %d is %v, want %v", l, i, k, out[i*n+k], want)
-				}
-			}
-			if math.Abs(p.Total(sum, k)-wantSum) > 1e-2 || math.Abs(p.Total(dot, k)-wantDot) > 1e-2 {
-				t.Fatalf("%v: channel %d sums to %v and %v, want %v and %v", l, k, p.Total(sum, k), p.Total(dot, k), wantSum, wantDot)
-			}
-		}
-	}
-}

@@ -92,3 +92,26 @@ func TestNBitsF32StaysInsideSlices(t *testing.T) {
 		}
 	}
 }
+
+func TestBatchNormF32StaysInsideSlices(t *testing.T) {
+	r := rand.New(rand.NewPCG(67, 68))
+	for i := range 80 {
+		n, pixels := 1+r.IntN(150), 1+r.IntN(30)
+		wide := n + i%2
+		size := (pixels-1)*wide + n
+		x, dy, v := guardedF32(t, normals(r, size)), guardedF32(t, normals(r, size)), guardedF32(t, normals(r, n))
+		out, mean := guardedF32(t, make([]float32, size)), guardedF32(t, make([]float32, n))
+		for _, l := range cpu.Levels() {
+			b, err := NewBatchNormF32(l, pixels, n, Act{Kind: ActClamp, Hi: 6}, i%3 == 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts, scratch := guardedF32(t, make([]float32, b.PartsLen())), guarded(t, b.ScratchBytes())
+			b.Statistics(parts, x, wide, scratch, 0, b.Units())
+			b.FinishStatistics(mean, mean, parts)
+			b.Apply(out, x, v, v, wide, wide, scratch, 0, b.Units())
+			b.Sums(parts, x, dy, v, v, v, wide, wide, scratch, 0, b.Units())
+			b.Gradient(out, x, dy, v, v, v, v, v, wide, wide, wide, scratch, 0, b.Units())
+		}
+	}
+}

@@ -132,10 +132,43 @@ func TestAStepLowersTheLoss(t *testing.T) {
 	}
 }
 
-// TestExecutorsAgreeOnAStep holds the engine's step against the reference executor's.
 func TestExecutorsAgreeOnAStep(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	p, err := NewProgram(small(r), Spec{Batch: 4, Loss: Loss{Kind: CrossEntropy}, Optimizer: Optimizer{Kind: "adam", Rate: 0.01}})
+	agree(t, r, small(r), Spec{Batch: 4, Loss: Loss{Kind: CrossEntropy}, Optimizer: Optimizer{Kind: "adam", Rate: 0.01}})
+}
+
+// TestNormalizationsTakeTheirActivation holds a step whose normalizations are fused with
+// what follows them, there and back, or are frozen.
+func TestNormalizationsTakeTheirActivation(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 6))
+	b := &bare{g: graph.New("clipped"), r: r}
+	x := layer{b.g.Input("x", graph.TensorType(tensor.Float32, 1, 1, 8, 8)), 1}
+	x = b.conv(x, 24, 3, 1, 1)
+	x.v = b.add("Clip", nil, x.v, b.g.Constant("low", tensor.Scalar[float32](-0.5)), b.g.Constant("high", tensor.Scalar[float32](1)))
+	x = b.relu(b.conv(x, 24, 3, 2, 24))
+	network := b.classify(b.conv(x, 7, 1, 1, 1), 3)
+	s := Spec{Batch: 4, Loss: Loss{Kind: CrossEntropy}, Optimizer: Optimizer{Kind: "sgd", Rate: 0.1, Momentum: 0.9}}
+	have := map[string]bool{}
+	for _, st := range agree(t, r, network, s).Steps() {
+		have[st.Op] = true
+	}
+	for _, name := range []string{"BatchNormalization+Clip", "BatchNormalization+Relu", "ClipGradient+BatchNormalizationGradient", "ReluGradient+BatchNormalizationGradient"} {
+		if !have[name] {
+			t.Errorf("no step computes %s", name)
+		}
+	}
+	s.FrozenStatistics = true
+	for _, st := range agree(t, r, network, s).Steps() {
+		if st.Op == "BatchNormalization" && st.Fallback {
+			t.Errorf("step %s: %s", st.Name, st.Reason)
+		}
+	}
+}
+
+// agree holds the engine's step against the reference executor's.
+func agree(t *testing.T, r *rand.Rand, network *graph.Graph, spec Spec) *engine.Plan {
+	t.Helper()
+	p, err := NewProgram(network, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +203,7 @@ func TestExecutorsAgreeOnAStep(t *testing.T) {
 			}
 		}
 	}
+	return plan
 }
 
 func TestLossesOfAStep(t *testing.T) {
