@@ -139,7 +139,7 @@ zoo:mobilenetv2; edgewise zoo lists them.`,
 	})
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.optimize(), a.quantize(), a.train(), a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.seal(), a.tune(), a.zoo(), a.doctor(), a.version())
+	root.AddCommand(a.optimize(), a.quantize(), a.train(), a.distill(), a.inspect(), a.run(), a.bench(), a.compare(), a.convert(), a.seal(), a.tune(), a.zoo(), a.doctor(), a.version())
 	return root
 }
 

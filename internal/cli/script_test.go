@@ -147,6 +147,7 @@ func prepare(dir string) error {
 		"io.npz":           npz(map[string]*tensor.Tensor{"ecg": x, "scores": scores}),
 		"wrong.npz":        npz(map[string]*tensor.Tensor{"ecg": x, "scores": wrong}),
 		"beats.npz":        npz(beats()),
+		"unlabelled.npz":   npz(map[string]*tensor.Tensor{"x": beats()["x_train"]}),
 		"ecg.npy":          npy(x),
 		"short.npy":        npy(tensor.New(tensor.Float32, 1, 1, 8)),
 		"a.npy":            npy(tensor.Of([]float64{1, 2, 3}, 3)),

@@ -58,14 +58,20 @@ alone; --fresh starts anew.`,
 		},
 	}
 	a.jsonFlag(cmd)
-	fl := cmd.Flags()
-	fl.StringVar(&f.data, "data", "", "samples in place of the recipe's: folder, archive, npz, csv, idx, dataset.yaml")
-	fl.StringVarP(&f.output, "output", "o", "", "`folder` to write; the recipe's name by default")
-	fl.IntVar(&f.epochs, "epochs", 0, "epochs in place of the recipe's")
-	fl.Uint64Var(&f.seed, "seed", 0, "seed in place of the recipe's")
-	fl.IntVar(&a.threads, "threads", 0, "worker threads in place of the recipe's; results are the same for the same number")
-	fl.BoolVar(&f.fresh, "fresh", false, "forget a training that was begun or finished in the folder")
+	a.trainFlags(cmd, &f, " in place of the recipe's")
 	return cmd
+}
+
+// trainFlags adds the flags of verbs that carry out a recipe; of says whose values theirs
+// replace.
+func (a *app) trainFlags(cmd *cobra.Command, f *trainFlags, of string) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.data, "data", "", "samples"+of+": folder, archive, npz, csv, idx, dataset.yaml")
+	fl.StringVarP(&f.output, "output", "o", "", "`folder` to write; the recipe's name by default")
+	fl.IntVar(&f.epochs, "epochs", 0, "times through the samples"+of)
+	fl.Uint64Var(&f.seed, "seed", 0, "seed"+of)
+	fl.IntVar(&a.threads, "threads", 0, "worker threads"+of+"; results are the same for the same number")
+	fl.BoolVar(&f.fresh, "fresh", false, "forget a training that was begun or finished in the folder")
 }
 
 // change puts what flags say in place of what the recipe says.

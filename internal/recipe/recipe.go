@@ -185,6 +185,9 @@ func (r *Recipe) at(p string) string {
 	return filepath.Join(r.dir, p)
 }
 
+// SetName names a training that no file names; the folder to write is called so by default.
+func (r *Recipe) SetName(name string) { r.name = name }
+
 // SetData replaces what the recipe learns from by data relative to the working directory;
 // what the recipe says of how to read it stays.
 func (r *Recipe) SetData(p string) error {
