@@ -30,7 +30,7 @@ func (a *app) distill() *cobra.Command {
 from its own), by what a teacher makes of the same samples, and by their labels where
 the data has some. The teacher is any model, quantized ones too.
 
-Losses against the teacher: ` + strings.Join(train.Lessons(), ", ") + ` (docs/training.md
+Losses against the teacher: ` + strings.Join(train.Lessons(), ", ") + ` (docs/distillation.md
 tells what each is). hint and attention compare tensors, which --tensors names.
 
 The training is one by a recipe, with the same output and the same way to take it up
