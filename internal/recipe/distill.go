@@ -19,8 +19,8 @@ import (
 // Distill says from which other network the trained one learns.
 type Distill struct {
 	Teacher string         `yaml:"teacher"` // any model that Edgewise reads, quantized ones too
-	Losses  []train.Lesson `yaml:"losses"`  // against the teacher; kd where there is none
-	Hard    *float64       `yaml:"hard"`    // weight of the loss against labels
+	Losses  []train.Lesson `yaml:"losses"`  // against the teacher; kd where there is none, of outputs against targets scores
+	Hard    *float64       `yaml:"hard"`    // weight of the loss against labels or targets
 }
 
 // maxLessons bounds the losses against a teacher.
@@ -46,30 +46,32 @@ func (d *Distill) validate() error {
 	return nil
 }
 
-func (d *Distill) lessons() []train.Lesson {
-	if len(d.Losses) == 0 {
-		return []train.Lesson{{Kind: train.KD}}
-	}
-	return d.Losses
-}
-
-// hard returns the weight of the loss against labels: as written, or that with which the
-// losses against the teacher were proposed; 0 without labels.
-func (d *Distill) hard(labelled bool) (float64, error) {
+// lessons returns the losses against the teacher, and the weight of that against labels or
+// targets: as written, or that with which the former were proposed; 0 for data that has
+// neither.
+func (d *Distill) lessons(learned *samples) ([]train.Lesson, float64, error) {
+	list := d.Losses
 	switch {
-	case !labelled && d.Hard != nil && *d.Hard > 0:
-		return 0, errors.New("distill: hard: the data has no labels, so that the teacher alone can teach")
-	case !labelled:
-		return 0, nil
-	case d.Hard != nil:
-		return *d.Hard, nil
+	case len(list) > 0:
+	case learned.data.HasTargets():
+		list = []train.Lesson{{Kind: train.Scores}}
+	default:
+		list = []train.Lesson{{Kind: train.KD}}
 	}
-	for _, l := range d.lessons() {
+	switch judged := learned.judged(); {
+	case !judged && d.Hard != nil && *d.Hard > 0:
+		return nil, 0, errors.New("distill: hard: the data has no labels, so that the teacher alone can teach")
+	case !judged:
+		return list, 0, nil
+	case d.Hard != nil:
+		return list, *d.Hard, nil
+	}
+	for _, l := range list {
 		if l.Kind != train.KD && l.Kind != train.StandardizedKD {
-			return 1, nil
+			return list, 1, nil
 		}
 	}
-	return 0.1, nil
+	return list, 0.1, nil
 }
 
 // portable returns what d says wherever the teacher lies, for the digest.
@@ -109,7 +111,7 @@ func (j *job) distillation(ctx context.Context, teacher *graph.Graph) (*train.Di
 		return nil, nil
 	}
 	d := j.r.Distill
-	hard, err := d.hard(j.parts.train.HasLabels())
+	lessons, hard, err := d.lessons(j.learned)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +127,7 @@ func (j *job) distillation(ctx context.Context, teacher *graph.Graph) (*train.Di
 	if err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", d.Teacher, err)
 	}
-	out := &train.Distillation{Teacher: shaped(teacher, way.Shape), Lessons: d.lessons(), Hard: hard, Seed: j.r.Seed}
+	out := &train.Distillation{Teacher: shaped(teacher, way.Shape), Lessons: lessons, Hard: hard, Seed: j.r.Seed}
 	a := &train.Adaptation{Last: last(j.pre), TeacherLast: last(way)}
 	a.Scale, a.Shift, a.Reverse = j.pre.Between(way)
 	if way.DType != j.pre.DType {

@@ -128,14 +128,16 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	}
 	j.learned = newSamples(j.parts.train, j.pre)
 	if j.parts.judge != nil {
-		j.judge = newSamples(j.parts.judge, j.pre)
+		if j.judge = newSamples(j.parts.judge, j.pre); !j.judge.judged() {
+			return errors.New("data: validation: without labels or targets nothing tells which epoch is best")
+		}
 	}
 	if j.parts.test != nil {
 		if j.test = newSamples(j.parts.test, j.pre); !j.test.judged() {
 			j.test = nil
 		}
 	}
-	if !j.learned.judged() {
+	if !j.learned.judged() && teacher == nil {
 		return fmt.Errorf("data: the samples have neither labels nor targets, so there is nothing to learn; hint: `labels` or `target` under data")
 	}
 	if r.Quantize != nil {
