@@ -92,7 +92,7 @@ func newStep(t testing.TB, p *Program, rate float64) *step {
 // and of the last.
 func (s *step) run(t *testing.T, steps int, batch func()) (first, last float64) {
 	t.Helper()
-	plan, err := engine.Compile(s.p.Graph, engine.Options{})
+	plan, err := engine.Compile(s.p.Graph, engine.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
