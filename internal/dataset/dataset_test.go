@@ -512,3 +512,40 @@ func FuzzSpec(f *testing.F) {
 	f.Add([]byte("files: a\nshape: [1, 2]\npreprocess: {mean: [1], std: [2]}\n"))
 	f.Fuzz(func(t *testing.T, b []byte) { _, _ = parseSpec(b) })
 }
+
+func TestClassesAreSelectedAndJoined(t *testing.T) {
+	x := tensor.New(tensor.Float32, 8, 2)
+	for i := range x.Len() {
+		x.F32()[i] = float32(i / 2)
+	}
+	d, err := FromTensors("numbers", x, []int{0, 1, 2, 3, 4, 5, 3, 1}, []string{"ant", "bee", "cat", "dog", "elk", "a=b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		classes, names []string
+		labels         []int
+	}{
+		{[]string{"dog", "1"}, []string{"dog", "1"}, []int{1, 0, 0, 1}},
+		{[]string{"insect=0-1", "beast=cat, 3-99"}, []string{"insect", "beast"}, []int{0, 0, 1, 1, 1, 1, 1, 0}},
+		{[]string{"a=b", "x=ant"}, []string{"a=b", "x"}, []int{1, 0}},
+	} {
+		got, err := d.OfClasses(c.classes)
+		if err != nil {
+			t.Errorf("%v: %v", c.classes, err)
+			continue
+		}
+		var labels []int
+		for i := range got.Len() {
+			labels = append(labels, got.Label(i))
+		}
+		if diff := cmp.Diff(c.labels, labels) + cmp.Diff(c.names, got.Classes()); diff != "" {
+			t.Errorf("%v: %s", c.classes, diff)
+		}
+	}
+	for _, classes := range [][]string{{"fox"}, {"ant", "0"}, {"x=0-3", "y=2"}, {"x=4-2"}, {"x=6-9"}, {"x="}, {"x=-1"}} {
+		if _, err := d.OfClasses(classes); err == nil {
+			t.Errorf("%v is accepted", classes)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/optimize"
+	"github.com/edgewise-ml/edgewise/internal/train"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -32,7 +33,11 @@ func (r *Recipe) network(classes int) (*graph.Graph, error) {
 		return nil, err
 	}
 	if r.Classes > 0 {
-		return withClasses(m.Graph(), r.Classes, r.Seed)
+		h, err := train.NewHead(m.Graph(), r.Classes, r.Seed)
+		if err != nil {
+			return nil, fmt.Errorf("classes: %w", err)
+		}
+		return h, nil
 	}
 	return m.Graph(), nil
 }
@@ -57,16 +62,24 @@ func (r *Recipe) frozen(g *graph.Graph) (func(name string) bool, error) {
 	for _, p := range patterns {
 		before := len(chosen)
 		for _, n := range names {
-			if ok, _ := path.Match(p, n); ok || p == n {
+			if fits(p, n) {
 				chosen[n] = true
 			}
 		}
-		if len(chosen) == before && !slices.ContainsFunc(names, func(n string) bool { ok, _ := path.Match(p, n); return ok }) {
+		if len(chosen) == before && !slices.ContainsFunc(names, func(n string) bool { return fits(p, n) }) {
 			return nil, fmt.Errorf("%s: no weight is named %q; there are %s", key, p, strings.Join(names[:min(len(names), 40)], ", "))
 		}
 	}
 	only := len(r.Train) > 0
 	return func(name string) bool { return chosen[name] != only }, nil
+}
+
+// fits matches a name by a pattern, in which * stands for anything: names of layers are no
+// paths, whatever slashes there are in them.
+func fits(pattern, name string) bool {
+	flat := func(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
+	ok, _ := path.Match(flat(pattern), flat(name))
+	return ok || pattern == name
 }
 
 // standardizing is how many samples tell mean and deviation.
@@ -80,7 +93,7 @@ func (r *Recipe) preprocess(ctx context.Context, g *graph.Graph, p *parts, progr
 	}
 	if !r.fresh() {
 		way, err := optimize.Preprocess(ctx, g, p.train, r.Seed, progress)
-		if len(r.Data.Classes) > 0 {
+		if len(r.Data.Classes) > 0 || r.Classes > 0 && r.Classes == p.train.NumClasses() {
 			way.LabelOffset = 0 // the recipe numbers them
 		}
 		return way, err

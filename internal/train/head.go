@@ -12,12 +12,14 @@ import (
 )
 
 // passing are the operators that may stand between a classifier's last layer and its
-// scores: they keep every class by itself.
-var passing = []string{"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose"}
+// scores: they keep the classes apart.
+var passing = []string{"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose",
+	"GlobalAveragePool", "AveragePool", "ReduceMean", "Relu", "Clip"}
 
 // NewHead returns g with another number of classes: the last layer before the first output,
 // a Conv, Gemm or MatMul, gets weights drawn from the seed, uniform within 1/√fan (as
-// PyTorch does), and biases of zero. Their names stay. g stays as it is.
+// PyTorch does), and biases of zero. Their names stay. A network that has so many classes
+// keeps the layer. g stays as it is.
 func NewHead(g *graph.Graph, classes int, seed uint64) (*graph.Graph, error) {
 	if classes < 1 || classes > 1<<20 {
 		return nil, fmt.Errorf("%d classes", classes)
@@ -45,6 +47,9 @@ func NewHead(g *graph.Graph, classes int, seed uint64) (*graph.Graph, error) {
 		default:
 			return nil, fmt.Errorf("%v: a new last layer is put in the place of a Conv, Gemm or MatMul with stored weights, which this is not", n)
 		}
+	}
+	if h.was == classes {
+		return g, nil
 	}
 	for _, n := range append(h.above, n) {
 		h.resize(n)

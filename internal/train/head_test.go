@@ -29,7 +29,7 @@ func headed(way string) *graph.Graph {
 		x = g.Add("Conv", "head", nil, x, weight("w", 4, 6, 1, 1), weight("b", 4))
 		x = g.Add("Softmax", "p", nil, g.Add("Reshape", "rows", nil, x, g.Ints("shape", 1, 4)))
 	case "none":
-		x = g.Add("Relu", "act", nil, flat())
+		x = g.Add("Tanh", "act", nil, flat())
 	}
 	g.Output(x)
 	return g
@@ -66,7 +66,7 @@ func TestNewHead(t *testing.T) {
 		}
 		sameForEachSample(t, g)
 	}
-	if _, err := NewHead(headed("none"), 3, 1); err == nil || !strings.Contains(err.Error(), "act (Relu)") {
+	if _, err := NewHead(headed("none"), 3, 1); err == nil || !strings.Contains(err.Error(), "act (Tanh)") {
 		t.Errorf("error %v does not name the node", err)
 	}
 }
