@@ -75,6 +75,27 @@ func TestDistilling(t *testing.T) {
 	}
 }
 
+// TestDistillingIntoIntegers lets a network in integers learn from its original in floating
+// point, which is its teacher and its beginning.
+func TestDistillingIntoIntegers(t *testing.T) {
+	dir := school(t)
+	r := write(t, dir, "integers.yaml", with(`
+model: out/model.onnx
+distill: {teacher: out/model.onnx, losses: [kd], hard: 0}
+quantize: {weights: 4}
+optimizer: {kind: adam, rate: 1e-3}
+epochs: 2
+output: integers
+`))
+	got := run(t, r, Options{})
+	if got.Quantization == nil || got.Quantization.Bits != 4 || *got.Test.Accuracy < 0.95 {
+		t.Errorf("%+v with %+v, want 4 bits and 95 %%", got, got.Quantization)
+	}
+	if first, last := got.History[1].Loss, got.History[len(got.History)-1].Loss; last > first {
+		t.Errorf("the distance from the teacher rose from %v to %v", first, last)
+	}
+}
+
 func TestDistillingWithoutLabels(t *testing.T) {
 	dir := school(t)
 	x, _ := bright(4, 150)
