@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/page"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 )
 
@@ -206,7 +207,7 @@ func (j *job) static() (*candidate, error) {
 		case rank < finalists:
 			j.tried(name, c, false, "evaluated, and not better")
 		default:
-			j.tried(name, c, false, "rank %d by SQNR of the outputs on %s", rank+1, counted(j.report.Data.Proxy, "held-out sample"))
+			j.tried(name, c, false, "rank %d by SQNR of the outputs on %s", rank+1, page.Counted(j.report.Data.Proxy, "held-out sample"))
 		}
 	}
 	for _, try := range []func(*candidate) (*candidate, error){j.tryWeightMSE, j.tryEqualize, j.tryBias} {
@@ -294,7 +295,7 @@ func (j *job) tryBias(best *candidate) (*candidate, error) {
 		if mode == biasLayerwise {
 			integers, _ := countLayers(best.quant)
 			if took := time.Duration(integers*j.calN) * j.inference; integers*j.calN > layerwiseLimit || took > layerwiseTime {
-				j.tried(name, nil, false, "left out: %s times %s would take about %.0f s", counted(integers, "layer"), counted(j.calN, "sample"), took.Seconds())
+				j.tried(name, nil, false, "left out: %s times %s would take about %.0f s", page.Counted(integers, "layer"), page.Counted(j.calN, "sample"), took.Seconds())
 				continue
 			}
 		}

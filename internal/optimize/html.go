@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/edgewise-ml/edgewise/internal/page"
 )
 
 // HTML returns report.html: one page that needs nothing else.
@@ -16,34 +18,15 @@ func (r *Report) HTML() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &page{Report: r, best: best}
-	p.write(markup(raw))
-	return p.b.Bytes(), nil
+	p := &sheet{Report: r, best: best}
+	p.write(page.Markup(raw))
+	return p.Bytes(), nil
 }
 
 // card is one before-and-after figure.
 type card struct {
 	Title, Before, After, Change, Note string
 	Class                              string // good, bad or, where nothing is proved, empty
-}
-
-// matrix is a confusion table with shades.
-type matrix struct {
-	Title   string
-	Classes []string
-	Rows    []matrixRow
-}
-
-type matrixRow struct {
-	Class string
-	Cells []matrixCell
-	Right string // share of the row that is right
-}
-
-type matrixCell struct {
-	N        int
-	Opacity  string
-	Diagonal bool
 }
 
 // cards compares the picked point with the original. Only what is better by more than its
@@ -56,8 +39,8 @@ func (r *Report) cards(p *Point) []card {
 	out := []card{
 		{shortMetric(r.Goal.Metric), percent(o.Accuracy), percent(p.Accuracy), loss, note, r.lossClass(p)},
 		{"latency", millis(o.P50) + " ms", millis(p.P50) + " ms", r.speedChange(p), runs, ""},
-		{"activation memory", sizeText(int64(o.Arena)), sizeText(int64(p.Arena)), r.memoryChange(p), "peak of one inference, " + p.Origin, gain(float64(o.Arena), float64(p.Arena))},
-		{"file", sizeText(o.Size), sizeText(p.Size), r.sizeChange(p), p.Origin, gain(float64(o.Size), float64(p.Size))},
+		{"activation memory", page.SizeText(int64(o.Arena)), page.SizeText(int64(p.Arena)), r.memoryChange(p), "peak of one inference, " + p.Origin, gain(float64(o.Arena), float64(p.Arena))},
+		{"file", page.SizeText(o.Size), page.SizeText(p.Size), r.sizeChange(p), p.Origin, gain(float64(o.Size), float64(p.Size))},
 	}
 	if o.P50 != nil && p.P50 != nil {
 		out[1].Class = gain(*o.P50, *p.P50)
@@ -97,53 +80,11 @@ func (r *Report) lossClass(p *Point) string {
 	return ""
 }
 
-// shade colours each cell by its share of the row.
-func shade(title string, names []string, counts [][]int) matrix {
-	m := matrix{Title: title, Classes: names}
-	if len(names) != len(counts) {
-		m.Classes = make([]string, len(counts))
-		for i := range m.Classes {
-			m.Classes[i] = fmt.Sprint(i)
-		}
-	}
-	for i, row := range counts {
-		total := 0
-		for _, n := range row {
-			total += n
-		}
-		x := matrixRow{Class: m.Classes[i], Right: "–"}
-		if total > 0 {
-			x.Right = fmt.Sprintf("%.1f %%", 100*float64(row[i])/float64(total))
-		}
-		for k, n := range row {
-			o := 0.0
-			if total > 0 {
-				o = float64(n) / float64(total)
-			}
-			if n > 0 && k != i {
-				o = min(1, 0.12+2*o) // errors are rare; let them be seen
-			}
-			x.Cells = append(x.Cells, matrixCell{n, fmt.Sprintf("%.2f", 0.55*o), k == i})
-		}
-		m.Rows = append(m.Rows, x)
-	}
-	return m
-}
-
 func decibels(v *float64) string {
 	if v == nil {
 		return "–"
 	}
 	return fmt.Sprintf("%.1f", *v)
-}
-
-// thousands groups digits by thin spaces.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "\u202f" + s[i:]
-	}
-	return s
 }
 
 // shellQuoted writes a command as one would type it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/engine"
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/page"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 )
 
@@ -72,7 +73,7 @@ func (j *job) mixed(best *candidate) ([]*candidate, error) {
 	switch {
 	case j.within(best.score):
 	case j.eval.len() < searchLeast:
-		j.tried("mixed precision", nil, false, "left out: %s cannot tell which layers to keep in float, %d or more could", counted(j.eval.len(), "sample"), searchLeast)
+		j.tried("mixed precision", nil, false, "left out: %s cannot tell which layers to keep in float, %d or more could", page.Counted(j.eval.len(), "sample"), searchLeast)
 	default:
 		c, err := j.search(best, times)
 		if err != nil {
@@ -141,7 +142,7 @@ func (j *job) search(best *candidate, times []quant.NodeTime) (*candidate, error
 			Accuracy: figure(t.Accuracy / 100), Samples: j.original.samples})
 	}
 	if res.Stopped {
-		j.tried("mixed precision", nil, res.Met, "stopped after %s and %.0f s: at most %d trials and %.0f s are spent", counted(len(res.Trials)-1, "trial"), time.Since(start).Seconds(), searchTrials, limit.Seconds())
+		j.tried("mixed precision", nil, res.Met, "stopped after %s and %.0f s: at most %d trials and %.0f s are spent", page.Counted(len(res.Trials)-1, "trial"), time.Since(start).Seconds(), searchTrials, limit.Seconds())
 	}
 	c := made[res.Best]
 	if integers, _ := countLayers(c.quant); integers == 0 || !j.better(c, best) {
@@ -162,7 +163,7 @@ func (j *job) unslow(base *candidate, keep map[string]string) (*candidate, error
 	if err != nil {
 		return nil, err
 	}
-	what := plural(len(keep), "layer that is slower in 8 bits back to float", "layers that are slower in 8 bits back to float")
+	what := page.Plural(len(keep), "layer that is slower in 8 bits back to float", "layers that are slower in 8 bits back to float")
 	if integers, _ := countLayers(c.quant); integers == 0 {
 		j.tried(what, nil, false, "no layer in 8 bits would be left")
 		return nil, nil
@@ -202,7 +203,7 @@ func (j *job) keeping(best *candidate, name string, keep map[string]string) (*ca
 	if err != nil {
 		return nil, err
 	}
-	c := &candidate{name: name, how: fmt.Sprintf("%s, %s kept in float", best.how, counted(len(cfg.Keep), "layer")),
+	c := &candidate{name: name, how: fmt.Sprintf("%s, %s kept in float", best.how, page.Counted(len(cfg.Keep), "layer")),
 		float: best.float, graph: r.Graph, quant: r, cfg: cfg, cal: best.cal, bias: best.bias}
 	if err := j.correctBias(c); err != nil {
 		return nil, err
@@ -292,7 +293,7 @@ func list(names []string) string {
 	names = slices.SortedFunc(slices.Values(names), cmp.Compare[string])
 	more := ""
 	if len(names) > 3 {
-		more = " and " + counted(len(names)-3, "more layer")
+		more = " and " + page.Counted(len(names)-3, "more layer")
 		names = names[:3]
 	}
 	short := make([]string, len(names))

@@ -30,6 +30,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/graph"
+	"github.com/edgewise-ml/edgewise/internal/page"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -202,7 +203,7 @@ func (j *job) open() error {
 		return err
 	}
 	if d.HasLabels() && j.task.metric != metricTop1 {
-		j.warn("the data has %s, but no output of the model is a vector of scores: %s takes the place of accuracy", plural(d.NumClasses(), "class", "classes"), j.task.metric)
+		j.warn("the data has %s, but no output of the model is a vector of scores: %s takes the place of accuracy", page.Plural(d.NumClasses(), "class", "classes"), j.task.metric)
 	}
 	j.split = divide(d, &j.cfg)
 	j.rep.note(j.split.note)
@@ -210,7 +211,7 @@ func (j *job) open() error {
 		j.warn("what calibrates is evaluated too: on other data the 8-bit points may lose more than here")
 	}
 	if c := cpu.Cores(); j.cfg.Threads > c {
-		j.warn("%d threads share %s: latencies are those of threads that wait for each other; take --threads %d", j.cfg.Threads, counted(c, "usable core"), c)
+		j.warn("%d threads share %s: latencies are those of threads that wait for each other; take --threads %d", j.cfg.Threads, page.Counted(c, "usable core"), c)
 	}
 	pre, err := j.choosePreprocess()
 	if err != nil {
@@ -256,10 +257,10 @@ func (j *job) evaluateOriginal() error {
 			right++
 		}
 	}
-	j.rep.note(fmt.Sprintf("original: %.2f %% of %s (chance: %.2f %%)", 100*s.accuracy, counted(s.samples, "sample"), 100*g.Chance))
+	j.rep.note(fmt.Sprintf("original: %.2f %% of %s (chance: %.2f %%)", 100*s.accuracy, page.Counted(s.samples, "sample"), 100*g.Chance))
 	if g.ChanceLevel = atChance(right, s.samples, g.Chance); g.ChanceLevel {
 		j.warn(chanceWarning+": %d of %s right (%.2f %%), where chance gives %.2f %% (binomial test, 95 %%). Preprocessing, label order or label offset are likely wrong, and then no figure of accuracy here means anything; state them in a dataset.yaml",
-			right, counted(s.samples, "sample"), 100*s.accuracy, 100*g.Chance)
+			right, page.Counted(s.samples, "sample"), 100*s.accuracy, 100*g.Chance)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
 	"github.com/edgewise-ml/edgewise/internal/engine"
+	"github.com/edgewise-ml/edgewise/internal/page"
 	"github.com/edgewise-ml/edgewise/internal/quant"
 )
 
@@ -111,7 +112,7 @@ func (j *job) pick() *candidate {
 		r.Why = fmt.Sprintf("no point that loses at most %s is faster or smaller", pointsText(j.cfg.MaxDrop))
 	}
 	if w, ok := r.Point(best.name).uncertainty(); ok && !r.Kept && j.cfg.MaxDrop > 0 && w > j.cfg.MaxDrop {
-		j.warn("%s cannot resolve a bound of %s: what %s loses is known to ±%.1f points (95 %%); evaluate more samples", counted(best.score.samples, "sample"), pointsText(j.cfg.MaxDrop), best.name, w)
+		j.warn("%s cannot resolve a bound of %s: what %s loses is known to ±%.1f points (95 %%); evaluate more samples", page.Counted(best.score.samples, "sample"), pointsText(j.cfg.MaxDrop), best.name, w)
 	}
 	for _, c := range j.points {
 		if c != best {
@@ -138,7 +139,7 @@ func (j *job) whyNot(c, best *candidate) string {
 	case c.latency.P50 > (1+tie)*best.latency.P50 || c.latency.P50 > best.latency.P50 && c.size < best.size:
 		return fmt.Sprintf("slower: %.3f ms against %.3f ms", c.latency.P50, best.latency.P50)
 	}
-	return fmt.Sprintf("about as fast, and larger: %s against %s", sizeText(c.size), sizeText(best.size))
+	return fmt.Sprintf("about as fast, and larger: %s against %s", page.SizeText(c.size), page.SizeText(best.size))
 }
 
 // describe fills in what the report tells of the picked point and of the circumstances.

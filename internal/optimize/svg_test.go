@@ -11,28 +11,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Ticks are as far apart in print as they are in the picture.
-func TestTicksAreEven(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		lo := rapid.Float64Range(-50, 100).Draw(t, "lo")
-		all := ticks(lo, lo+math.Pow(10, rapid.Float64Range(-2, 3).Draw(t, "span")), rapid.IntRange(3, 8).Draw(t, "n"))
-		for _, v := range all {
-			got, err := strconv.ParseFloat(tickText(v, stepOf(all)), 64)
-			if err != nil || math.Abs(got-v) > 1e-6*math.Max(1, math.Abs(v)) {
-				t.Fatalf("%v is written %q (%v)", v, tickText(v, stepOf(all)), err)
-			}
-		}
-	})
-}
-
-// A tick that is alone keeps its digits too.
-func TestLoneTickIsExact(t *testing.T) {
-	all := ticks(-16.375, -16.375+math.Pow(10, -0.4375), 3)
-	if len(all) != 1 || tickText(all[0], stepOf(all)) != "-16.2" {
-		t.Fatalf("%v is written %q", all, tickText(all[0], stepOf(all)))
-	}
-}
-
 // scattered returns a report of points of the given latencies and accuracies, the first
 // of them the original, the second picked.
 func scattered(ms, accuracy []float64) *Report {
@@ -105,24 +83,6 @@ func TestScatterHoldsWhiskers(t *testing.T) {
 			t.Fatalf("whiskers of %v and %v for intervals %v and %v", o, p, r.Original.Interval, r.Points[0].Interval)
 		}
 	})
-}
-
-// Labels of points that crowd do not cover each other.
-func TestLabelsApart(t *testing.T) {
-	frame := box{0, 0, 600, 300}
-	var taken []box
-	for range 6 {
-		b := place(taken, frame, 300, 150, 90)
-		for _, o := range taken {
-			if b.meets(o) {
-				t.Errorf("%v covers %v", b, o)
-			}
-		}
-		if b.x0 < frame.x0 || b.x1 > frame.x1 || b.y0 < frame.y0 || b.y1 > frame.y1 {
-			t.Errorf("%v leaves the frame", b)
-		}
-		taken = append(taken, b)
-	}
 }
 
 func TestBars(t *testing.T) {

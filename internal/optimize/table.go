@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/edgewise-ml/edgewise/internal/page"
 )
 
 // Table writes the result for a terminal of the given width in characters (0: 80):
@@ -123,7 +125,7 @@ func (t *tableWriter) report(r *Report) {
 	t.points(r)
 	o := &r.Original
 	t.wrapped("  ", fmt.Sprintf("%s: %s each, %s; %slatency: %s on %s, %s, in turns, %s; memory: activations at their peak",
-		r.Goal.Metric, counted(o.Samples, "sample"), o.Origin, r.ChangeNote(), o.Origin, machineText(&r.Machine), counted(r.Machine.Threads, "thread"), r.RunsText()), dim)
+		r.Goal.Metric, page.Counted(o.Samples, "sample"), o.Origin, r.ChangeNote(), o.Origin, machineText(&r.Machine), page.Counted(r.Machine.Threads, "thread"), r.RunsText()), dim)
 	t.line("")
 	t.wrapped("preprocessing  ", r.Preprocess.Text, "")
 	t.wrapped("data           ", r.Data.Note, "")
@@ -171,7 +173,7 @@ func (t *tableWriter) points(r *Report) {
 	rows := [][]string{row("", shortMetric(r.Goal.Metric), "change", "agrees", "p50 ms", "p95 ms", "memory", "file")}
 	marked := 0
 	add := func(p *Point, mark string) {
-		rows = append(rows, row(mark+p.Name, percent(p.Accuracy), p.change(), percent(p.Agreement), millis(p.P50), millis(p.P95), sizeText(int64(p.Arena)), sizeText(p.Size)))
+		rows = append(rows, row(mark+p.Name, percent(p.Accuracy), p.change(), percent(p.Agreement), millis(p.P50), millis(p.P95), page.SizeText(int64(p.Arena)), page.SizeText(p.Size)))
 	}
 	add(&r.Original, "  ")
 	for i := range r.Points {

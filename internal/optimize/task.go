@@ -10,6 +10,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/page"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
@@ -184,10 +185,10 @@ func divide(d *dataset.Dataset, cfg *Config) split {
 	switch {
 	case s.train != nil:
 		s.pool = s.train.Subset(s.train.Spread(want, cfg.Seed))
-		from = plural(s.pool.Len(), "sample of the data's own training part", "samples of the data's own training part")
+		from = page.Plural(s.pool.Len(), "sample of the data's own training part", "samples of the data's own training part")
 	case d.Len() < poolLeast:
 		s.disjoint = false
-		from = plural(d.Len(), "sample is too few to set one apart, so it is evaluated as well", "samples are too few to set some apart, so all are evaluated as well")
+		from = page.Plural(d.Len(), "sample is too few to set one apart, so it is evaluated as well", "samples are too few to set some apart, so all are evaluated as well")
 	default:
 		pool := d.Spread(min(want, max(d.Len()/poolShare, poolLeast/3)), cfg.Seed)
 		var rest []int
@@ -197,7 +198,7 @@ func divide(d *dataset.Dataset, cfg *Config) split {
 			}
 		}
 		s.eval, s.pool = d.Subset(rest), d.Subset(pool)
-		from = fmt.Sprintf("%d of %s set apart and not evaluated", len(pool), counted(d.Len(), "sample"))
+		from = fmt.Sprintf("%d of %s set apart and not evaluated", len(pool), page.Counted(d.Len(), "sample"))
 	}
 	n := s.pool.Len()
 	s.calibrating = max(n-cfg.proxy(), (n+1)/2)

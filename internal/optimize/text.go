@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/edgewise-ml/edgewise/internal/page"
 )
 
 // Headline says in one line what was gained, and first what makes that worthless.
@@ -69,10 +71,10 @@ func (r *Report) lossText(p *Point) string {
 	}
 	d := *p.Drop
 	half, known := p.uncertainty()
-	width := fmt.Sprintf("±%s on %s", pointsDigits(half), counted(p.Samples, "sample"))
+	width := fmt.Sprintf("±%s on %s", pointsDigits(half), page.Counted(p.Samples, "sample"))
 	switch {
 	case !known:
-		width = "on " + counted(p.Samples, "sample")
+		width = "on " + page.Counted(p.Samples, "sample")
 	case r.Goal.Metric == metricAgreement:
 		width += "; not accuracy: the data has no labels"
 	}
@@ -115,17 +117,7 @@ func (r *Report) RunsText() string {
 	if p := r.Point(r.Picked); p != nil {
 		n = min(n, p.Runs)
 	}
-	return thousands(int64(n)) + " runs or more each"
-}
-
-// counted writes a number of things whose plural ends in s.
-func counted(n int, what string) string { return plural(n, what, what+"s") }
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
+	return page.Thousands(int64(n)) + " runs or more each"
 }
 
 // KeptFloat returns the layers that compute in floating point.
@@ -229,19 +221,6 @@ func millis(v *float64) string {
 		return fmt.Sprintf("%.2f", *v)
 	}
 	return fmt.Sprintf("%.3f", *v)
-}
-
-// sizeText writes bytes in binary units.
-func sizeText(n int64) string {
-	switch {
-	case n < 1<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 100<<10:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	case n < 1<<20:
-		return fmt.Sprintf("%.0f KiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%.2f MiB", float64(n)/(1<<20))
 }
 
 func machineText(m *Machine) string {
