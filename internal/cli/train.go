@@ -38,7 +38,8 @@ func (a *app) train() *cobra.Command {
   augment: {flip: true, crop: 4}
 
 (all keys: docs/training.md). Writes a folder with model.onnx, in the form in which it is
-deployed, journal.jsonl with a line for each epoch, and report.json.
+deployed, journal.jsonl with a line for each epoch, report.html with learning curves and
+report.json.
 
 A training that was interrupted, whatever ended it, is taken up where its checkpoint
 stands by the same command and ends with the same weights. One that is finished is left
@@ -139,7 +140,7 @@ func (a *app) runRecipe(ctx context.Context, r *recipe.Recipe, o recipe.Options)
 	}
 	fmt.Fprintf(a.out, "%s: the weights of epoch %d of %d\n", result.Recipe, result.Epoch, result.Epochs)
 	t.write(a.out)
-	fmt.Fprintf(a.out, "written to %s: %s (%s), report.json, journal.jsonl\n", result.Output, result.Model, bytesText(result.Bytes))
+	fmt.Fprintf(a.out, "written to %s: %s (%s), report.html, report.json, journal.jsonl\n", result.Output, result.Model, bytesText(result.Bytes))
 	return nil
 }
 

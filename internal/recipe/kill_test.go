@@ -63,7 +63,7 @@ func TestKilledTrainingEndsTheSame(t *testing.T) {
 		t.Fatal(out)
 	}
 	whole := time.Since(began)
-	for _, name := range []string{modelFile, reportFile, checkpointFile, journalFile} {
+	for _, name := range []string{modelFile, reportFile, pageFile, checkpointFile, journalFile} {
 		if err := os.Remove(filepath.Join(r.Folder(), name)); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestKilledTrainingEndsTheSame(t *testing.T) {
 		t.Errorf("seed %d: the journal has %d lines for 12 epochs", seed, n)
 	}
 	left, err := filepath.Glob(filepath.Join(r.Folder(), "*"))
-	if err != nil || len(left) != 4 {
+	if err != nil || len(left) != 5 {
 		t.Errorf("seed %d: the folder holds %v, %v", seed, left, err)
 	}
 }

@@ -9,40 +9,54 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/atomicfile"
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
+	"github.com/edgewise-ml/edgewise/internal/optimize"
 	"github.com/edgewise-ml/edgewise/internal/train"
 )
 
 // Result is a finished training.
 type Result struct {
-	Recipe     string   `json:"recipe"`   // name of the file
-	Digest     string   `json:"digest"`   // of what the recipe says
-	Identity   string   `json:"identity"` // of recipe, data, network, threads and instruction set
-	Output     string   `json:"output"`
-	Finished   bool     `json:"finished"`
-	Resumed    bool     `json:"resumed"`
-	Epochs     int      `json:"epochs"`
-	Epoch      int      `json:"epoch"` // whose weights were kept
-	Data       string   `json:"data"`
-	Trained    int      `json:"training_samples"`
-	Classes    []string `json:"classes,omitempty"`
-	Preprocess string   `json:"preprocess"`
-	Threads    int      `json:"threads"`
-	Level      string   `json:"level"`
-	Model      string   `json:"model"`
-	Bytes      int64    `json:"model_bytes"`
-	Validation *Score   `json:"validation,omitempty"`
-	Test       *Score   `json:"test,omitempty"`
-
-	Quantization *Quantization `json:"quantization,omitempty"`
+	Recipe       string           `json:"recipe"`           // name of the file
+	Digest       string           `json:"digest"`           // of what the recipe says
+	Identity     string           `json:"identity"`         // of recipe, data, network, threads and instruction set
+	Output       string           `json:"output,omitempty"` // folder; not in report.json, which lies there
+	Finished     bool             `json:"finished"`
+	Resumed      bool             `json:"resumed"`
+	Epochs       int              `json:"epochs"`
+	Epoch        int              `json:"epoch"` // whose weights were kept
+	Data         string           `json:"data"`
+	Trained      int              `json:"training_samples"`
+	Classes      []string         `json:"classes,omitempty"`
+	Preprocess   string           `json:"preprocess"`
+	Network      string           `json:"network"`
+	Parameters   int              `json:"trained_values"`
+	Threads      int              `json:"threads"`
+	Machine      optimize.Machine `json:"machine"`
+	Memory       Memory           `json:"memory"`
+	Version      string           `json:"version"`
+	Created      time.Time        `json:"created"`
+	Model        string           `json:"model"`
+	Bytes        int64            `json:"model_bytes"`
+	Validation   *Score           `json:"validation,omitempty"`
+	Test         *Score           `json:"test,omitempty"`
+	Quantization *Quantization    `json:"quantization,omitempty"`
 
 	History []train.EpochRecord `json:"history"`
+	Rates   []float64           `json:"rates"`                 // of learning, at even distances over all steps
+	Text    string              `json:"recipe_text,omitempty"` // the file as it was read; flags may have changed it
 
 	Already bool `json:"-"` // an earlier run had finished it
+}
+
+// Memory is what a training step takes.
+type Memory struct {
+	Arena int64 `json:"arena_bytes"` // tensors of a step and scratch of the workers, as planned
+	State int64 `json:"state_bytes"` // weights, statistics and what the optimizer keeps
 }
 
 // Files of the output folder.
@@ -51,6 +65,7 @@ const (
 	checkpointFile = "checkpoint.npz"
 	journalFile    = "journal.jsonl"
 	reportFile     = "report.json"
+	pageFile       = "report.html"
 )
 
 // DigestKey is the metadata key under which a model carries the digest of its recipe.
@@ -96,7 +111,7 @@ func (o *output) checkpoint() string { return o.path(checkpointFile) }
 
 // clear forgets an earlier training.
 func (o *output) clear() error {
-	for _, name := range []string{checkpointFile, journalFile, modelFile, reportFile} {
+	for _, name := range []string{checkpointFile, journalFile, modelFile, reportFile, pageFile} {
 		if err := os.Remove(o.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("output: %w", err)
 		}
@@ -182,7 +197,20 @@ func (o *output) write(g *graph.Graph, j *job, r *Result) error {
 		return err
 	}
 	r.Bytes = info.Size()
-	text, err := json.MarshalIndent(r, "", "  ")
+	filed := *r
+	filed.Output = ""
+	html, err := filed.HTML()
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(&filed, "", "  ")
+	if err != nil {
+		return err
+	}
+	err = atomicfile.Write(o.path(pageFile), func(w io.Writer) error {
+		_, err := w.Write(html)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,7 @@ type Recipe struct {
 
 	name string // of the file, without its ending
 	dir  string // that paths are relative to
+	text string // of the file
 }
 
 // Data says what is learned from: the name of anything that --data takes, or a mapping with
@@ -88,6 +89,7 @@ func Read(file string) (*Recipe, error) {
 	}
 	r := New()
 	base := filepath.Base(file)
+	r.text = string(text)
 	r.dir, r.name = filepath.Dir(file), strings.TrimSuffix(base, filepath.Ext(base))
 	if err := strictyaml.Decode(text, r); err != nil {
 		return nil, fmt.Errorf("recipe %s: %w", file, err)

@@ -158,6 +158,17 @@ func TestRun(t *testing.T) {
 	if m.Graph().Meta[dataset.MetaKey] == "" || m.Graph().Meta[DigestKey] != r.Digest() {
 		t.Errorf("metadata %v", m.Graph().Meta)
 	}
+	html := string(read(t, r, pageFile))
+	for _, want := range []string{"on 60 test samples", "prefers-color-scheme", `name="viewport"`, `class="curve a"`, `class="curve b"`, `class="curve c"`, "Decisions by class", "model: small.onnx", r.Digest(), "4 epochs"} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, bad := range []string{"%!", "http://", "https://", "src="} {
+		if strings.Contains(html, bad) {
+			t.Errorf("the page holds %q", bad)
+		}
+	}
 	model := read(t, r, modelFile)
 	if again := run(t, r, Options{}); !again.Already || *again.Test.Accuracy != *got.Test.Accuracy {
 		t.Errorf("again: %+v", again)

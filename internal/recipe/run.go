@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -221,9 +222,7 @@ func (j *job) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Recipe: j.r.name, Digest: j.digest, Identity: j.identity(), Output: j.out.dir, Epoch: trained.Epoch, Epochs: j.r.Epochs,
-		Resumed: trained.Resumed, History: trained.History, Preprocess: j.pre.String(), Threads: j.threads, Level: j.trainer.Plan().Level().String(),
-		Data: j.parts.whole.Describe(), Trained: j.learned.Len(), Classes: j.parts.train.Classes()}
+	result := j.result(trained)
 	for _, part := range []struct {
 		name string
 		s    *samples
@@ -244,6 +243,27 @@ func (j *job) run(ctx context.Context) (*Result, error) {
 	}
 	return result, j.out.write(g, j, result)
 }
+
+// result describes a finished training but for its scores.
+func (j *job) result(trained *train.Result) *Result {
+	r, plan := j.r, j.trainer.Plan()
+	result := &Result{Recipe: r.name, Text: r.text, Digest: j.digest, Identity: j.identity(), Output: j.out.dir,
+		Epoch: trained.Epoch, Epochs: r.Epochs, Resumed: trained.Resumed, History: trained.History, Rates: j.trainer.Rates(rates),
+		Data: j.parts.whole.Describe(), Trained: j.learned.Len(), Classes: j.parts.train.Classes(), Preprocess: j.pre.String(),
+		Network: r.Model, Threads: j.threads, Version: j.o.Version, Created: time.Now().UTC().Truncate(time.Second),
+		Machine: optimize.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpu.Detect().Model, Cores: cpu.Cores(), Threads: j.threads, ISA: plan.Level().String()}}
+	result.Memory.Arena = int64(plan.ArenaBytes())
+	for _, s := range j.trainer.Program().States {
+		result.Memory.State += int64(s.Init.SizeBytes())
+		if s.Kind == train.Parameter {
+			result.Parameters += s.Init.Len()
+		}
+	}
+	return result
+}
+
+// rates is how many learning rates the report shows.
+const rates = 200
 
 // progress passes on how far the training has come.
 func (j *job) progress(e train.Event) {

@@ -135,6 +135,19 @@ func (t *Trainer) Plan() *engine.Plan { return t.plan }
 // Program returns the step as a graph.
 func (t *Trainer) Program() *Program { return t.program }
 
+// Rates returns the learning rate at so many steps, evenly from the first to the last of a
+// training that Run has begun.
+func (t *Trainer) Rates(n int) []float64 {
+	perEpoch := t.samples / t.cfg.Spec.Batch
+	total := t.cfg.Epochs * perEpoch
+	out := make([]float64, min(n, total))
+	for i := range out {
+		step := i * (total - 1) / max(len(out)-1, 1)
+		out[i] = t.cfg.Spec.Optimizer.Rate * t.cfg.Schedule.rate(step, total, perEpoch)
+	}
+	return out
+}
+
 // Run trains on the source until all epochs are done or ctx ends. Where a checkpoint of
 // the same training is found, it goes on from there.
 func (t *Trainer) Run(ctx context.Context, source Source) (*Result, error) {
