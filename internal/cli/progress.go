@@ -69,15 +69,21 @@ func (p *progress) at(stage string, done, total int) {
 	}
 }
 
+// sparse is the least time between lines where nobody may be looking.
+const sparse = 30 * time.Second
+
 // line shows a line of its own making. Lines that are to stay are written as such; the
-// others are seen on a terminal only, as long as nothing follows.
+// others are seen on a terminal as long as nothing follows, elsewhere now and then.
 func (p *progress) line(text string, stay bool) {
 	now := time.Now()
 	switch {
 	case p.quiet:
-	case stay:
+	case stay || !p.terminal && !p.drawn.IsZero() && now.Sub(p.drawn) >= sparse:
 		p.clear()
+		p.drawn = now
 		fmt.Fprintf(p.w, "edgewise: %s\n", text)
+	case !p.terminal && p.drawn.IsZero():
+		p.drawn = now
 	case p.terminal && now.Sub(p.drawn) >= redraw:
 		p.drawn, p.shown = now, true
 		fmt.Fprintf(p.w, "\r\x1b[K%s", text)

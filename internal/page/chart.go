@@ -44,7 +44,7 @@ func Chart(label, across, up string, all []Series) Markup {
 	x := func(v float64) float64 { return left + (v-loX)/(hiX-loX)*(w-left-right) }
 	y := func(v float64) float64 { return h - bottom - (v-loY)/(hiY-loY)*(h-top-bottom) }
 	d := NewDrawing(w, h, label)
-	rows, columns := Ticks(loY, hiY, 5), Ticks(loX, hiX, 7)
+	rows, columns := Ticks(loY, hiY, 5), Ticks(loX, hiX, min(7, max(int(hiX-loX), 1))) // of whole numbers
 	for _, v := range rows {
 		d.Line(left, y(v), w-right, y(v), "grid")
 		d.Text(left-8, y(v)+4, "tick", "end", TickText(v, StepOf(rows)))
@@ -75,13 +75,9 @@ func Chart(label, across, up string, all []Series) Markup {
 	return d.Markup()
 }
 
-// Key writes the colours of curves and what they mean.
-func Key(all []Series) Markup {
-	var b strings.Builder
-	for _, s := range all {
-		fmt.Fprintf(&b, `<span class="key %s"></span>%s `, Escape(s.Class), Escape(s.Name))
-	}
-	return Markup(b.String())
+// Key writes the colour of a curve and what it shows.
+func Key(s Series, note string) Markup {
+	return Markup(fmt.Sprintf(`<span class="key %s"></span>%s: %s`, Escape(s.Class), Escape(s.Name), Escape(note)))
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

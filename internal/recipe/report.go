@@ -120,7 +120,7 @@ func (s *sheet) curves() {
 	for i, v := range s.Rates {
 		rate.X, rate.Y = append(rate.X, float64(i)*float64(s.Epochs)/float64(max(len(s.Rates)-1, 1))), append(rate.Y, v)
 	}
-	s.chart("Learning rate", "", "over the steps", rate)
+	s.chart("Learning rate", "", "over the steps of all epochs", rate)
 	s.Put("</div>\n")
 }
 
@@ -129,7 +129,7 @@ func (s *sheet) chart(title, unit, note string, c page.Series) {
 		if unit != "" {
 			title += ", " + unit
 		}
-		s.Put("<div><h2>%s</h2>\n<figure class=\"plot\">%s\n<figcaption>%s%s</figcaption></figure></div>\n", title, picture, page.Key([]page.Series{c}), note)
+		s.Put("<div><h2>%s</h2>\n<figure class=\"plot\">%s\n<figcaption>%s</figcaption></figure></div>\n", title, picture, page.Key(c, note))
 	}
 }
 
