@@ -37,6 +37,7 @@ func (r *Result) HTML() ([]byte, error) {
 	s := &sheet{Result: r}
 	s.Begin(r.Recipe + ": edgewise train")
 	s.summary()
+	s.integers()
 	s.curves()
 	s.decisions()
 	s.epochs()
@@ -84,6 +85,36 @@ func (s *Score) String() string {
 		return fmt.Sprintf("%.2f %%", 100**s.Accuracy)
 	}
 	return fmt.Sprintf("RMSE %.4g, MAE %.4g", *s.RMSE, *s.MAE)
+}
+
+// integers compares a network that was trained for integers with what it set out from.
+func (s *sheet) integers() {
+	q := s.Quantization
+	if q == nil {
+		return
+	}
+	s.Put("<h2>Integers against floating point</h2>\n")
+	s.Table("", []string{"network", "#validation", "#test"}, func() {
+		for _, row := range []struct {
+			name  string
+			parts Parts
+		}{{"floating point, as given", q.Float}, {"quantized without training (" + q.Start + ")", q.PostTraining}, {"as written", Parts{s.Validation, s.Test}}} {
+			s.Put("<tr><td>%s</td>", row.name)
+			for _, score := range []*Score{row.parts.Validation, row.parts.Test} {
+				text := "–"
+				if score != nil {
+					text = score.String()
+				}
+				s.Numbers(text)
+			}
+			s.Put("</tr>\n")
+		}
+	})
+	s.Put("<p class=\"note\">Weights of %d bits; %s compute on integers, %d in floating point.", q.Bits, page.Counted(q.Layers, "layer"), q.Kept)
+	if !q.Trained {
+		s.Put(" No epoch was better than the start, which is kept.")
+	}
+	s.Put("</p>\n")
 }
 
 // curve collects a figure of all epochs; those that have none are left out.
