@@ -64,8 +64,8 @@ func (l *lowerer) addVariableConv(n *graph.Node, conv *kernel.VariableConvF32, p
 }
 
 // lowerVariableTransposed makes the steps of a transposed convolution alone, which is the
-// gradient of a convolution by its input: of a depthwise one directly, of one with stride 1
-// as the convolution with its weights flipped. What else there is adds up taps.
+// gradient of a convolution by its input: of one with stride 1 as the convolution with its
+// weights flipped, of another depthwise one directly. What else there is adds up taps.
 func lowerVariableTransposed(l *lowerer, n *graph.Node, win *window) string {
 	x, w := n.In(0), n.In(1)
 	if !isF32(n.Inputs...) || n.In(2) != nil {
@@ -78,7 +78,7 @@ func lowerVariableTransposed(l *lowerer, n *graph.Node, win *window) string {
 	weights := l.plain(w)
 	// The convolution that this leads back through.
 	forward := win.shape(ys, xs, ys[1], inPixel, groups)
-	if groups > 1 && groups == xs[1] && groups == ys[1] {
+	if groups > 1 && groups == xs[1] && groups == ys[1] && win.stride != [2]int{1, 1} {
 		out, pixel := l.makeChannelsLast(n.Outputs[0])
 		forward.InStride = pixel
 		d, err := kernel.NewDepthwiseBackF32(l.level, forward)

@@ -7,27 +7,41 @@ import (
 )
 
 // channelsF32 are rows of n channels each, whose channels are summed or scaled each by
-// itself: the passes of batch normalization, of the gradients of biases and of depthwise
-// convolutions. Steps are in bytes. Assembly reads the fields by their offsets.
+// itself: the passes of the gradients of depthwise convolutions. Steps are in bytes. Assembly reads the fields by their offsets.
 type channelsF32 struct {
 	acc, a, b unsafe.Pointer
 	m, u, t   unsafe.Pointer // [n] each
 	rows, n   int            // both at least 1
 
 	accStep, aStep, bStep int
+	accTap, tapStep       int // of dot3
 }
 
-// dot adds Σ (a-m)·b over the rows to acc[n].
+// dot adds Σ a·b over the rows to acc[n].
 func (c *channelsF32) dot(l cpu.Level) {
-	if c.arch(l, channelDot) {
-		return
+	if !c.arch(l, channelDot) {
+		c.multiply(1)
 	}
-	acc, m := unsafe.Slice((*float32)(c.acc), c.n), unsafe.Slice((*float32)(c.m), c.n)
-	c.eachRow(func(_, a, b []float32) {
-		for i, v := range a {
-			acc[i] += (v - m[i]) * b[i]
+}
+
+// dot3 adds Σ a[tap]·b to acc[tap][n] for three taps: rows of a that lie tapStep apart.
+func (c *channelsF32) dot3(l cpu.Level) {
+	if !c.arch(l, channelDot3) {
+		c.multiply(3)
+	}
+}
+
+func (c *channelsF32) multiply(taps int) {
+	for t := range taps {
+		acc := unsafe.Slice((*float32)(unsafe.Add(c.acc, t*c.accTap)), c.n)
+		for r := range c.rows {
+			a := unsafe.Slice((*float32)(unsafe.Add(c.a, r*c.aStep+t*c.tapStep)), c.n)
+			b := unsafe.Slice((*float32)(unsafe.Add(c.b, r*c.bStep)), c.n)
+			for i, v := range a {
+				acc[i] += v * b[i]
+			}
 		}
-	})
+	}
 }
 
 // sum adds Σ a over the rows to acc[n].
@@ -68,6 +82,7 @@ type channelsCall uint8
 
 const (
 	channelDot channelsCall = iota
+	channelDot3
 	channelSum
 	channelAffine
 )
@@ -115,15 +130,18 @@ func init() { later(func() { registerChannels(cpu.Generic, 1, "_1_go") }) }
 
 // registerChannels lists the kernels of a level.
 func registerChannels(l cpu.Level, lanes int, tag string) {
-	const rows, n = 32, 32
+	const rows, n = 32, 32 // three taps reach two rows further
 	for op, run := range map[string]func(*channelsF32){
-		"channeldot": func(c *channelsF32) { c.dot(l) }, "channelsum": func(c *channelsF32) { c.sum(l) }, "channelaffine": func(c *channelsF32) { c.affine(l) },
+		"channeldot": func(c *channelsF32) { c.dot(l) }, "channeldot3": func(c *channelsF32) { c.dot3(l) }, "channelsum": func(c *channelsF32) { c.sum(l) }, "channelaffine": func(c *channelsF32) { c.affine(l) },
 	} {
 		register(Entry{Name: "f32_" + op + tag, Level: l, DType: "f32", Op: op, NR: lanes, Bytes: true,
 			Trial: func() (func(), float64) {
-				a, b, d, p := alignedF32(rows*n), alignedF32(rows*n), alignedF32(rows*n), alignedF32(n)
+				a, b, d, p := alignedF32((rows+2)*n), alignedF32(rows*n), alignedF32(rows*n), alignedF32(n)
 				at := func(v []float32) unsafe.Pointer { return unsafe.Pointer(&v[0]) }
-				c := channelsF32{acc: at(d), a: at(a), b: at(b), m: at(p), u: at(p), t: at(p), rows: rows, n: n, accStep: 4 * n, aStep: 4 * n, bStep: 4 * n}
+				c := channelsF32{acc: at(d), a: at(a), b: at(b), m: at(p), u: at(p), t: at(p), rows: rows, n: n, aStep: 4 * n, bStep: 4 * n, tapStep: 4 * n, accTap: 4 * n}
+				if op == "channelaffine" {
+					c.accStep = 4 * n
+				}
 				return func() { d := c; run(&d) }, 8 * rows * n
 			}})
 	}

@@ -9,6 +9,12 @@ func channelDotF32AVX2(args *channelsF32)
 func channelDotF32AVX512(args *channelsF32)
 
 //go:noescape
+func channelDot3F32AVX2(args *channelsF32)
+
+//go:noescape
+func channelDot3F32AVX512(args *channelsF32)
+
+//go:noescape
 func channelSumF32AVX2(args *channelsF32)
 
 //go:noescape
@@ -51,6 +57,10 @@ func (c *channelsF32) call(l cpu.Level, call channelsCall) {
 		channelDotF32AVX512(c)
 	case call == channelDot:
 		channelDotF32AVX2(c)
+	case call == channelDot3 && wide:
+		channelDot3F32AVX512(c)
+	case call == channelDot3:
+		channelDot3F32AVX2(c)
 	case call == channelSum && wide:
 		channelSumF32AVX512(c)
 	case call == channelSum:

@@ -17,28 +17,43 @@ func TestChannelKernels(t *testing.T) {
 	for range 300 {
 		n, rows := 1+r.IntN(90), 1+r.IntN(20)
 		wide := n + r.IntN(3)
-		a, b := normals(r, rows*wide), normals(r, rows*wide)
-		m, u, v, start := normals(r, n), normals(r, n), normals(r, n), normals(r, n)
+		a, b := normals(r, (2*rows+1)*wide), normals(r, rows*wide)
+		m, u, v, start := normals(r, n), normals(r, n), normals(r, n), normals(r, 3*n)
 		for _, l := range cpu.Levels() {
-			dot, sum, out := append([]float32(nil), start...), append([]float32(nil), start...), make([]float32, rows*wide)
+			sum := append([]float32(nil), start...)
+			dot, dot3, out := append([]float32(nil), start...), append([]float32(nil), start...), make([]float32, rows*wide)
 			c := channelsF32{acc: at(dot), a: at(a), b: at(b), m: at(m), u: at(u), t: at(v), rows: rows, n: n, aStep: 4 * wide, bStep: 4 * wide}
 			c.dot(l)
 			c.acc, c.accStep = at(out), 4*wide
 			c.affine(l)
 			c.acc, c.accStep = at(sum), 0
 			c.sum(l)
+			three := channelsF32{acc: at(dot3), a: at(a), b: at(b), rows: rows, n: n, aStep: 8 * wide, bStep: 4 * wide, tapStep: 4 * wide, accTap: 4 * n}
+			three.dot3(l)
+			for k := range 3 * n {
+				want, ch, tap := float64(start[k]), k%n, k/n
+				for i := range rows {
+					want += float64(a[(2*i+tap)*wide+ch]) * float64(b[i*wide+ch])
+				}
+				if math.Abs(float64(dot3[k])-want) > 1e-4*(1+math.Abs(want)) {
+					t.Fatalf("%v %dx%d tap %d channel %d: dot %v, want %v", l, rows, n, tap, ch, dot3[k], want)
+				}
+			}
 			for k := range n {
-				wantDot, wantSum := float64(start[k]), float64(start[k])
+				want, wantSum := float64(start[k]), float64(start[k])
 				for i := range rows {
 					x, y := float64(a[i*wide+k]), float64(b[i*wide+k])
-					wantDot += (x - float64(m[k])) * y
+					want += x * y
 					wantSum += x
 					if want := x*float64(m[k]) + y*float64(u[k]) + float64(v[k]); math.Abs(float64(out[i*wide+k])-want) > 1e-5*(1+math.Abs(want)) {
 						t.Fatalf("%v affine %dx%d: [%d][%d] = %v, want %v", l, rows, n, i, k, out[i*wide+k], want)
 					}
 				}
-				if math.Abs(float64(dot[k])-wantDot) > 1e-4*(1+math.Abs(wantDot)) || math.Abs(float64(sum[k])-wantSum) > 1e-4*(1+math.Abs(wantSum)) {
-					t.Fatalf("%v %dx%d channel %d: dot %v, want %v; sum %v, want %v", l, rows, n, k, dot[k], wantDot, sum[k], wantSum)
+				if math.Abs(float64(sum[k])-wantSum) > 1e-4*(1+math.Abs(wantSum)) {
+					t.Fatalf("%v %dx%d channel %d: sum %v, want %v", l, rows, n, k, sum[k], wantSum)
+				}
+				if math.Abs(float64(dot[k])-want) > 1e-4*(1+math.Abs(want)) {
+					t.Fatalf("%v %dx%d channel %d: dot %v, want %v", l, rows, n, k, dot[k], want)
 				}
 			}
 		}

@@ -17,12 +17,14 @@ func TestChannelsF32StayInsideSlices(t *testing.T) {
 		c := channelsF32{a: at(normals(r, size)), b: at(normals(r, size)), m: at(normals(r, n)), u: at(normals(r, n)), t: at(normals(r, n)),
 			rows: rows, n: n, aStep: 4 * wide, bStep: 4 * wide}
 		sums, out := at(make([]float32, n)), at(make([]float32, size))
+		three := channelsF32{acc: at(make([]float32, 3*n)), a: at(normals(r, (rows+1)*wide+n)), b: c.b, rows: rows, n: n, aStep: 4 * wide, bStep: 4 * wide, tapStep: 4 * wide, accTap: 4 * n}
 		x, y, gated := guardedF32(t, normals(r, n)), guardedF32(t, normals(r, n)), guardedF32(t, make([]float32, n))
 		for _, l := range cpu.Levels() {
-			dot, sum, affine := c, c, c
-			dot.acc, sum.acc, affine.acc, affine.accStep = sums, sums, out, 4*wide
+			dot, triple, affine := c, three, c
+			dot.acc, affine.acc, affine.accStep = sums, out, 4*wide
 			dot.dot(l)
-			sum.sum(l)
+			triple.dot3(l)
+			dot.sum(l)
 			affine.affine(l)
 			GateF32(l, gated, x, y, -1, 1)
 		}

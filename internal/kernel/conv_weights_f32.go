@@ -172,7 +172,7 @@ func (g *ConvWeightsF32) PartsLen() int {
 func (g *ConvWeightsF32) ScratchBytes() int {
 	switch {
 	case g.shape.depthwise():
-		return 4 * g.shape.InC
+		return 0
 	case g.winograd.kernel != nil:
 		return 4 * max(g.winograd.scratchLen(), g.winograd.finishLen())
 	case g.outer.on:
@@ -202,7 +202,7 @@ func (g *ConvWeightsF32) Run(parts, x, dy []float32, scratch []byte, lo, hi int)
 		from, to := part*rows/g.parts, (part+1)*rows/g.parts
 		sums := parts[part*g.partLen():][:g.partLen()]
 		if s.depthwise() {
-			g.depthwise(sums, x, dy, floatScratch(scratch, s.InC), from, to)
+			g.depthwise(sums, x, dy, from, to)
 			continue
 		}
 		group, block := u%per/len(g.blocks), u%per%len(g.blocks)
@@ -309,25 +309,49 @@ func (s *ConvShape) copyLine(line, src []float32) {
 	clear(inside)
 }
 
-// depthwise adds up all kernel positions over output rows; zero is the centre of the
-// products.
-func (g *ConvWeightsF32) depthwise(sums, x, dy, zero []float32, from, to int) {
+// depthwise adds up all kernel positions over output rows. Where three taps of a kernel row
+// lie inside the image together, they are taken together.
+func (g *ConvWeightsF32) depthwise(sums, x, dy []float32, from, to int) {
 	s := &g.shape
 	clear(sums)
-	clear(zero)
-	c := channelsF32{m: unsafe.Pointer(&zero[0]), n: s.InC, aStep: 4 * s.StrideW * s.InStride, bStep: 4 * s.OutStride}
+	c := channelsF32{n: s.InC, aStep: 4 * s.StrideW * s.InStride, bStep: 4 * s.OutStride, tapStep: 4 * s.DilationW * s.InStride, accTap: 4 * s.InC}
 	for ; from < to; from++ {
 		image, row := from/s.OutH, from%s.OutH
 		for ky := range s.KernelH {
+			// The stretch of output pixels lo … hi of a row all of whose three taps are inside.
+			lo, hi := 0, 0
+			if s.KernelW == 3 {
+				in, out, n := s.tapRun(image, row, ky, 0)
+				_, last, right := s.tapRun(image, row, ky, 2)
+				if c.rows = last + right - out; n > 0 && right > 0 && c.rows > 0 {
+					lo = out - (image*s.OutH+row)*s.OutW
+					hi = lo + c.rows
+					c.acc = unsafe.Pointer(&sums[ky*3*s.InC])
+					c.a, c.b = unsafe.Pointer(&x[in*s.InStride]), unsafe.Pointer(&dy[out*s.OutStride])
+					c.dot3(g.level)
+				}
+			}
 			for kx := range s.KernelW {
-				in, out, rows := s.tapRun(image, row, ky, kx)
-				if rows == 0 {
+				in, out, n := s.tapRun(image, row, ky, kx)
+				first := out - (image*s.OutH+row)*s.OutW
+				dot := func(from, to int) {
+					if c.rows = to - from; c.rows <= 0 {
+						return
+					}
+					c.acc = unsafe.Pointer(&sums[(ky*s.KernelW+kx)*s.InC])
+					c.a = unsafe.Pointer(&x[(in+(from-first)*s.StrideW)*s.InStride])
+					c.b = unsafe.Pointer(&dy[(out+from-first)*s.OutStride])
+					c.dot(g.level)
+				}
+				if n == 0 {
 					continue
 				}
-				c.rows = rows
-				c.acc = unsafe.Pointer(&sums[(ky*s.KernelW+kx)*s.InC])
-				c.a, c.b = unsafe.Pointer(&x[in*s.InStride]), unsafe.Pointer(&dy[out*s.OutStride])
-				c.dot(g.level)
+				if lo >= hi {
+					dot(first, first+n)
+					continue
+				}
+				dot(first, lo)
+				dot(hi, first+n)
 			}
 		}
 	}

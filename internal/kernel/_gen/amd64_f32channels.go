@@ -5,8 +5,9 @@ func init() {
 		for _, v := range []vector{zmm, ymm} {
 			level := map[vector]string{zmm: "AVX512", ymm: "AVX2"}[v]
 			c := &channelsF32{asm: a, vec: v}
-			c.reduce("channelDotF32"+level, true)
-			c.reduce("channelSumF32"+level, false)
+			c.dot("channelDotF32"+level, 1)
+			c.dot("channelDot3F32"+level, 3)
+			c.dot("channelSumF32"+level, 0)
 			c.combine("channelAffineF32" + level)
 			c.gate("gateF32" + level)
 		}
@@ -94,49 +95,60 @@ func (c *channelsF32) start(name string) {
 	c.ins("XORL BX, BX")
 }
 
-// reduce emits acc += Σ (a-m)·b over rows, or acc += Σ a. A single vector is summed in
-// four parts, of which each takes every fourth row, to hide the latency of additions.
-func (c *channelsF32) reduce(name string, dot bool) {
+// dot emits acc[tap] += Σ a[tap]·b over rows, of so many neighbours of a row at once, or
+// acc += Σ a for none. The sums of a single vector are in four parts, of which each takes every fourth row, to hide
+// the latency of additions.
+func (c *channelsF32) dot(name string, taps int) {
 	c.start(name)
 	c.blocks(func(vectors int, tail bool) {
-		// V0…V3 sums, V4…V7 the centre of each vector, V8… values.
-		for i := range 4 {
+		// V0…V11 sums, V12…V15 values of b; V13 and V14 values where the mask is needed.
+		for i := range 4 * max(taps, 1) {
 			c.vec.zero(c.asm, c.r(i))
 		}
-		if dot {
-			c.ins("MOVQ channelsF32_m(DI), R13")
-			c.ins("ADDQ BX, R13")
-			for i := range vectors {
-				c.load("R13", i, 4+i, tail)
-			}
+		if taps > 1 {
+			c.ins("MOVQ channelsF32_tapStep(DI), R13")
 		}
 		c.ins("LEAQ (SI)(BX*1), R11")
 		c.ins("LEAQ (DX)(BX*1), R12")
 		c.ins("MOVQ R10, AX")
-		row := func(i, centre, sum int) {
-			c.load("R11", i, 8, tail)
-			if !dot {
-				c.ins("VADDPS %s, %s, %s", c.r(8), c.r(sum), c.r(sum))
+		row := func(part int) {
+			if taps == 0 {
+				for i := range vectors {
+					c.load("R11", i, 13, tail)
+					c.ins("VADDPS %s, %s, %s", c.r(13), c.r(part+i), c.r(part+i))
+				}
+				c.ins("ADDQ R8, R11")
 				return
 			}
-			c.load("R12", i, 9, tail)
-			c.ins("VSUBPS %s, %s, %s", c.r(centre), c.r(8), c.r(8))
-			c.ins("VFMADD231PS %s, %s, %s", c.r(9), c.r(8), c.r(sum))
-		}
-		step := func() {
-			c.ins("ADDQ R8, R11")
-			if dot {
-				c.ins("ADDQ R9, R12")
+			for i := range vectors {
+				c.load("R12", i, 12+i, tail)
 			}
+			for t := range taps {
+				from := []string{"(R11)", "(R11)(R13*1)", "(R11)(R13*2)"}[t]
+				for i := range vectors {
+					sum := c.r(4*t + part + i)
+					switch {
+					case !tail:
+						c.ins("VFMADD231PS %d%s, %s, %s", i*c.vec.bytes(), from, c.r(12+i), sum)
+						continue
+					case c.vec == zmm:
+						c.ins("VMOVUPS.Z %s, K1, %s", from, c.r(13))
+					default:
+						c.ins("VMASKMOVPS %s, Y15, %s", from, c.r(13))
+					}
+					c.ins("VFMADD231PS %s, %s, %s", c.r(13), c.r(12), sum)
+				}
+			}
+			c.ins("ADDQ R8, R11")
+			c.ins("ADDQ R9, R12")
 		}
 		if vectors == 1 {
 			loop, end := c.label("four"), c.label("rest")
 			c.at(loop)
 			c.ins("SUBQ $4, AX")
 			c.ins("JLT %s", end)
-			for k := range 4 {
-				row(0, 4, k)
-				step()
+			for part := range 4 {
+				row(part)
 			}
 			c.ins("JMP %s", loop)
 			c.at(end)
@@ -146,23 +158,24 @@ func (c *channelsF32) reduce(name string, dot bool) {
 		c.at(loop)
 		c.ins("SUBQ $1, AX")
 		c.ins("JLT %s", end)
-		for i := range vectors {
-			row(i, 4+i, i)
-		}
-		step()
+		row(0)
 		c.ins("JMP %s", loop)
 		c.at(end)
-		if vectors == 1 {
-			c.ins("VADDPS %s, %s, %s", c.r(1), c.r(0), c.r(0))
-			c.ins("VADDPS %s, %s, %s", c.r(3), c.r(2), c.r(2))
-			c.ins("VADDPS %s, %s, %s", c.r(2), c.r(0), c.r(0))
-		}
 		c.ins("MOVQ channelsF32_acc(DI), R13")
 		c.ins("ADDQ BX, R13")
-		for i := range vectors {
-			c.load("R13", i, 8, tail)
-			c.ins("VADDPS %s, %s, %s", c.r(8), c.r(i), c.r(i))
-			c.store("R13", i, i, tail)
+		for t := range max(taps, 1) {
+			if vectors == 1 {
+				at := 4 * t
+				c.ins("VADDPS %s, %s, %s", c.r(at+1), c.r(at), c.r(at))
+				c.ins("VADDPS %s, %s, %s", c.r(at+3), c.r(at+2), c.r(at+2))
+				c.ins("VADDPS %s, %s, %s", c.r(at+2), c.r(at), c.r(at))
+			}
+			for i := range vectors {
+				c.load("R13", i, 12, tail)
+				c.ins("VADDPS %s, %s, %s", c.r(12), c.r(4*t+i), c.r(4*t+i))
+				c.store("R13", i, 4*t+i, tail)
+			}
+			c.ins("ADDQ channelsF32_accTap(DI), R13")
 		}
 	})
 }
