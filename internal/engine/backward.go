@@ -1,9 +1,6 @@
 package engine
 
 import (
-	"math"
-	"slices"
-
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/kernel"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -13,8 +10,6 @@ import (
 
 func init() {
 	lowers(lowerConvWeightGradient, graph.DomainEdgewise, "ConvWeightGradient")
-	lowers(lowerReluGradient, graph.DomainEdgewise, "ReluGradient")
-	lowers(lowerClipGradient, graph.DomainEdgewise, "ClipGradient")
 	lowers(lowerMaxPoolGradient, graph.DomainEdgewise, "MaxPoolGradient")
 }
 
@@ -64,41 +59,6 @@ func lowerConvWeightGradient(l *lowerer, n *graph.Node) string {
 	out := l.makeRaw(n.Outputs[0])
 	l.add(&step{name: n.Label() + "/sum", op: n.Op, kernel: "sum of parts", reads: []*ref{parts}, writes: []*ref{out}, units: g.FinishUnits(), scratch: g.ScratchBytes(),
 		run: func(s *Session, worker, lo, hi int) { g.Finish(s.f32(out), s.f32(parts), s.scratch[worker], lo, hi) }})
-	return ""
-}
-
-// lowerReluGradient: an output above zero is one from the least float32 on.
-func lowerReluGradient(l *lowerer, n *graph.Node) string {
-	return l.gate(n, math.SmallestNonzeroFloat32, float32(math.Inf(1)))
-}
-
-func lowerClipGradient(l *lowerer, n *graph.Node) string {
-	lo, okLo := clipBound(n.In(2), float32(math.Inf(-1)))
-	hi, okHi := clipBound(n.In(3), float32(math.Inf(1)))
-	if !okLo || !okHi {
-		return "only constant bounds have a kernel"
-	}
-	return l.gate(n, lo, hi)
-}
-
-// gate passes input 0 where input 1 is within bounds. It keeps the order in memory of one
-// of them; the other one follows.
-func (l *lowerer) gate(n *graph.Node, lo, hi float32) string {
-	ds, _ := n.In(0).Type.Static()
-	ys, _ := n.In(1).Type.Static()
-	if !isF32(n.Inputs...) || !slices.Equal(ds, ys) {
-		return "only float32 of equal shapes has a kernel"
-	}
-	y := l.dense(n.In(1))
-	dy := l.like(n.In(0), y)
-	out := l.make(n.Outputs[0], y.strides, nil)
-	total, level := y.len(), l.level
-	l.add(&step{name: n.Label(), op: n.Op, kernel: "gate", reads: []*ref{dy, y}, writes: []*ref{out}, inPlace: true,
-		units: (total + unitElements - 1) / unitElements,
-		run: func(s *Session, _, from, to int) {
-			a, b := from*unitElements, min(to*unitElements, total)
-			kernel.GateF32(level, s.f32(out)[a:b], s.f32(dy)[a:b], s.f32(y)[a:b], lo, hi)
-		}})
 	return ""
 }
 

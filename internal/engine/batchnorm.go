@@ -28,6 +28,7 @@ type normalization struct {
 	passes    *kernel.BatchNormF32
 	factor    *ref // the result is input·factor + offset between bounds
 	offset    *ref
+	then      *group // a residual and bounds after it, if any
 }
 
 // passes prepares what a normalization does with the pixels of x and the activation act.
@@ -80,7 +81,8 @@ func (l *lowerer) batchStatistics(n *graph.Node, x *graph.Value, p *kernel.Batch
 
 // lowerBatchNormTraining normalizes by the batch's own statistics, holds the result between
 // the bounds of act where it is not nil, and moves the running statistics toward the batch's.
-func lowerBatchNormTraining(l *lowerer, n, act *graph.Node) string {
+// then is what follows it in place of act.
+func lowerBatchNormTraining(l *lowerer, n, act *graph.Node, then *group) string {
 	if !isF32(n.Inputs...) {
 		return "only float32 has a kernel"
 	}
@@ -121,22 +123,40 @@ func lowerBatchNormTraining(l *lowerer, n, act *graph.Node) string {
 		return nil
 	}
 	l.add(setup)
-	l.normalize(&normalization{node: n, act: act, passes: p, factor: m, offset: t}, st.in, st.pixel)
+	l.normalize(&normalization{node: n, act: act, passes: p, factor: m, offset: t, then: then}, st.in, st.pixel)
 	return ""
 }
 
 // normalize adds the step that makes the result of a normalization.
 func (l *lowerer) normalize(f *normalization, in *ref, inPixel int) {
 	result, names := f.node.Outputs[0], f.node.Op
-	if f.act != nil {
+	switch {
+	case f.then != nil:
+		result, names = f.then.out(), opNames(f.then.nodes...)
+	case f.act != nil:
 		result, names = f.act.Outputs[0], opNames(f.node, f.act)
 	}
 	out, pixel := l.makeChannelsLast(result)
 	p := f.passes
-	l.add(&step{name: result.Def.Label(), op: names, kernel: p.Name(), reads: []*ref{in, f.factor, f.offset}, writes: []*ref{out}, units: p.Units(), scratch: p.ScratchBytes(),
-		run: func(s *Session, worker, lo, hi int) {
-			p.Apply(s.f32(out), s.f32(in), s.f32(f.factor), s.f32(f.offset), pixel, inPixel, s.scratch[worker], lo, hi)
-		}})
+	apply := func(s *Session, worker, lo, hi int) {
+		p.Apply(s.f32(out), s.f32(in), s.f32(f.factor), s.f32(f.offset), pixel, inPixel, s.scratch[worker], lo, hi)
+	}
+	st := &step{name: result.Def.Label(), op: names, kernel: p.Name(), reads: []*ref{in, f.factor, f.offset}, writes: []*ref{out}, units: p.Units(), scratch: p.ScratchBytes(), run: apply}
+	if f.then != nil {
+		res, act, level := l.like(f.then.residual, out), f.then.act, l.level
+		st.kernel, st.reads = p.Name()+", add", append(st.reads, res)
+		st.run = func(s *Session, worker, lo, hi int) {
+			for u := lo; u < hi; u++ {
+				apply(s, worker, u, u+1)
+				for a, b := p.Span(u, u+1); a < b; a += unitElements {
+					y := s.f32(out)[a:min(a+unitElements, b)]
+					kernel.Add.Apply(level, y, y, s.f32(res)[a:a+len(y)])
+					act.Apply(level, y, y)
+				}
+			}
+		}
+	}
+	l.add(st)
 	l.norms[f.node] = f
 }
 
@@ -177,6 +197,9 @@ func (l *lowerer) normChain(n *graph.Node) *group {
 	if n.Attrs.Int("training_mode", 0) == 0 || !isF32(n.Inputs...) || l.uses[z.ID] != len(l.users[z.ID]) || !l.on(ruleAct) {
 		return nil
 	}
+	if g := l.residualChain(n); g != nil {
+		return g
+	}
 	var act, gate *graph.Node
 	for _, m := range l.users[z.ID] {
 		switch {
@@ -199,9 +222,48 @@ func (l *lowerer) normChain(n *graph.Node) *group {
 			return r
 		}
 		l.note(g)
-		return lowerBatchNormTraining(l, n, act)
+		return lowerBatchNormTraining(l, n, act, nil)
 	}}
 	g.take(act, ruleAct)
+	return g
+}
+
+// residualChain is a batch normalization in training, a sum of its result with a tensor of
+// the same shape and the bounds of that.
+func (l *lowerer) residualChain(n *graph.Node) *group {
+	z := n.Outputs[0]
+	m := l.next(z)
+	if m == nil || !m.Is("Add") || !l.on(ruleResidual) {
+		return nil
+	}
+	g := &group{nodes: []*graph.Node{n}, residual: m.Inputs[0]}
+	if g.residual == z {
+		g.residual = m.Inputs[1]
+	}
+	want, ok := z.Type.Static()
+	have, okRes := g.residual.Type.Static()
+	if !ok || !okRes || !slices.Equal(want, have) || g.residual.Const != nil {
+		return nil
+	}
+	g.take(m, ruleResidual)
+	if next := l.next(g.out()); next != nil && next.In(0) == g.out() {
+		if a, ok := activation(next); ok && a.Kind == kernel.ActClamp {
+			g.act = a
+			g.take(next, ruleAct)
+		}
+	}
+	g.lower = func(l *lowerer, g *group) string {
+		for _, m := range g.nodes {
+			if r := l.unfit(m); r != "" {
+				return r
+			}
+		}
+		if l.target[g.out()] != nil {
+			return "the sum is part of wider pixels"
+		}
+		l.note(g)
+		return lowerBatchNormTraining(l, n, nil, g)
+	}
 	return g
 }
 
@@ -277,11 +339,14 @@ func lowerBatchNormGradient(l *lowerer, n, gate *graph.Node) string {
 		p, m, t = forward.passes, forward.factor, forward.offset
 	}
 	grad, gradPixel := l.channelsLast(dy)
-	parts := buffer32(name+"/parts", p.PartsLen())
-	l.add(&step{name: name + "/sums", op: names, kernel: "channel sums", reads: []*ref{grad, st.in, st.mean, m, t}, writes: []*ref{parts}, units: p.Units(), scratch: p.ScratchBytes(),
-		run: func(s *Session, worker, lo, hi int) {
-			p.Sums(s.f32(parts), s.f32(st.in), s.f32(grad), s.f32(m), s.f32(t), s.f32(st.mean), st.pixel, gradPixel, s.scratch[worker], lo, hi)
-		}})
+	parts := l.summed[n]
+	if parts == nil {
+		parts = buffer32(name+"/parts", p.PartsLen())
+		l.add(&step{name: name + "/sums", op: names, kernel: "channel sums", reads: []*ref{grad, st.in, st.mean, m, t}, writes: []*ref{parts}, units: p.Units(), scratch: p.ScratchBytes(),
+			run: func(s *Session, worker, lo, hi int) {
+				p.Sums(s.f32(parts), s.f32(st.in), s.f32(grad), s.f32(m), s.f32(t), s.f32(st.mean), st.pixel, gradPixel, s.scratch[worker], lo, hi)
+			}})
+	}
 	factors := l.plain(n.In(2))
 	byX, byDy, offset := buffer32(name+"/x", c), buffer32(name+"/dy", c), buffer32(name+"/offset", c)
 	setup := &step{name: name + "/factors", op: n.Op, kernel: "factors", reads: []*ref{parts, factors, st.mean, st.inv}, writes: []*ref{byX, byDy, offset}}

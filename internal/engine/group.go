@@ -57,6 +57,10 @@ func (l *lowerer) chain(n *graph.Node) *group {
 	switch {
 	case n.Is("MatMul") && (n.In(1).Const == nil || n.In(1).Const.Rank() != 2):
 		return l.productChain(n)
+	case (n.Is("Conv") || n.Is("ConvTranspose")) && n.In(1).Const == nil:
+		return nil // what follows computed weights is a step of its own
+	case n.Is("Add"):
+		return l.sumChain(n)
 	case n.Is("Conv"), n.Is("ConvTranspose"), n.Is("Gemm"), n.Is("MatMul"):
 		return l.floatChain(n)
 	case n.Is("QLinearConv"), n.Is("QLinearMatMul"):

@@ -30,6 +30,7 @@ type lowerer struct {
 	groups   map[*graph.Node]*group
 	stats    map[*graph.Value]*statistics // of batch normalizations in training
 	norms    map[*graph.Node]*normalization
+	summed   map[*graph.Node]*ref // sums of gradients of normalizations that came with these
 	disabled map[string]bool
 	rules    []string // applied to the step being made
 	changes  []change // of forms, by the lowering that is being tried
@@ -45,7 +46,7 @@ type lowerer struct {
 func newLowerer(p *Plan, g *graph.Graph, disable []string) *lowerer {
 	l := &lowerer{plan: p, g: g, level: p.level, uses: g.Uses(), users: g.Users(),
 		forms: map[*graph.Value][]*ref{}, target: map[*graph.Value]*ref{}, output: map[*graph.Value]int{},
-		groups: map[*graph.Node]*group{}, stats: map[*graph.Value]*statistics{}, norms: map[*graph.Node]*normalization{}, disabled: map[string]bool{}}
+		groups: map[*graph.Node]*group{}, stats: map[*graph.Value]*statistics{}, norms: map[*graph.Node]*normalization{}, summed: map[*graph.Node]*ref{}, disabled: map[string]bool{}}
 	for _, name := range disable {
 		l.disabled[name] = true
 	}

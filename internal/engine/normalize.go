@@ -107,7 +107,7 @@ func lowerBatchNorm(l *lowerer, n *graph.Node) string {
 	x := n.In(0)
 	s, _ := x.Type.Static()
 	if n.Attrs.Int("training_mode", 0) != 0 {
-		return lowerBatchNormTraining(l, n, nil)
+		return lowerBatchNormTraining(l, n, nil, nil)
 	}
 	if !isF32(n.Inputs...) || n.Out(1) != nil || len(s) < 2 {
 		return "only float32 inference has a kernel"

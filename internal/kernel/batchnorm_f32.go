@@ -72,6 +72,12 @@ func (b *BatchNormF32) Name() string {
 // Units returns the number of independent units of each pass.
 func (b *BatchNormF32) Units() int { return b.parts }
 
+// Span returns the range of values in which the pixels of units lo ≤ u < hi lie where pixels
+// are dense.
+func (b *BatchNormF32) Span(lo, hi int) (from, to int) {
+	return lo * b.pixels / b.parts * b.channels, hi * b.pixels / b.parts * b.channels
+}
+
 // PartsLen returns how many values Statistics and Sums write.
 func (b *BatchNormF32) PartsLen() int { return 2 * b.parts * b.channels }
 

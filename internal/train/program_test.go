@@ -165,6 +165,31 @@ func TestNormalizationsTakeTheirActivation(t *testing.T) {
 	}
 }
 
+// TestNormalizationsTakeTheirResidual is the same for blocks with a projection and an
+// identity beside them, whose gradients meet before they are let through.
+func TestNormalizationsTakeTheirResidual(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 6))
+	b := &bare{g: graph.New("residual"), r: r}
+	x := b.relu(b.conv(layer{b.g.Input("x", graph.TensorType(tensor.Float32, 1, 1, 8, 8)), 1}, 16, 3, 1, 1))
+	for stride := 2; stride > 0; stride-- {
+		y := b.conv(b.relu(b.conv(x, 20, 3, stride, 1)), 20, 3, 1, 1)
+		if stride > 1 {
+			x = b.conv(x, 20, 1, stride, 1)
+		}
+		x = b.relu(layer{b.add("Add", nil, y.v, x.v), 20})
+	}
+	s := Spec{Batch: 4, Loss: Loss{Kind: CrossEntropy}, Optimizer: Optimizer{Kind: "sgd", Rate: 0.1, Momentum: 0.9}}
+	have := map[string]bool{}
+	for _, st := range agree(t, r, b.classify(x, 3), s).Steps() {
+		have[st.Op+" "+st.Kernel] = true
+	}
+	for _, name := range []string{"BatchNormalization+Add+Relu normalize, add", "Add+ReluGradient gate and channel sums"} {
+		if !have[name] {
+			t.Errorf("no step computes %s", name)
+		}
+	}
+}
+
 // agree holds the engine's step against the reference executor's.
 func agree(t *testing.T, r *rand.Rand, network *graph.Graph, spec Spec) *engine.Plan {
 	t.Helper()
