@@ -36,7 +36,8 @@ func Winograd() Option { return func(o *preparation) { o.winograd = true } }
 func (c *ConvF32) UsesWinograd() bool { return c.winograd.kernel != nil }
 
 // winogradBytes is how much transformed input and output a group of tiles may
-// hold, so that most of it stays in a second cache.
+// hold, so that most of it stays in a second cache. Four times its weights are enough, so
+// that these are read rarely, but for an eighth.
 const winogradBytes = 2 << 20
 
 // winogradWeights is how many weights one call of a gemm tile may take, which bounds its
@@ -87,7 +88,8 @@ func (s *ConvShape) winogradCost(m int) int {
 func (s *ConvShape) winogradGroups(m int) int {
 	tiles := s.Batch * ((s.OutH + m - 1) / m) * ((s.OutW + m - 1) / m)
 	perTile := 4 * (m + 2) * (m + 2) * (roundUp(s.InC, winogradLanes) + roundUp(s.OutC, winogradLanes))
-	most := max(14, winogradBytes/perTile)
+	weights := 4 * (m + 2) * (m + 2) * s.InC * roundUp(s.OutC, 32)
+	most := max(14, min(max(4*weights, winogradBytes/8), winogradBytes)/perTile)
 	return (tiles + most - 1) / most
 }
 
