@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgewise-ml/edgewise"
 	"github.com/edgewise-ml/edgewise/internal/atomicfile"
+	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/recipe"
 	"github.com/edgewise-ml/edgewise/internal/train"
 )
@@ -27,7 +28,7 @@ func (f *qatFlags) register(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.on, "qat", false, "train the network for its integers, on the labelled samples of --data")
 	fl.IntVar(&f.epochs, "epochs", 3, "epochs of --qat")
 	fl.IntVar(&f.batch, "batch", 32, "samples of a step of --qat")
-	fl.Float64Var(&f.rate, "rate", 1e-3, "learning rate of --qat, as a share of each channel's range")
+	fl.Float64Var(&f.rate, "rate", 5e-4, "learning rate of --qat, as a share of each channel's range")
 	fl.BoolVar(&f.fixed, "fixed-scales", false, "--qat leaves scales as calibration found them instead of learning them")
 	fl.BoolVar(&f.fresh, "fresh", false, "forget a training by --qat that was begun or finished")
 }
@@ -73,7 +74,7 @@ func (a *app) qatRecipe(path string, f quantizeFlags, given func(string) bool) (
 	r := recipe.New()
 	r.Model, r.Weights, r.Epochs, r.Batch, r.Seed, r.Threads = path, "given", f.qat.epochs, f.qat.batch, f.seed, a.threads
 	r.Optimizer = train.Optimizer{Kind: "adam", Rate: f.qat.rate}
-	r.Schedule = train.Schedule{Kind: "cosine"}
+	r.Schedule = train.Schedule{Kind: "cosine", Warmup: 50}
 	r.Quantize = &recipe.Quantize{Weights: f.bits, Samples: f.samples, Layers: map[string]recipe.Exception{}}
 	if f.qat.fixed {
 		r.Quantize.Scales = "fixed"
@@ -105,6 +106,10 @@ func (a *app) runQAT(ctx context.Context, path string, f quantizeFlags, given fu
 	}
 	if err := modelOutput(f.out, path); err != nil {
 		return err
+	}
+	if g := m.Graph(); len(g.Outputs) > 0 && dataset.Scores(g.Outputs[0]) > 1 {
+		hard := 1.0
+		r.Distill = &recipe.Distill{Teacher: path, Hard: &hard, Losses: []train.Lesson{{Kind: train.KD, Weight: 1, Temperature: 2}}}
 	}
 	result, err := a.carryOut(ctx, r, recipe.Options{Fresh: f.qat.fresh})
 	if err != nil {
