@@ -221,7 +221,7 @@ func (q *Quantize) exceptions(g *graph.Graph, cfg *quant.Config) error {
 	for _, p := range slices.Sorted(maps.Keys(q.Layers)) {
 		found := false
 		for _, n := range names {
-			if ok, _ := path.Match(p, n); !ok && p != n {
+			if !fits(p, n) {
 				continue
 			}
 			found = true
