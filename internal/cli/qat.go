@@ -28,7 +28,7 @@ func (f *qatFlags) register(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.on, "qat", false, "train the network for its integers, on the labelled samples of --data")
 	fl.IntVar(&f.epochs, "epochs", 3, "epochs of --qat")
 	fl.IntVar(&f.batch, "batch", 32, "samples of a step of --qat")
-	fl.Float64Var(&f.rate, "rate", 5e-4, "learning rate of --qat, as a share of each channel's range")
+	fl.Float64Var(&f.rate, "rate", 2e-4, "learning rate of --qat, as a share of each channel's range")
 	fl.BoolVar(&f.fixed, "fixed-scales", false, "--qat leaves scales as calibration found them instead of learning them")
 	fl.BoolVar(&f.fresh, "fresh", false, "forget a training by --qat that was begun or finished")
 }

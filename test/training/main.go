@@ -29,7 +29,7 @@ func main() {
 	flag.StringVar(&t.out, "o", "training-table", "`folder` for the trainings and table.md")
 	flag.IntVar(&t.epochs, "epochs", 2, "of each training")
 	flag.IntVar(&t.batch, "batch", 64, "samples of a step")
-	flag.Float64Var(&t.rate, "rate", 5e-4, "of adam, in shares of a channel's range")
+	flag.Float64Var(&t.rate, "rate", 2e-4, "of adam, in shares of a channel's range")
 	flag.Float64Var(&t.floatRate, "float-rate", 0, "of the training in floating point, which has no such shares; 0 leaves it out")
 	flag.Float64Var(&t.validation, "validation", 0.1, "share of the training part that chooses the epoch")
 	flag.BoolVar(&t.flip, "flip", true, "vary images by flips and crops")
