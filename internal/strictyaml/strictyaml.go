@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/edgewise-ml/edgewise/internal/spelling"
 )
 
 // MaxBytes bounds a file: what a person writes is shorter.
@@ -212,40 +214,22 @@ func (d *decoder) unknown(in, key string, known []string) string {
 	return s + " (keys: " + strings.Join(known, ", ") + ")"
 }
 
+// maxKey bounds the keys that are compared with others.
+const maxKey = 64
+
 // nearest returns the word that key is probably a misspelling of, "" where none is near,
 // and how far that is.
 func nearest(key string, words []string) (near string, distance int) {
 	distance = 3
+	if len(key) > maxKey {
+		return "", distance
+	}
 	for _, k := range words {
-		if d := editDistance(key, k); d < distance && d < len(k)-1 {
+		if d := spelling.Distance(key, k); d < distance && d < len(k)-1 {
 			near, distance = k, d
 		}
 	}
 	return near, distance
-}
-
-// editDistance is that of Levenshtein, in bytes.
-func editDistance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // finite reports whether f is no number beyond all bounds.
