@@ -45,7 +45,7 @@ func (l *lowerer) passes(x *graph.Value, act *graph.Node) (*kernel.BatchNormF32,
 	for _, d := range xs[2:] {
 		pixels *= d
 	}
-	p, err := kernel.NewBatchNormF32(l.level, pixels, xs[1], a, act != nil && act.Is("Relu"))
+	p, err := kernel.NewBatchNormF32(l.level, pixels, xs[1], a)
 	if err != nil {
 		return nil, err.Error()
 	}
@@ -190,8 +190,8 @@ func lowerFrozenNorm(l *lowerer, n *graph.Node) string {
 	return ""
 }
 
-// normChain is a batch normalization in training and the Relu or Clip after it. Between
-// them stands a value that the gradient of Clip looks at too; normBack makes that without.
+// normChain is a batch normalization in training and the Relu or Clip after it. A gradient
+// of the Clip may look at the value between them; gateChain makes it without.
 func (l *lowerer) normChain(n *graph.Node) *group {
 	z := n.Outputs[0]
 	if n.Attrs.Int("training_mode", 0) == 0 || !isF32(n.Inputs...) || l.uses[z.ID] != len(l.users[z.ID]) || !l.on(ruleAct) {
@@ -271,7 +271,7 @@ func (l *lowerer) residualChain(n *graph.Node) *group {
 // is the gradient, or nil.
 func normOf(gate *graph.Node) *graph.Node {
 	z := gate.In(1)
-	if gate.Op == "ReluGradient" && z.Def != nil && z.Def.Is("Relu") {
+	if z.Def != nil && (z.Def.Is("Relu") || z.Def.Is("Clip")) {
 		z = z.Def.In(0)
 	}
 	if z.Def == nil || !z.Def.Is("BatchNormalization") {
@@ -299,8 +299,12 @@ func (l *lowerer) normBack(gate *graph.Node) *graph.Node {
 
 // gateChain is the way back through an activation and the normalization before it.
 func (l *lowerer) gateChain(gate *graph.Node) *group {
-	back := l.normBack(gate)
-	if back == nil || l.groups[normOf(gate)] == nil {
+	back, forward := l.normBack(gate), l.groups[normOf(gate)]
+	if back == nil || forward == nil {
+		return nil
+	}
+	act := forward.last()
+	if gate.Op != act.Op+"Gradient" || act.In(1) != gate.In(2) || act.In(2) != gate.In(3) || gate.In(1) != act.Outputs[0] && gate.In(1) != act.In(0) {
 		return nil
 	}
 	g := &group{nodes: []*graph.Node{gate}, lower: func(l *lowerer, g *group) string {

@@ -20,7 +20,7 @@ type BatchNormF32 struct {
 	pixels, channels int
 	parts            int
 	lo, hi           float32 // of the result
-	open             float32 // from which on it has a gradient
+	above, below     float32 // from which on and up to which it has a gradient
 	gated            bool
 	row              int // values that are a row of the kernels where pixels lie side by side
 }
@@ -36,9 +36,9 @@ const (
 )
 
 // NewBatchNormF32 prepares passes for the kernels of a level; values of the result are held
-// between the bounds of act, a clamp or the zero Act. What lies at its lower bound has a
-// gradient, as that of a Clip does, or none if strict, as that of a Relu.
-func NewBatchNormF32(l cpu.Level, pixels, channels int, act Act, strict bool) (*BatchNormF32, error) {
+// between the bounds of act, a clamp or the zero Act. What lies at a bound has no
+// gradient.
+func NewBatchNormF32(l cpu.Level, pixels, channels int, act Act) (*BatchNormF32, error) {
 	if pixels < 1 || channels < 1 || !productWithin(maxElements, pixels, channels) {
 		return nil, fmt.Errorf("batch normalization f32: %d pixels of %d channels", pixels, channels)
 	}
@@ -46,12 +46,14 @@ func NewBatchNormF32(l cpu.Level, pixels, channels int, act Act, strict bool) (*
 	if more {
 		return nil, fmt.Errorf("batch normalization f32: %v is no clamp", act.Kind)
 	}
-	open := lo
-	if strict {
-		open = math.Nextafter32(lo, float32(math.Inf(1)))
-	}
-	b := &BatchNormF32{level: l, pixels: pixels, channels: channels, lo: lo, hi: hi, open: open, gated: act.Kind != ActNone,
+	b := &BatchNormF32{level: l, pixels: pixels, channels: channels, lo: lo, hi: hi, above: lo, below: hi, gated: act.Kind != ActNone,
 		parts: min(max(pixels*channels/normPart, 1), pixels), row: channels}
+	if !math.IsInf(float64(lo), -1) {
+		b.above = math.Nextafter32(lo, float32(math.Inf(1)))
+	}
+	if !math.IsInf(float64(hi), 1) {
+		b.below = math.Nextafter32(hi, float32(math.Inf(-1)))
+	}
 	for b.row < normRow || b.row%normLanes != 0 {
 		if b.row += channels; b.row > maxNormRow {
 			b.row = channels
@@ -246,7 +248,7 @@ func (b *BatchNormF32) Gradient(dx, x, dy, m, t, p, u, q []float32, dxStep, step
 // way returns the pass with its gate where there is one.
 func (r *normRun) way(p normPass) normPass {
 	if r.gated {
-		r.normF32.lo = r.open
+		r.normF32.lo, r.normF32.hi = r.above, r.below
 		p += normGatedSums - normSums
 	}
 	return p

@@ -28,7 +28,7 @@ func TestBatchNormF32(t *testing.T) {
 			x[i] += 30 // a mean that drowns the deviation where squares are summed as they are
 		}
 		for _, l := range cpu.Levels() {
-			b, err := NewBatchNormF32(l, pixels, n, act, act.Lo == 0)
+			b, err := NewBatchNormF32(l, pixels, n, act)
 			if err != nil {
 				t.Fatal(err)
 			}
