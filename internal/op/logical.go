@@ -220,8 +220,11 @@ func evalWhere(e *Eval) error {
 		return err
 	}
 	out := e.Result(0, x.DType(), shape...)
-	ic, ix, iy := newBroadcastIndex(cond.Shape(), shape), newBroadcastIndex(x.Shape(), shape), newBroadcastIndex(y.Shape(), shape)
 	take := e.bools(0)
+	if x.DType() == tensor.Float32 && selectF32(out.F32(), take, x.F32(), y.F32()) {
+		return nil
+	}
+	ic, ix, iy := newBroadcastIndex(cond.Shape(), shape), newBroadcastIndex(x.Shape(), shape), newBroadcastIndex(y.Shape(), shape)
 	for i := range out.Len() {
 		c, a, b := ic.next(), ix.next(), iy.next()
 		if take[c] {
@@ -231,6 +234,27 @@ func evalWhere(e *Eval) error {
 		}
 	}
 	return nil
+}
+
+// selectF32 is Where of operands of the whole shape or of one element, as dropout and its
+// gradient have them, by which a training step passes over whole activations. It reports
+// whether they are such.
+func selectF32(out []float32, take []bool, x, y []float32) bool {
+	whole := func(n int) bool { return n == len(out) || n == 1 }
+	if len(take) != len(out) || !whole(len(x)) || !whole(len(y)) {
+		return false
+	}
+	for i, first := range take {
+		v, at := y, i
+		if first {
+			v = x
+		}
+		if len(v) == 1 {
+			at = 0
+		}
+		out[i] = v[at]
+	}
+	return true
 }
 
 // copyElement copies one element between tensors of the same type, strings included.

@@ -15,7 +15,7 @@ type Augment struct {
 	Flip   bool    `yaml:"flip"`   // left and right, every other time
 	Crop   int     `yaml:"crop"`   // a window of the same size, moved by up to so many pixels
 	Cutout int     `yaml:"cutout"` // side of a square that is blanked (DeVries and Taylor 2017)
-	Noise  float64 `yaml:"noise"`  // standard deviation of what is added
+	Noise  float64 `yaml:"noise"`  // standard deviation of what is added, at most: each sample has one of its own
 	Shift  int     `yaml:"shift"`  // along time, by up to so many steps
 	Mixup  float64 `yaml:"mixup"`  // alpha of Beta(alpha, alpha) (Zhang et al. 2018)
 	Fill   float32 `yaml:"fill"`
@@ -104,8 +104,9 @@ func (a Augment) noise(rng *rand.Rand, dst []float32) {
 	if a.Noise == 0 {
 		return
 	}
+	level := a.Noise * rng.Float64() // so that clean samples are among them
 	for i := range dst {
-		dst[i] += float32(rng.NormFloat64() * a.Noise)
+		dst[i] += float32(rng.NormFloat64() * level)
 	}
 }
 
