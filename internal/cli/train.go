@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,8 +141,29 @@ func (a *app) runRecipe(ctx context.Context, r *recipe.Recipe, o recipe.Options)
 	}
 	fmt.Fprintf(a.out, "%s: the weights of epoch %d of %d\n", result.Recipe, result.Epoch, result.Epochs)
 	t.write(a.out)
+	a.alarms(result.Alarms)
 	fmt.Fprintf(a.out, "written to %s: %s (%s), report.html, report.json, journal.jsonl\n", result.Output, result.Model, bytesText(result.Bytes))
 	return nil
+}
+
+// alarms writes which labelled stretches of a time series were found.
+func (a *app) alarms(r *recipe.Alarms) {
+	if r == nil {
+		return
+	}
+	if len(r.Stretches) > 0 {
+		t := &table{head: []string{"series", "from", "to", "alarm", "peak"}}
+		for _, s := range r.Stretches {
+			first := "missed"
+			if s.Found {
+				first = cmp.Or(s.First, "found")
+			}
+			t.add(s.Series, s.From, s.To, first, fmt.Sprintf("%.3gx", s.Peak))
+		}
+		t.write(a.out)
+	}
+	fmt.Fprintf(a.out, "found %d of %d labelled stretches, %d false alarms; %d of %d samples are over the threshold %.4g outside the stretches\n",
+		r.Found, r.Labelled, r.False, r.FalseSamples, r.Samples, r.Threshold)
 }
 
 func scoreText(s *recipe.Score) string {

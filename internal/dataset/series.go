@@ -285,6 +285,25 @@ func (z *series) targets(windows []window, s *Spec) *targets {
 	}}
 }
 
+// Window returns how many rows of how many columns a sample is, zeros where samples are no
+// rows of a table.
+func (d *Dataset) Window() (rows, columns int) {
+	if d.series == nil {
+		return 0, 0
+	}
+	return d.series.window, d.series.columns
+}
+
+// Follows reports whether sample i lies in the series of sample k and its rows overlap those
+// of k, or follow at once.
+func (d *Dataset) Follows(i, k int) bool {
+	if d.series == nil {
+		return false
+	}
+	a, b := d.windows[k], d.windows[i]
+	return a.group == b.group && int(b.end-a.end) <= d.series.window
+}
+
 // Series returns the name of the time series that sample i is from, and its last row's time
 // where there is a column of it. Both are empty for samples of other kinds.
 func (d *Dataset) Series(i int) (name, time string) {

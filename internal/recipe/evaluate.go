@@ -19,6 +19,8 @@ type Score struct {
 	RMSE      *float64 `json:"rmse,omitempty"`     // of outputs against targets
 	MAE       *float64 `json:"mae,omitempty"`
 	Confusion [][]int  `json:"confusion,omitempty"` // [true class][decision], where classes are few
+
+	errors []float64 // of outputs against targets, the mean square of each sample
 }
 
 // metrics returns the figures of a score by name.
@@ -164,6 +166,10 @@ func (e *evaluation) score() *Score {
 		var squares, absolutes float64
 		for i := range n {
 			squares, absolutes = squares+e.squares[i], absolutes+e.absolutes[i]
+		}
+		s.errors = make([]float64, n)
+		for i := range n {
+			s.errors[i] = e.squares[i] / float64(e.size.Load())
 		}
 		values := float64(n) * float64(e.size.Load())
 		rmse, mae := math.Sqrt(squares/values), absolutes/values

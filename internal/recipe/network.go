@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -16,13 +17,25 @@ import (
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
-// network returns the network to train; classes is how many the data has, 0 without labels.
-func (r *Recipe) network(classes int) (*graph.Graph, error) {
-	if r.Classes > 0 {
-		classes = r.Classes
-	}
+// network returns the network to train; classes is how many the data or a teacher has, 0
+// where neither tells. One that is not trained yet takes its other sizes from the data too: as
+// many outputs as there are values of a target, and of a time series the columns and rows.
+func (r *Recipe) network(d *dataset.Dataset, classes int) (*graph.Graph, error) {
 	if r.fresh() {
-		return zoo.BuildTraining(strings.TrimPrefix(r.Model, edgewise.ZooPrefix), zoo.TrainingOptions{Classes: classes, Resolution: r.Resolution, Seed: r.Seed})
+		o := zoo.TrainingOptions{Classes: cmp.Or(r.Classes, classes), Resolution: r.Resolution, Seed: r.Seed}
+		rows, columns := d.Window()
+		if rows > 1 {
+			o.Channels, o.Resolution = columns, cmp.Or(o.Resolution, rows)
+		}
+		valued := d.HasTargets() && !d.TargetIsInput()
+		if valued {
+			o.Classes = d.TargetSize()
+		}
+		g, err := zoo.BuildTraining(strings.TrimPrefix(r.Model, edgewise.ZooPrefix), o)
+		if err == nil && valued {
+			err = inUnits(g, d)
+		}
+		return g, err
 	}
 	name := r.Model
 	if !r.zoo() {

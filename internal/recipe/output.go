@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/atomicfile"
@@ -44,6 +45,7 @@ type Result struct {
 	Bytes        int64            `json:"model_bytes"`
 	Validation   *Score           `json:"validation,omitempty"`
 	Test         *Score           `json:"test,omitempty"`
+	Alarms       *Alarms          `json:"alarms,omitempty"`
 	Quantization *Quantization    `json:"quantization,omitempty"`
 
 	History []train.EpochRecord `json:"history"`
@@ -188,6 +190,9 @@ func (o *output) write(g *graph.Graph, j *job, r *Result) error {
 		return fmt.Errorf("the journal: %w", o.failed)
 	}
 	meta := map[string]string{dataset.MetaKey: j.pre.JSON(), DigestKey: j.digest}
+	if r.Alarms != nil {
+		meta[AlarmKey] = strconv.FormatFloat(r.Alarms.Threshold, 'g', -1, 64)
+	}
 	r.Model, r.Finished = modelFile, true
 	if err := onnx.Write(o.path(modelFile), g, onnx.Options{Metadata: meta}); err != nil {
 		return err

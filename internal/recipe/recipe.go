@@ -14,9 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise"
@@ -49,6 +51,7 @@ type Recipe struct {
 	Statistics string   `yaml:"statistics"` // of batch normalizations: train or frozen
 	Distill    *Distill `yaml:"distill"`    // another network that teaches
 
+	Alarm    float64   `yaml:"alarm"`    // error of a restored input that is an alarm, as a multiple of the greatest in training; 0 for none
 	Quantize *Quantize `yaml:"quantize"` // train for integers; absent for floating point
 
 	Threads int    `yaml:"threads"` // 0 for all usable cores
@@ -151,6 +154,10 @@ func (r *Recipe) Validate() error {
 		return errors.New("resolution: that of a file cannot be changed; it is for networks of the zoo")
 	case r.Statistics != "train" && r.Statistics != "frozen":
 		return fmt.Errorf("statistics: %q is not train or frozen", r.Statistics)
+	case !(r.Alarm >= 0 && r.Alarm <= math.MaxFloat32):
+		return fmt.Errorf("alarm: %v is negative", r.Alarm)
+	case r.Alarm > 0 && !slices.Equal(r.Data.Spec.Target, []string{"input"}):
+		return errors.New("alarm: it is for networks that restore their input (data: {target: input})")
 	case !(r.Clip >= 0):
 		return fmt.Errorf("clip: %v is negative", r.Clip)
 	case len(r.Freeze) > 0 && len(r.Train) > 0:

@@ -118,7 +118,7 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	case teacher != nil:
 		classes = dataset.Scores(teacher.Outputs[0])
 	}
-	if j.network, err = r.network(classes); err != nil {
+	if j.network, err = r.network(j.parts.train, classes); err != nil {
 		return err
 	}
 	if j.pre, err = r.preprocess(ctx, j.network, j.parts, notes{j}); err != nil {
@@ -239,6 +239,9 @@ func (j *job) run(ctx context.Context) (*Result, error) {
 		}
 	}
 	if result.Quantization, err = j.compare(ctx, trained.Epoch); err != nil {
+		return nil, err
+	}
+	if err := j.alarms(ctx, g, result); err != nil {
 		return nil, err
 	}
 	return result, j.out.write(g, j, result)

@@ -58,6 +58,7 @@ var networks = []Network{
 	{"dscnn", "MLPerf Tiny; after Zhang et al. 2017", []int{1, 1, 49, 10}, 22_604, 2_656_768, fixed(dsCNN)},
 	{"kws-8k", "the same over log-mel energies that it computes", []int{1, 8000}, 98_420, 14_337_792, fixed(keyword(8000))},
 	{"kws-16k", "the same over log-mel energies that it computes", []int{1, 16000}, 305_268, 24_473_344, fixed(keyword(16000))},
+	{"dcnn", "after Li, Ding and Sun 2018", []int{1, 14, 30}, 45_372, 1_356_700, signal(30, lifetime)},
 	{"autoencoder", "MLPerf Tiny", []int{1, 640}, 265_864, 264_192, signal(640, autoencoder)},
 	{"encoder", "Vaswani et al. 2017, as PyTorch exports it", []int{1, 128, 512}, 3_152_384, 419_430_400, fixed(encoder)},
 }
