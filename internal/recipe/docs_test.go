@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/strictyaml"
 	"github.com/edgewise-ml/edgewise/internal/train"
 )
@@ -43,7 +44,7 @@ func TestWrittenRecipes(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		} else if r.fresh() {
-			if _, err := r.network(10); err != nil {
+			if _, err := r.network(&dataset.Dataset{}, 10); err != nil {
 				t.Errorf("%s: %v", f, err)
 			}
 		}
