@@ -12,12 +12,12 @@ import (
 
 // bind returns a copy of g with its input sizes fixed, optimized, every type inferred
 // anew, and all that does not depend on inputs computed.
-func bind(g *graph.Graph, shapes map[string][]int) (*graph.Graph, []Note, error) {
+func bind(g *graph.Graph, shapes map[string][]int, recompute bool) (*graph.Graph, []Note, error) {
 	c := g.Clone()
 	if err := bindShapes(c, shapes); err != nil {
 		return nil, nil, err
 	}
-	notes, err := optimize(c)
+	notes, err := optimize(c, recompute)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,8 +52,12 @@ func inferAnew(c *graph.Graph) (*op.Facts, error) {
 }
 
 // optimize runs the graph passes. It is the only place that calls them.
-func optimize(c *graph.Graph) ([]Note, error) {
-	if _, err := rewrite.Simplify(c, rewrite.Options{}); err != nil {
+func optimize(c *graph.Graph, recompute bool) ([]Note, error) {
+	var o rewrite.Options
+	if recompute {
+		o.Disable = []string{"merge-duplicates"}
+	}
+	if _, err := rewrite.Simplify(c, o); err != nil {
 		return nil, err
 	}
 	_, notes, err := rewrite.Legalize(c, rewrite.Options{})

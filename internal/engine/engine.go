@@ -38,6 +38,14 @@ type Options struct {
 	Shapes   map[string][]int // sizes for inputs with unknown dimensions, by input name
 	Disable  []string         // names of lowering rules to leave out, see Rules
 
+	// Recompute leaves equal nodes apart: a training step computes values again so as not to
+	// keep them.
+	Recompute bool
+
+	// States is how many of the last outputs are new values of as many last inputs, in the
+	// same order, which a caller of RunInto may give the same memory.
+	States int
+
 	// Choices names the micro-kernels of steps, by the steps' names, in place of those that
 	// lowering takes; each is one of StepInfo.Candidates. What cannot be had is an error
 	// that wraps kernel.ErrChoice.
@@ -86,7 +94,7 @@ func (p Port) static() bool { return p.Shape != nil }
 // Compile plans g for the given options. The graph itself is not changed; its
 // constants are shared and must not change while the plan lives.
 func Compile(g *graph.Graph, o Options) (*Plan, error) {
-	c, notes, err := bind(g, o.Shapes)
+	c, notes, err := bind(g, o.Shapes, o.Recompute)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", g.Name, err)
 	}
@@ -105,9 +113,12 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	if o.Threads > maxThreads {
 		return nil, fmt.Errorf("compile: %d threads are over the limit of %d", o.Threads, maxThreads)
 	}
+	if o.States < 0 || o.States > min(len(c.Inputs), len(c.Outputs)) {
+		return nil, fmt.Errorf("compile: %d states are more than the %d inputs or %d outputs", o.States, len(c.Inputs), len(c.Outputs))
+	}
 	p := newPlan(c, level, o.Threads, notes)
 	p.packing = &kernel.Packing{}
-	if err := p.build(o.Disable, o.Choices); err != nil {
+	if err := p.build(o); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", g.Name, err)
 	}
 	return p, nil
@@ -127,7 +138,7 @@ func newPlan(g *graph.Graph, level cpu.Level, threads int, notes []Note) *Plan {
 
 // build lowers and plans. What inference let pass and a lowering trips over becomes an
 // error here: graphs come from files.
-func (p *Plan) build(disable []string, choices map[string]string) (err error) {
+func (p *Plan) build(o Options) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the graph cannot be lowered: %v", r)
@@ -136,12 +147,17 @@ func (p *Plan) build(disable []string, choices map[string]string) (err error) {
 	if err := checkSizes(p.graph); err != nil {
 		return err
 	}
-	l := newLowerer(p, p.graph, disable)
-	l.choices = choices
+	l := newLowerer(p, p.graph, o.Disable)
+	l.choices = o.Choices
 	if err := l.lower(); err != nil {
 		return err
 	}
-	p.disabled, p.choices, p.taken = disable, choices, l.taken
+	p.disabled, p.choices, p.taken = o.Disable, o.Choices, l.taken
+	if o.States > 0 {
+		if err := p.updateEarly(o.States); err != nil {
+			return err
+		}
+	}
 	if err := p.packing.Finish(p.threads); err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func (s *Sealed) Plan(threads int) (p *Plan, err error) {
 	}
 	p = newPlan(c, s.level, threads, s.notes)
 	p.packing = kernel.Adopt(s.blobs)
-	if err := p.build(s.disable, s.choices); err != nil {
+	if err := p.build(Options{Disable: s.disable, Choices: s.choices}); err != nil {
 		return nil, fmt.Errorf("sealed plan: %w", err)
 	}
 	if p.print() != s.print {

@@ -30,6 +30,10 @@ type Spec struct {
 	Average   float64 // decay of an exponential moving average of the weights; 0 for none
 	Distill   *Distillation
 
+	// RAM bounds what a process that trains holds, in bytes as Trainer.Memory counts; 0 for no
+	// bound. Values of the forward pass are computed again in the backward pass to meet it.
+	RAM int
+
 	// Frozen reports the weights that stay as they are, by name; nil freezes none.
 	// FrozenStatistics keeps batch normalization as it is at inference.
 	Frozen           func(name string) bool

@@ -83,6 +83,8 @@ type Trainer struct {
 	network *graph.Graph
 	program *Program
 	plan    *engine.Plan
+	again   Recomputation
+	held    Memory
 
 	samples int // of the source that Run was given
 	states  []*tensor.Tensor
@@ -118,11 +120,10 @@ func New(network *graph.Graph, cfg Config) (*Trainer, error) {
 	if p.Data != 1 {
 		return nil, fmt.Errorf("the network takes %d inputs; training feeds one", p.Data)
 	}
-	plan, err := engine.Compile(p.Graph, engine.Options{Threads: cfg.Threads})
-	if err != nil {
+	t := &Trainer{cfg: cfg, network: network, program: p, at: position{BestMark: math.Inf(-1)}}
+	if err := t.compile(); err != nil {
 		return nil, err
 	}
-	t := &Trainer{cfg: cfg, network: network, program: p, plan: plan, at: position{BestMark: math.Inf(-1)}}
 	for _, s := range p.States {
 		t.states = append(t.states, s.Init.Clone())
 	}
@@ -171,6 +172,7 @@ func (t *Trainer) Run(ctx context.Context, source Source) (*Result, error) {
 		}
 	}
 	r.tell()
+	defer tidy()()
 	for t.at.Epoch < t.cfg.Epochs {
 		if err := r.epoch(ctx); err != nil {
 			return nil, err
