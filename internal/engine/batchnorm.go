@@ -190,28 +190,17 @@ func lowerFrozenNorm(l *lowerer, n *graph.Node) string {
 	return ""
 }
 
-// normChain is a batch normalization in training and the Relu or Clip after it. A gradient
-// of the Clip may look at the value between them; gateChain makes it without.
+// normChain is a batch normalization in training and the Relu or Clip after it.
 func (l *lowerer) normChain(n *graph.Node) *group {
 	z := n.Outputs[0]
-	if n.Attrs.Int("training_mode", 0) == 0 || !isF32(n.Inputs...) || l.uses[z.ID] != len(l.users[z.ID]) || !l.on(ruleAct) {
+	if n.Attrs.Int("training_mode", 0) == 0 || !isF32(n.Inputs...) || !l.on(ruleAct) {
 		return nil
 	}
 	if g := l.residualChain(n); g != nil {
 		return g
 	}
-	var act, gate *graph.Node
-	for _, m := range l.users[z.ID] {
-		switch {
-		case (m.Is("Relu") || m.Is("Clip")) && m.In(0) == z && act == nil:
-			act = m
-		case m.Domain == graph.DomainEdgewise && m.Op == "ClipGradient" && m.In(1) == z && gate == nil && l.normBack(m) != nil:
-			gate = m
-		default:
-			return nil
-		}
-	}
-	if act == nil || gate != nil && (act.In(1) != gate.In(2) || act.In(2) != gate.In(3)) {
+	act := l.next(z)
+	if act == nil || !act.Is("Relu") && !act.Is("Clip") || act.In(0) != z {
 		return nil
 	}
 	if a, ok := activation(act); !ok || a.Kind != kernel.ActClamp {

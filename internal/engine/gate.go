@@ -45,14 +45,20 @@ func (l *lowerer) sumChain(n *graph.Node) *group {
 	return g
 }
 
-// gateBounds returns the bounds of a gate. An output of Relu above zero is one from the
-// least float32 on.
+// gateBounds returns the least and the greatest value that a gate lets through: those beside
+// the bounds of what was cut off.
 func gateBounds(n *graph.Node) (lo, hi float32, ok bool) {
 	if n.Op == "ReluGradient" {
 		return math.SmallestNonzeroFloat32, float32(math.Inf(1)), true
 	}
 	lo, okLo := clipBound(n.In(2), float32(math.Inf(-1)))
 	hi, okHi := clipBound(n.In(3), float32(math.Inf(1)))
+	if !math.IsInf(float64(lo), -1) {
+		lo = math.Nextafter32(lo, float32(math.Inf(1)))
+	}
+	if !math.IsInf(float64(hi), 1) {
+		hi = math.Nextafter32(hi, float32(math.Inf(-1)))
+	}
 	return lo, hi, okLo && okHi
 }
 

@@ -27,7 +27,7 @@ func backwardOps() []Def {
 	return []Def{
 		weights,
 		def("ReluGradient", "dY Y", "dX", "", inferLike(0), evalReluGradient),
-		def("ClipGradient", "dY X min? max?", "dX", "", inferLike(0), evalClipGradient),
+		def("ClipGradient", "dY Y min? max?", "dX", "", inferLike(0), evalClipGradient),
 		def("MaxPoolGradient", "dY X", "dX", poolAttrs, inferLike(1), evalMaxPoolGradient),
 		def("AveragePoolGradient", "dY", "dX", poolAttrs+" count_include_pad:int input_shape:ints!", inferInputShape, evalAveragePoolGradient),
 		def("ResizeGradient", "dY roi? scales? sizes?", "dX", resizeAttrs+" input_shape:ints!", inferInputShape, evalResizeGradient),
@@ -131,11 +131,12 @@ func evalReluGradient(e *Eval) error {
 	return nil
 }
 
-// evalClipGradient passes the gradient where the input lies within both bounds.
+// evalClipGradient passes the gradient where the output lies between the bounds: a value at
+// one of them has been cut off, or is as if.
 func evalClipGradient(e *Eval) error {
-	dy, x := e.float(0), e.float(1)
-	if !slices.Equal(dy.Shape(), x.Shape()) {
-		e.Fail("gradient %v and input %v differ in shape", dy, x)
+	dy, y := e.float(0), e.float(1)
+	if !slices.Equal(dy.Shape(), y.Shape()) {
+		e.Fail("gradient %v and output %v differ in shape", dy, y)
 	}
 	lo, hi := math.Inf(-1), math.Inf(1)
 	for i, to := range []*float64{&lo, &hi} {
@@ -148,8 +149,8 @@ func evalClipGradient(e *Eval) error {
 		}
 	}
 	dx := e.Result(0, dy.DType(), dy.Shape()...)
-	for i := range x.Len() {
-		if v := x.Float(i); lo <= v && v <= hi {
+	for i := range y.Len() {
+		if v := y.Float(i); (lo < v || math.IsInf(lo, -1)) && (v < hi || math.IsInf(hi, 1)) {
 			copyElement(dx, i, dy, i)
 		}
 	}

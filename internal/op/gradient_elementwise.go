@@ -238,13 +238,13 @@ func gradMeanOf(c *Gradient) error {
 	return nil
 }
 
-// gradClip passes the gradient where the value lies within both bounds. The bounds
-// themselves get none: they are constants of the network.
+// gradClip takes the output, which what follows needs anyway. The bounds get no gradient:
+// they are constants of the network.
 func gradClip(c *Gradient) error {
 	if !c.Wants(0) {
 		return nil
 	}
-	c.Set(0, c.own("ClipGradient", nil, 1, c.Dy(), c.In(0), c.In(1), c.In(2))[0])
+	c.Set(0, c.own("ClipGradient", nil, 1, c.Dy(), c.Out(0), c.In(1), c.In(2))[0])
 	return nil
 }
 
