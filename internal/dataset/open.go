@@ -68,6 +68,12 @@ func (s *Spec) openBeside(name string) (*Dataset, error) {
 // open opens a folder, archive or file by s, or where s is nil by the specification that
 // lies in it, if any.
 func open(name string, s *Spec) (*Dataset, error) {
+	if own, ok := strings.CutPrefix(name, BuiltinPrefix); ok {
+		if s != nil {
+			return nil, errors.New("is built in and needs no specification")
+		}
+		return builtin(own)
+	}
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, plainError(err)

@@ -52,7 +52,8 @@ type Result struct {
 	Rates   []float64           `json:"rates"`                 // of learning, at even distances over all steps
 	Text    string              `json:"recipe_text,omitempty"` // the file as it was read; flags may have changed it
 
-	Already bool `json:"-"` // an earlier run had finished it
+	Already bool         `json:"-"` // an earlier run had finished it
+	Weights *graph.Graph `json:"-"` // the network in the form in which it was trained, unless Already
 }
 
 // Memory is what a training step takes.

@@ -188,7 +188,7 @@ func (r *Recipe) fresh() bool { return r.zoo() && r.Weights != "given" }
 
 // at returns where a path of the recipe leads.
 func (r *Recipe) at(p string) string {
-	if p = filepath.FromSlash(p); filepath.IsAbs(p) {
+	if p = filepath.FromSlash(p); filepath.IsAbs(p) || strings.HasPrefix(p, dataset.BuiltinPrefix) {
 		return p
 	}
 	return filepath.Join(r.dir, p)
@@ -200,7 +200,10 @@ func (r *Recipe) SetName(name string) { r.name = name }
 // SetData replaces what the recipe learns from by data relative to the working directory;
 // what the recipe says of how to read it stays.
 func (r *Recipe) SetData(p string) error {
-	whole, err := filepath.Abs(p)
+	whole, err := p, error(nil)
+	if !strings.HasPrefix(p, dataset.BuiltinPrefix) {
+		whole, err = filepath.Abs(p)
+	}
 	r.Data.Spec.Data, r.Data.Train, r.Data.Test = whole, "", ""
 	return err
 }

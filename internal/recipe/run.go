@@ -223,6 +223,7 @@ func (j *job) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	result := j.result(trained)
+	result.Weights = trained.Network
 	for _, part := range []struct {
 		name string
 		s    *samples
