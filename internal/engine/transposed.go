@@ -53,6 +53,12 @@ func lowerTransposedGroup(l *lowerer, g *group) string {
 	groups := int(n.Attrs.Int("group", 1))
 	taps := win.kernel[0] * win.kernel[1]
 	channels := ys[1]
+	// What needs no products of single taps does without their memory, at the price of
+	// turning the weights at every run.
+	depthwise := groups > 1 && groups == xs[1] && groups == channels
+	if len(g.nodes) == 1 && b == nil && taps > 1 && (depthwise || win.stride == [2]int{1, 1}) {
+		return lowerVariableTransposed(l, n, win)
+	}
 	bias := make([]float32, channels)
 	if b != nil {
 		copy(bias, b.Const.F32())

@@ -36,7 +36,7 @@ func (t *Trainer) Identity() string {
 	h := sha256.New()
 	c := t.cfg
 	s := c.Spec
-	fmt.Fprintln(h, s.Batch, s.Soft, s.Clip, s.Average, s.FrozenStatistics, c.Epochs, c.Seed, c.Start, c.Threads, t.plan.Level(), c.Also, c.Judge, c.Least)
+	fmt.Fprintln(h, s.Batch, s.Soft, s.Clip, s.Average, s.Accumulate, s.FrozenStatistics, c.Epochs, c.Seed, c.Start, c.Threads, t.plan.Level(), c.Also, c.Judge, c.Least)
 	for _, v := range []any{s.Loss, s.Optimizer, c.Schedule, c.Augment} {
 		b, err := json.Marshal(v)
 		if err != nil { // NaN and infinities, which validation lets through nowhere
@@ -52,6 +52,9 @@ func (t *Trainer) Identity() string {
 		h.Write(v.Const.Bytes())
 	}
 	io.WriteString(h, t.program.Graph.String())
+	if t.program.Update != nil {
+		io.WriteString(h, t.program.Update.String())
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -92,11 +92,18 @@ func (t *Trainer) compile() error {
 		room = max(min(bound-sum(0), int((float64(bound-RunBytes)/(1+slackShare)))-m.Total()), 1)
 	}
 	var err error
+	if u := t.program.Update; u != nil {
+		if t.update, err = engine.Compile(u, engine.Options{Threads: t.cfg.Threads, States: len(u.Outputs)}); err != nil {
+			return err
+		}
+		m.Work += t.update.ArenaBytes()
+	}
 	if t.plan, t.again, err = t.program.compile(engine.Options{Threads: t.cfg.Threads}, room); err != nil {
 		return err
 	}
-	m.Work, m.Weights = t.plan.ArenaBytes(), m.Weights+t.plan.WeightBytes()
-	m.Run = sum(t.plan.ArenaBytes()) - m.Total()
+	total := sum(t.plan.ArenaBytes())
+	m.Work += t.plan.ArenaBytes()
+	m.Run = total - m.Total()
 	t.held = m
 	return nil
 }
@@ -122,7 +129,7 @@ func tidy() (restore func()) {
 // where that lowers the memory; beyond that as many as it takes to stay within room bytes
 // of working memory, if room is not 0. The engine's own plan is what is compared.
 func (p *Program) compile(o engine.Options, room int) (*engine.Plan, Recomputation, error) {
-	o.Recompute, o.States = true, len(p.States)
+	o.Recompute, o.States = true, p.written
 	rungs := autodiff.NewTape(p.Graph, p.Graph.Outputs[0]).Ladder()
 	plans := map[int]*engine.Plan{}
 	at := func(n int) (*engine.Plan, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edgewise-ml/edgewise/internal/autodiff"
@@ -141,5 +143,72 @@ func TestABoundOfMemoryIsMetOrNamed(t *testing.T) {
 	}
 	if _, _, err := p.compile(engine.Options{}, 1000); !errors.Is(err, ErrMemory) {
 		t.Errorf("a bound that cannot be met gives %v", err)
+	}
+}
+
+// TestAStepAllocatesNoTensors: what a step needs is in its plan. Ends of a loss alone may be
+// computed by the reference, on a row for each sample.
+func TestAStepAllocatesNoTensors(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, kind := range []string{"sgd", "adam"} {
+		p, err := NewProgram(deep(r, 2), Spec{Batch: 8, Loss: Loss{Kind: CrossEntropy, Smoothing: 0.1}, Average: 0.9, Optimizer: Optimizer{Kind: kind, Rate: 0.01}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, _, err := p.compile(engine.Options{Threads: 2}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, st := range plan.Steps() {
+			if st.Fallback && !strings.HasPrefix(st.Name, "loss/") {
+				t.Errorf("step %s %s is computed by the reference: %s", st.Name, st.Op, st.Reason)
+			}
+		}
+		session, err := plan.NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer session.Close()
+		s := newStep(t, p, 0.01)
+		s.in[0], s.in[p.Data] = random(r, 1, 8, 3, 16, 16), tensor.New(tensor.Int64, 8)
+		s.in[p.Data+2].SetFloat(0, 1)
+		run := func() {
+			if err := session.RunInto(context.Background(), s.in, s.out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		early := testing.AllocsPerRun(20, run)
+		if late := testing.AllocsPerRun(20, run); late != early || early > 250 {
+			t.Errorf("%s: %v allocations in a step, %v later", kind, early, late)
+		}
+	}
+}
+
+// TestNothingGrows compares what an early and a late epoch allocate and leave.
+func TestNothingGrows(t *testing.T) {
+	cfg := config()
+	cfg.Evaluate, cfg.Epochs, cfg.Threads = nil, 24, 2
+	var total, live []uint64
+	cfg.Progress = func(e Event) {
+		if e.Finished {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			total, live = append(total, m.TotalAlloc), append(live, m.HeapAlloc)
+		}
+	}
+	trainer, err := New(network(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := trainer.Run(context.Background(), newImages(200)); err != nil {
+		t.Fatal(err)
+	}
+	early, late := total[11]-total[3], total[23]-total[15]
+	if late > early+early/10 {
+		t.Errorf("eight epochs allocate %d bytes, later ones %d", early, late)
+	}
+	if live[23] > live[3]+100<<10 {
+		t.Errorf("%d bytes live after 4 epochs, %d after 24", live[3], live[23])
 	}
 }

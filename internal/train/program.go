@@ -29,6 +29,11 @@ type Spec struct {
 	Clip      float64 // bound of the norm of all gradients together; 0 for none
 	Average   float64 // decay of an exponential moving average of the weights; 0 for none
 	Distill   *Distillation
+	Update    Update
+
+	// Accumulate is how many batches' gradients are added up before an update; below 2, one.
+	// Without normalizations by the batch, that is a batch so many times as large.
+	Accumulate int
 
 	// RAM bounds what a process that trains holds, in bytes as Trainer.Memory counts; 0 for no
 	// bound. Values of the forward pass are computed again in the backward pass to meet it.
@@ -53,6 +58,8 @@ const (
 	Moment              // of the optimizer
 	Average             // of a parameter
 	Adaptor             // a parameter that serves the training alone, see Distillation
+	LowRank             // a factor of what is added to a weight, see Update
+	Sum                 // of a parameter's gradients
 )
 
 // State is a tensor that a step reads and writes anew.
@@ -79,11 +86,21 @@ func (s *State) Real(v *tensor.Tensor) *tensor.Tensor {
 // the number of the step (one float32 each, the latter counted from 1), then the states.
 // Outputs are the loss, the network's outputs, then the states again. A state's input and
 // output may be one tensor: it is written last.
+//
+// Where gradients are added up over batches, the learning rate is instead what the sums
+// are multiplied by before: 0 at the first batch, else 1. The graph takes the parameters and
+// then the states that it writes, and Update does the rest: inputs are the learning rate, the
+// number of the update, the sums and the states that it writes, outputs are those.
 type Program struct {
 	Graph   *graph.Graph
 	Data    int // network inputs
 	Outputs int // network outputs
 	States  []State
+	Update  *graph.Graph
+
+	read    []int // states that Graph only reads
+	written int   // states that Graph writes: the first ones; the others are Update's
+	sums    []int // states that Update only reads
 }
 
 // NewProgram builds the step for a network, whose graph stays as it is. The loss is put on
@@ -98,6 +115,12 @@ func NewProgram(network *graph.Graph, s Spec) (*Program, error) {
 	}
 	if s.Batch < 1 || !(s.Clip >= 0) || !(s.Average >= 0 && s.Average < 1) {
 		return nil, errors.New("batch must be at least 1, clip not negative and average within 0..1")
+	}
+	if s.Accumulate < 0 || s.Accumulate > 1<<16 {
+		return nil, fmt.Errorf("accumulate: %d batches are not within 0..%d", s.Accumulate, 1<<16)
+	}
+	if err := s.Update.Validate(); err != nil {
+		return nil, err
 	}
 	if s.Distill != nil {
 		if err := s.Distill.validate(); err != nil {
@@ -174,16 +197,41 @@ func (b *builder) build() error {
 	if err != nil {
 		return err
 	}
+	if b.spec.Update.Kind == UpdateLoRA {
+		if candidates, err = b.lowRank(candidates); err != nil {
+			return err
+		}
+	}
 	candidates = append(candidates, b.adaptors...)
 	grads, err := autodiff.Gradients(g, b.facts, loss, candidates)
 	if err != nil {
 		return err
 	}
-	err = op.Build(g, b.facts, "update", func(o *op.Builder) error {
+	if b.spec.Accumulate > 1 {
+		err = b.accumulate(candidates, grads)
+	} else {
+		err = b.updates(candidates, grads)
+		b.p.written = len(b.p.States)
+	}
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(b.p.States, func(s State) bool { return s.Kind == Parameter || s.Kind == LowRank }) {
+		return errors.New("nothing is left to train: every weight is frozen or does not move the loss")
+	}
+	g.Inputs = append(g.Inputs, b.inputs...)
+	g.Outputs = slices.Concat([]*graph.Value{loss}, g.Outputs, b.news)
+	g.Prune()
+	return nil
+}
+
+// updates makes parameters of constants that follow gradients, nil ones aside.
+func (b *builder) updates(constants, grads []*graph.Value) error {
+	return op.Build(b.p.Graph, b.facts, "update", func(o *op.Builder) error {
 		if b.spec.Clip > 0 {
 			grads = clip(o, grads, b.spec.Clip)
 		}
-		for i, v := range candidates {
+		for i, v := range constants {
 			if grads[i] != nil {
 				if err := b.update(o, v, grads[i]); err != nil {
 					return err
@@ -192,17 +240,9 @@ func (b *builder) build() error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(b.p.States, func(s State) bool { return s.Kind == Parameter }) {
-		return errors.New("nothing is left to train: every weight is frozen or does not move the loss")
-	}
-	g.Inputs = append(g.Inputs, b.inputs...)
-	g.Outputs = slices.Concat([]*graph.Value{loss}, g.Outputs, b.news)
-	g.Prune()
-	return nil
 }
+
+func (b *builder) isAdaptor(v *graph.Value) bool { return slices.Contains(b.adaptors, v) }
 
 // candidates lists the constants that training may change, in order of use: floating-point
 // ones of more than one element that are not frozen. Numbers such as the bounds of a Clip
@@ -222,7 +262,7 @@ func (b *builder) candidates() []*graph.Value {
 			out = append(out, v)
 		}
 	}
-	return out
+	return b.spec.Update.chosen(b.p.Graph, out)
 }
 
 // train turns what behaves otherwise at inference: batch normalizations take the batch's
@@ -269,8 +309,11 @@ func (b *builder) update(o *op.Builder, v, g *graph.Value) error {
 		return err
 	}
 	init, kind := v.Const, Parameter
-	if slices.Contains(b.adaptors, v) {
+	switch {
+	case b.isAdaptor(v):
 		kind = Adaptor
+	case b.spec.Update.Kind == UpdateLoRA && isLowRank(v):
+		kind = LowRank
 	}
 	b.p.States = append(b.p.States, State{Name: v.Name, Kind: kind, Init: init, Unit: b.fakes.units[v]})
 	v.Const = nil // from here on the value is an input

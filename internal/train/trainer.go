@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"slices"
@@ -83,6 +84,7 @@ type Trainer struct {
 	network *graph.Graph
 	program *Program
 	plan    *engine.Plan
+	update  *engine.Plan // nil where the plan updates
 	again   Recomputation
 	held    Memory
 
@@ -160,12 +162,11 @@ func (t *Trainer) Run(ctx context.Context, source Source) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := t.plan.NewSession()
+	r, err := t.newRun(source)
 	if err != nil {
 		return nil, err
 	}
-	defer session.Close()
-	r := t.newRun(session, source)
+	defer r.close()
 	if t.cfg.Start && t.cfg.Evaluate != nil && len(t.at.History) == 0 && t.at.Step == 0 {
 		if err := r.start(ctx); err != nil {
 			return nil, err
@@ -210,6 +211,7 @@ func (t *Trainer) export(states []*tensor.Tensor) (*graph.Graph, error) {
 		}
 	}
 	g := t.network.Clone()
+	maps.Copy(values, t.program.merged(t.cfg.Spec.Update, g, states))
 	for _, v := range g.Constants() {
 		if x := values[v.Name]; x != nil {
 			v.Const = x
@@ -238,16 +240,25 @@ type run struct {
 	in, out []*tensor.Tensor
 	steps   int // in an epoch
 
+	// Of the update, where it is by itself.
+	update      *engine.Session
+	each        int // batches to an update
+	reads, sets []*tensor.Tensor
+
 	started time.Time
 	done    int // steps since then
 	saved   time.Time
 }
 
-func (t *Trainer) newRun(session *engine.Session, source Source) *run {
+func (t *Trainer) newRun(source Source) (*run, error) {
 	p, spec := t.program, t.cfg.Spec
+	session, err := t.plan.NewSession()
+	if err != nil {
+		return nil, err
+	}
 	shape := func(v *graph.Value) []int { s, _ := v.Type.Static(); return s }
 	target := p.Graph.Inputs[p.Data]
-	r := &run{t: t, session: session, steps: source.Len() / spec.Batch, started: time.Now(), saved: time.Now()}
+	r := &run{t: t, session: session, each: 1, steps: source.Len() / spec.Batch, started: time.Now(), saved: time.Now()}
 	r.loader = &loader{source: source, augment: t.cfg.Augment, seed: t.cfg.Seed, size: spec.Batch, workers: min(runtime.GOMAXPROCS(0), 4),
 		x: shape(p.Graph.Inputs[0]), y: shape(target), dtype: target.Type.DType}
 	if spec.Loss.Kind == CrossEntropy && spec.Soft || spec.Loss.Kind == KL {
@@ -256,12 +267,58 @@ func (t *Trainer) newRun(session *engine.Session, source Source) *run {
 	r.loader.untaught = spec.Distill != nil && spec.Distill.Hard == 0
 	number := func() *tensor.Tensor { return tensor.New(tensor.Float32) }
 	r.in = append(r.in, nil, nil, number(), number())
-	r.in = append(r.in, t.states...)
+	for _, i := range p.read {
+		r.in = append(r.in, t.states[i])
+	}
+	r.in = append(r.in, t.states[:p.written]...)
 	for _, v := range p.Graph.Outputs[:1+p.Outputs] {
 		r.out = append(r.out, tensor.New(v.Type.DType, shape(v)...))
 	}
-	r.out = append(r.out, t.states...) // a state is written where it was read
-	return r
+	r.out = append(r.out, t.states[:p.written]...) // a state is written where it was read
+	if t.update == nil {
+		return r, nil
+	}
+	if r.update, err = t.update.NewSession(); err != nil {
+		r.close()
+		return nil, err
+	}
+	r.each, r.sets = spec.Accumulate, t.states[p.written:]
+	r.reads = append(r.reads, number(), number())
+	for _, i := range p.sums {
+		r.reads = append(r.reads, t.states[i])
+	}
+	r.reads = append(r.reads, r.sets...)
+	return r, nil
+}
+
+func (r *run) close() {
+	r.session.Close()
+	if r.update != nil {
+		r.update.Close()
+	}
+}
+
+// step learns from a batch, the given one of the training, counted from 0. It is not
+// interrupted: its states are half old and half new while it runs.
+func (r *run) step(ctx context.Context, b *batch, step int, rate float64) error {
+	ctx = context.WithoutCancel(ctx)
+	r.in[0], r.in[1] = b.x, b.target
+	r.in[2].SetFloat(0, rate)
+	r.in[3].SetFloat(0, float64(step+1))
+	if r.update == nil {
+		return r.session.RunInto(ctx, r.in, r.out)
+	}
+	keep := 1.0
+	if step%r.each == 0 {
+		keep = 0
+	}
+	r.in[2].SetFloat(0, keep)
+	if err := r.session.RunInto(ctx, r.in, r.out); err != nil || (step+1)%r.each != 0 {
+		return err
+	}
+	r.reads[0].SetFloat(0, rate)
+	r.reads[1].SetFloat(0, float64((step+1)/r.each))
+	return r.update.RunInto(ctx, r.reads, r.sets)
 }
 
 // epoch does what is left of the epoch that is going on.
@@ -274,12 +331,8 @@ func (r *run) epoch(ctx context.Context) error {
 			return r.interrupted(err)
 		}
 		step := t.at.Epoch*r.steps + t.at.Step
-		e.Rate = t.cfg.Spec.Optimizer.Rate * t.cfg.Schedule.rate(step, total, r.steps)
-		r.in[0], r.in[1] = b.x, b.target
-		r.in[2].SetFloat(0, e.Rate)
-		r.in[3].SetFloat(0, float64(step+1))
-		// A step is not interrupted: its states are half old and half new while it runs.
-		if err := r.session.RunInto(context.WithoutCancel(ctx), r.in, r.out); err != nil {
+		e.Rate = t.cfg.Spec.Optimizer.Rate * t.cfg.Schedule.rate(step/r.each, total/r.each, max(r.steps/r.each, 1))
+		if err := r.step(ctx, b, step, e.Rate); err != nil {
 			return err
 		}
 		loss := r.out[0].Float(0)
