@@ -12,6 +12,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/onnx"
 	"github.com/edgewise-ml/edgewise/internal/spelling"
 	"github.com/edgewise-ml/edgewise/internal/tflite"
+	"github.com/edgewise-ml/edgewise/internal/train"
 	"github.com/edgewise-ml/edgewise/internal/zoo"
 )
 
@@ -62,6 +63,9 @@ func exitCode(err error) int {
 	var name *zoo.NameError
 	if errors.As(err, &o) || errors.As(err, &t) {
 		return ExitUnsupported
+	}
+	if errors.Is(err, train.ErrMemory) {
+		return ExitBound
 	}
 	if errors.As(err, &name) {
 		return ExitUsage

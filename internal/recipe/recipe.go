@@ -19,6 +19,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise"
@@ -36,24 +37,27 @@ type Recipe struct {
 	Resolution int    `yaml:"resolution"` // of images that a network of the zoo takes; 0 for its own
 	Data       Data   `yaml:"data"`
 
-	Seed      uint64          `yaml:"seed"`
-	Epochs    int             `yaml:"epochs"`
-	Batch     int             `yaml:"batch"`
-	Loss      train.Loss      `yaml:"loss"`
-	Optimizer train.Optimizer `yaml:"optimizer"`
-	Schedule  train.Schedule  `yaml:"schedule"`
-	Augment   train.Augment   `yaml:"augment"`
-	Clip      float64         `yaml:"clip"`    // bound of the norm of all gradients together; 0 for none
-	Average   float64         `yaml:"average"` // decay of a moving average of the weights, which is kept then; 0 for none
+	Seed       uint64          `yaml:"seed"`
+	Epochs     int             `yaml:"epochs"`
+	Batch      int             `yaml:"batch"`
+	Loss       train.Loss      `yaml:"loss"`
+	Optimizer  train.Optimizer `yaml:"optimizer"`
+	Schedule   train.Schedule  `yaml:"schedule"`
+	Augment    train.Augment   `yaml:"augment"`
+	Accumulate int             `yaml:"accumulate"` // batches whose gradients are added up before an update
+	Clip       float64         `yaml:"clip"`       // bound of the norm of all gradients together; 0 for none
+	Average    float64         `yaml:"average"`    // decay of a moving average of the weights, which is kept then; 0 for none
 
-	Freeze     []string `yaml:"freeze"`     // patterns of names of weights that stay as they are
-	Train      []string `yaml:"train"`      // or of those that alone are trained
-	Statistics string   `yaml:"statistics"` // of batch normalizations: train or frozen
-	Distill    *Distill `yaml:"distill"`    // another network that teaches
+	Freeze     []string     `yaml:"freeze"`     // patterns of names of weights that stay as they are
+	Train      []string     `yaml:"train"`      // or of those that alone are trained
+	Statistics string       `yaml:"statistics"` // of batch normalizations: train or frozen
+	Update     train.Update `yaml:"update"`     // which numbers move: all, bias or lora
+	Distill    *Distill     `yaml:"distill"`    // another network that teaches
 
 	Alarm    float64   `yaml:"alarm"`    // error of a restored input that is an alarm, as a multiple of the greatest in training; 0 for none
 	Quantize *Quantize `yaml:"quantize"` // train for integers; absent for floating point
 
+	RAM     Size   `yaml:"ram"`     // bound of what the training holds in memory, as in 512MB; 0 for none
 	Threads int    `yaml:"threads"` // 0 for all usable cores
 	Output  string `yaml:"output"`  // folder; NAME of NAME.yaml, in the working directory, by default
 
@@ -71,6 +75,26 @@ type Data struct {
 	Test       string   `yaml:"test"`       //
 	Classes    []string `yaml:"classes"`    // only these classes, numbered in this order
 	Validation float64  `yaml:"validation"` // share of the training part by which the epoch is chosen
+}
+
+// Size is a number of bytes, in a recipe with a unit behind it.
+type Size int
+
+// SetText takes a number with KB, MB or GB, powers of ten, or KiB, MiB or GiB, of two.
+func (s *Size) SetText(text string) error {
+	number, unit := strings.TrimSpace(text), 1.0
+	for name, v := range map[string]float64{"KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if n, ok := strings.CutSuffix(number, name); ok {
+			number, unit = strings.TrimSpace(n), v
+			break
+		}
+	}
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || !(v >= 0) || v*unit > 1<<50 {
+		return fmt.Errorf("%q is no size such as 512MB", text)
+	}
+	*s = Size(v * unit)
+	return nil
 }
 
 // SetText takes the short form of Data.
@@ -134,13 +158,13 @@ func (r *Recipe) Validate() error {
 		return nil
 	}
 	if err := cmp.Or(
-		within("epochs", r.Epochs, 1, maxEpochs), within("batch", r.Batch, 1, maxBatch), within("classes", r.Classes, 0, maxClasses),
+		within("epochs", r.Epochs, 1, maxEpochs), within("batch", r.Batch, 1, maxBatch), within("accumulate", r.Accumulate, 0, maxBatch), within("classes", r.Classes, 0, maxClasses),
 		within("resolution", r.Resolution, 0, 4096), within("threads", r.Threads, 0, maxThreads),
 		share("average", r.Average), share("data: validation", r.Data.Validation),
 	); err != nil {
 		return err
 	}
-	if err := errors.Join(r.Loss.Validate(), r.Optimizer.Validate(), r.Schedule.Validate(), r.Augment.Validate(), r.Quantize.validate()); err != nil {
+	if err := errors.Join(r.Loss.Validate(), r.Optimizer.Validate(), r.Schedule.Validate(), r.Augment.Validate(), r.Update.Validate(), r.Quantize.validate()); err != nil {
 		return err
 	}
 	switch {
@@ -226,7 +250,7 @@ func (r *Recipe) Folder() string {
 // Digest identifies what the recipe does, wherever data and output lie.
 func (r *Recipe) Digest() string {
 	c := *r
-	c.Output, c.Data.Spec.Data, c.Data.Train, c.Data.Test, c.Threads = "", "", "", "", 0
+	c.Output, c.Data.Spec.Data, c.Data.Train, c.Data.Test, c.Threads, c.RAM = "", "", "", "", 0, 0
 	if !c.zoo() {
 		c.Model = filepath.Base(c.Model)
 	}

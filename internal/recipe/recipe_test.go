@@ -300,6 +300,10 @@ func TestRefusals(t *testing.T) {
 		"augment: {crop: -1}":              "no amount may be negative",
 		"schedule: {kind: linear}":         "is not one of constant",
 		"average: 1":                       "is no share",
+		"ram: much":                        "is no size such as 512MB",
+		"update: some":                     `update "some" is not one of all, bias, lora`,
+		"update: {kind: bias, rank: 2}":    "belong to kind lora",
+		"accumulate: -1":                   "accumulate: -1 is not within",
 		"classes: 100000":                  "classes:",
 		"clip: &a [*a]":                    "line",
 		strings.Repeat("# long\n", 200000): "is larger than",
@@ -315,12 +319,37 @@ func TestRefusals(t *testing.T) {
 	for change, want := range map[string]string{
 		"freeze: [nothing*]":           `no weight is named "nothing*"; there are conv.weight`,
 		"batch: 2000":                  "do not fill a batch",
+		"ram: 1 MB":                    "does not fit its memory",
 		"model: absent.onnx":           "absent.onnx",
 		"model: out/../bright.npz":     "no known format",
 		"output: .\nmodel: model.onnx": "model.onnx",
 	} {
 		if _, err := Run(context.Background(), folder(t, with(change)), Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", change, err, want)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{"0": 0, "1500": 1500, "512MB": 512e6, "1.5 GiB": 3 << 29, "2KiB": 2048} {
+		var s Size
+		if err := s.SetText(text); err != nil || s != want {
+			t.Errorf("%s is %d, %v", text, s, err)
+		}
+	}
+}
+
+// TestUpdates trains what a recipe leaves to move, several batches to an update.
+func TestUpdates(t *testing.T) {
+	for _, update := range []string{"bias", "{kind: lora, rank: 2, alpha: 8}"} {
+		r := folder(t, with("update: "+update+"\naccumulate: 2\nepochs: 12\nram: 1GB"))
+		var notes []string
+		got := run(t, r, Options{Progress: func(e Event) { notes = append(notes, e.Note) }})
+		if h := got.History; h[11].Loss >= h[0].Loss {
+			t.Errorf("%s: the loss went from %g to %g", update, h[0].Loss, h[11].Loss)
+		}
+		if all := strings.Join(notes, "\n"); !strings.Contains(all, "memory: ") || !strings.Contains(all, "updating all weights would hold") {
+			t.Errorf("%s: notes %s", update, all)
 		}
 	}
 }

@@ -153,7 +153,30 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	if cfg.Spec.Distill, err = j.distillation(ctx, teacher); err != nil {
 		return err
 	}
-	j.trainer, err = train.New(j.network, cfg)
+	if j.trainer, err = train.New(j.network, cfg); err != nil {
+		return err
+	}
+	return j.tellMemory()
+}
+
+// tellMemory notes what the training holds, and what is done to hold no more.
+func (j *job) tellMemory() error {
+	m, again := j.trainer.Memory(), j.trainer.Recomputation()
+	kept := 0
+	for _, s := range []*samples{j.learned, j.judge, j.test} {
+		if s != nil {
+			kept += s.keeps()
+		}
+	}
+	j.note("memory: %s; decoded samples take up to %.0f MB more", m, float64(kept)/1e6)
+	if again.Values > 0 {
+		j.note("memory: %d values are computed again in the backward pass, for a working memory of %.1f MB instead of %.1f MB",
+			again.Values, float64(j.trainer.Plan().ArenaBytes())/1e6, float64(again.Before)/1e6)
+	}
+	full, err := j.trainer.Full()
+	if full != nil {
+		j.note("memory: updating all weights would hold %.1f MB of work and %.1f MB of states", float64(full.Work)/1e6, float64(full.States)/1e6)
+	}
 	return err
 }
 
@@ -172,6 +195,7 @@ func (j *job) config() (train.Config, error) {
 	augment.Last = j.pre.Layout == "NHWC"
 	cfg := train.Config{
 		Spec: train.Spec{Batch: r.Batch, Loss: r.Loss, Optimizer: r.Optimizer, Clip: r.Clip, Average: r.Average,
+			Accumulate: r.Accumulate, Update: r.Update, RAM: int(r.RAM),
 			Frozen: frozen, FrozenStatistics: r.Statistics == "frozen"},
 		Schedule: r.Schedule, Augment: augment, Epochs: r.Epochs, Seed: r.Seed, Threads: j.threads,
 		Checkpoint: j.out.checkpoint(), Every: j.o.Every, Also: also,

@@ -32,6 +32,18 @@ func newSamples(d *dataset.Dataset, p dataset.Preprocess) *samples {
 
 func (s *samples) Len() int { return s.data.Len() }
 
+// keeps is how many bytes of samples are kept at most.
+func (s *samples) keeps() int {
+	if s.Len() == 0 {
+		return 0
+	}
+	t, err := s.get(0)
+	if err != nil {
+		return 0 // it is told of when it is used
+	}
+	return min(keptBytes, s.Len()*t.SizeBytes())
+}
+
 // get returns sample i as it is kept.
 func (s *samples) get(i int) (*tensor.Tensor, error) {
 	if t := s.cache[i].Load(); t != nil {

@@ -14,6 +14,7 @@ import (
 func (b *builder) accumulate(candidates, grads []*graph.Value) error {
 	p, g := b.p, b.p.Graph
 	u := &builder{spec: b.spec, p: &Program{Graph: graph.New(g.Name + "-update")}}
+	u.fakes = &fakes{scales: map[*graph.Value]bool{}, units: map[*graph.Value]*tensor.Tensor{}}
 	var err error
 	if u.facts, err = op.InferTypes(u.p.Graph); err != nil {
 		return err
@@ -38,6 +39,7 @@ func (b *builder) accumulate(candidates, grads []*graph.Value) error {
 			if b.isAdaptor(v) {
 				u.adaptors = append(u.adaptors, mine)
 			}
+			u.fakes.scales[mine], u.fakes.units[mine] = b.fakes.scales[v], b.fakes.units[v]
 			moved = append(moved, mine)
 			sums = append(sums, u.p.Graph.Input(v.Name+"/sum", graph.TypeOf(v.Const)))
 			params = append(params, v)

@@ -111,6 +111,25 @@ func (t *Trainer) compile() error {
 // Memory returns what the training holds while it runs.
 func (t *Trainer) Memory() Memory { return t.held }
 
+// Full returns what updating all weights would take, nil where that is what is done.
+func (t *Trainer) Full() (*Memory, error) {
+	spec := t.cfg.Spec
+	if spec.Update.Kind == "" || spec.Update.Kind == UpdateAll {
+		return nil, nil
+	}
+	spec.Update, spec.RAM = Update{}, 0
+	p, err := NewProgram(t.network, spec)
+	if err != nil {
+		return nil, err
+	}
+	all := &Trainer{cfg: t.cfg, network: t.network, program: p}
+	all.cfg.Spec = spec
+	if err := all.compile(); err != nil {
+		return nil, err
+	}
+	return &all.held, nil
+}
+
 // Recomputation returns what a step makes again to hold no more.
 func (t *Trainer) Recomputation() Recomputation { return t.again }
 

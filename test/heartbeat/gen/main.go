@@ -1,8 +1,8 @@
-// Command heartbeat makes the weights of zoo:heartbeat by recipes/heartbeat.yaml, or checks
+// Command gen makes the weights of zoo:heartbeat by recipes/heartbeat.yaml, or checks
 // that they are what it makes.
 //
-//	EDGEWISE_ISA=avx2 go run ./test/heartbeat            # checks internal/zoo/heartbeat.npz
-//	EDGEWISE_ISA=avx2 go run ./test/heartbeat -w         # writes it
+//	EDGEWISE_ISA=avx2 go run ./test/heartbeat/gen            # checks internal/zoo/heartbeat.npz
+//	EDGEWISE_ISA=avx2 go run ./test/heartbeat/gen -w         # writes it
 package main
 
 import (
