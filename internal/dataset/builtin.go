@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/ecg"
 	"github.com/edgewise-ml/edgewise/tensor"
@@ -18,10 +20,15 @@ const (
 
 // builtin returns data by the name behind BuiltinPrefix: "heartbeat", windows of synthetic
 // electrocardiograms as ecg.Normalize leaves them, to be judged by, with others of other
-// subjects to train on.
+// subjects to train on; behind a hyphen may stand how many of the latter.
 func builtin(name string) (*Dataset, error) {
-	if name != "heartbeat" {
-		return nil, fmt.Errorf("there is no data of that name built in; there is %sheartbeat", BuiltinPrefix)
+	number, some := strings.CutPrefix(name, "heartbeat-")
+	n := heartbeatTrain
+	if some {
+		n, _ = strconv.Atoi(number)
+	}
+	if name != "heartbeat" && !some || n < 1 || n > heartbeatTrain {
+		return nil, fmt.Errorf("there is no data of that name built in; there are %sheartbeat and %[1]sheartbeat-N, with N up to %d windows to train on", BuiltinPrefix, heartbeatTrain)
 	}
 	part := func(seed uint64, n int) (*Dataset, error) {
 		x, labels := ecg.Dataset(seed, n)
@@ -36,7 +43,7 @@ func builtin(name string) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	train, err := part(ecg.TrainSeed, heartbeatTrain)
+	train, err := part(ecg.TrainSeed, n)
 	if err != nil {
 		return nil, err
 	}

@@ -3,11 +3,16 @@
 //
 //	EDGEWISE_ISA=avx2 go run ./test/heartbeat/gen            # checks internal/zoo/heartbeat.npz
 //	EDGEWISE_ISA=avx2 go run ./test/heartbeat/gen -w         # writes it
+//	EDGEWISE_ISA=avx2 go run ./test/heartbeat/gen -short     # checks one epoch on few windows
+//
+// The short check knows the weights that the recipe comes to on its first windows by their
+// digest, which -short -w writes: what changes those changes the others too.
 package main
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,21 +27,32 @@ import (
 func main() {
 	file := flag.String("recipe", "recipes/heartbeat.yaml", "the recipe")
 	weights := flag.String("weights", "internal/zoo/heartbeat.npz", "the file of weights")
+	short := flag.Bool("short", false, "train for one epoch on a few windows alone")
+	digest := flag.String("digest", "test/heartbeat/short.sha256", "the file of the digest that -short leads to")
 	write := flag.Bool("w", false, "write the file instead of comparing it")
 	output := flag.String("o", "", "folder for the training, kept so that it can be taken up again; a temporary one by default")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *file, *weights, *output, *write); err != nil {
+	if *short {
+		*weights = *digest
+	}
+	if err := run(ctx, *file, *weights, *output, *write, *short); err != nil {
 		fmt.Fprintln(os.Stderr, "heartbeat: error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, file, weights, output string, write bool) error {
+func run(ctx context.Context, file, weights, output string, write, short bool) error {
 	r, err := recipe.Read(file)
 	if err != nil {
 		return err
+	}
+	if short {
+		r.Epochs = 1
+		if err := r.SetData("builtin:heartbeat-4000"); err != nil {
+			return err
+		}
 	}
 	if output == "" {
 		if output, err = os.MkdirTemp("", "heartbeat"); err != nil {
@@ -57,6 +73,9 @@ func run(ctx context.Context, file, weights, output string, write bool) error {
 	made, err := encode(result.Weights)
 	if err != nil {
 		return err
+	}
+	if short {
+		made = fmt.Appendf(nil, "%x\n", sha256.Sum256(made))
 	}
 	fmt.Printf("%s, %d thread(s): validation %.2f %%, test %.2f %% of %d windows\n", result.Level, result.Threads,
 		100**result.Validation.Accuracy, 100**result.Test.Accuracy, result.Test.Samples)
