@@ -141,8 +141,8 @@ func (t *Trainer) Program() *Program { return t.program }
 // Rates returns the learning rate at so many steps, evenly from the first to the last of a
 // training that Run has begun.
 func (t *Trainer) Rates(n int) []float64 {
-	perEpoch := t.samples / t.cfg.Spec.Batch
-	total := t.cfg.Epochs * perEpoch
+	steps, each := t.samples/t.cfg.Spec.Batch, max(t.cfg.Spec.Accumulate, 1)
+	total, perEpoch := max(t.cfg.Epochs*steps/each, 1), max(steps/each, 1)
 	out := make([]float64, min(n, total))
 	for i := range out {
 		step := i * (total - 1) / max(len(out)-1, 1)

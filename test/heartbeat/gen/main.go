@@ -77,7 +77,7 @@ func run(ctx context.Context, file, weights, output string, write, short bool) e
 	if short {
 		made = fmt.Appendf(nil, "%x\n", sha256.Sum256(made))
 	}
-	fmt.Printf("%s, %d thread(s): validation %.2f %%, test %.2f %% of %d windows\n", result.Level, result.Threads,
+	fmt.Printf("%s, %d thread(s): validation %.2f %%, test %.2f %% of %d windows\n", result.Machine.ISA, result.Threads,
 		100**result.Validation.Accuracy, 100**result.Test.Accuracy, result.Test.Samples)
 	if write {
 		return os.WriteFile(weights, made, 0o666)
