@@ -14,8 +14,11 @@ import (
 // openGiven opens what a user names: data, data with a specification, or a specification.
 func openGiven(name string, o Options) (*Dataset, error) {
 	spec := o.Spec
-	if spec == "" && (!isYAML(name) || o.Given != nil) {
-		return open(name, o.Given)
+	switch {
+	case spec == "" && o.Given != nil:
+		return openOver(name, o.Given)
+	case spec == "" && !isYAML(name):
+		return open(name, nil)
 	}
 	named := spec
 	if spec == "" {
@@ -40,6 +43,37 @@ func openGiven(name string, o Options) (*Dataset, error) {
 	}
 	return d, err
 }
+
+// openOver opens data by what given says and, for the keys that it leaves out, by the
+// specification that name is or that lies in it.
+func openOver(name string, given *Spec) (*Dataset, error) {
+	lower := strings.ToLower(name)
+	switch {
+	case strings.HasPrefix(name, BuiltinPrefix):
+	case isYAML(name):
+		own, err := readSpec(name)
+		if err != nil {
+			return nil, err
+		}
+		s, err := given.over(own)
+		if err != nil {
+			return nil, fmt.Errorf("with the keys given: %w", err)
+		}
+		return s.openBeside(name)
+	case isArchive(lower):
+		f, err := openArchive(name)
+		if err != nil {
+			return nil, plainError(err)
+		}
+		return openTree(f, nil, given)
+	}
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return openFolder(name, nil, given)
+	}
+	return open(name, given)
+}
+
+func isArchive(lower string) bool { return hasSuffix(lower, ".zip", ".tar", ".tar.gz", ".tgz") }
 
 func isYAML(name string) bool { return hasSuffix(strings.ToLower(name), ".yaml", ".yml") }
 
@@ -81,13 +115,13 @@ func open(name string, s *Spec) (*Dataset, error) {
 	lower := strings.ToLower(name)
 	switch {
 	case info.IsDir():
-		return openFolder(name, s)
-	case hasSuffix(lower, ".zip", ".tar", ".tar.gz", ".tgz"):
+		return openFolder(name, s, nil)
+	case isArchive(lower):
 		f, err := openArchive(name)
 		if err != nil {
 			return nil, plainError(err)
 		}
-		return openTree(f, s)
+		return openTree(f, s, nil)
 	case isYAML(name):
 		// One specification names another for a part; it leads no further, least of all back.
 		own, err := readSpec(name)
@@ -186,7 +220,9 @@ func partOf(name string, parts []string) bool {
 	return slices.Contains(parts, base)
 }
 
-func openFolder(dir string, s *Spec) (*Dataset, error) {
+// openFolder opens a folder by s, or where s is nil by its own specification, over whose keys
+// go those of given; both may be nil.
+func openFolder(dir string, s, given *Spec) (*Dataset, error) {
 	for _, name := range specNames {
 		p := filepath.Join(dir, name)
 		if s != nil || !fileExists(p) {
@@ -196,6 +232,9 @@ func openFolder(dir string, s *Spec) (*Dataset, error) {
 		if s, err = readSpec(p); err != nil {
 			return nil, err
 		}
+		if s, err = given.over(s); err != nil {
+			return nil, fmt.Errorf("%s, with the keys given: %w", name, err)
+		}
 		if s.Data != "" {
 			// Nobody named this file, so that it must not lead elsewhere.
 			if !filepath.IsLocal(filepath.FromSlash(s.Data)) {
@@ -203,6 +242,9 @@ func openFolder(dir string, s *Spec) (*Dataset, error) {
 			}
 			return s.openBeside(p)
 		}
+	}
+	if s == nil {
+		s = given
 	}
 	d, err := openFolderFiles(dir, s)
 	if err != nil || s == nil {
@@ -267,8 +309,9 @@ func openParts(dir string, s *Spec) (*Dataset, error) {
 	return d, nil
 }
 
-// openTree opens an archive.
-func openTree(f files, s *Spec) (*Dataset, error) {
+// openTree opens an archive by s, or where s is nil by its own specification, over whose keys
+// go those of given; both may be nil.
+func openTree(f files, s, given *Spec) (*Dataset, error) {
 	top := f
 	i := -1
 	for g := f; s == nil && g != nil && i < 0; g = unwrap(g) {
@@ -278,10 +321,16 @@ func openTree(f files, s *Spec) (*Dataset, error) {
 	}
 	if i < 0 {
 		top = unwrapped(f)
+		if s == nil {
+			s = given
+		}
 	} else {
 		b, err := top.read(specNames[i])
 		if err == nil {
 			s, err = parseSpec(b[:min(len(b), maxSpecBytes)])
+		}
+		if err == nil {
+			s, err = given.over(s)
 		}
 		if err == nil && s.Data != "" {
 			if !filepath.IsLocal(filepath.FromSlash(s.Data)) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/strictyaml"
@@ -79,6 +80,41 @@ func (s *Spec) columns() *Spec {
 	c.Data, c.Files, c.Labels, c.Calibration = "", "", "", ""
 	c.HoldOut, c.Anomalies, c.Remaining, c.Windows = nil, "", "", ""
 	return &c
+}
+
+// over returns the keys of s, and for those that it leaves out the ones of base. Keys that
+// together say one thing come from one of them. s may be nil.
+func (s *Spec) over(base *Spec) (*Spec, error) {
+	if s == nil {
+		return base, nil
+	}
+	c, old := *s, *base
+	if pre := base.Preprocess; pre != nil {
+		own, under := SpecPreprocess{}, *pre
+		if s.Preprocess != nil {
+			own = *s.Preprocess
+		}
+		if own.scales() || s.Normalize != "" {
+			under.Divide, under.Mean, under.Std = nil, nil, nil
+		}
+		fill(&own, &under)
+		c.Preprocess = &own
+	}
+	if s.Preprocess.scales() {
+		old.Normalize = ""
+	}
+	fill(&c, &old)
+	return &c, c.Validate()
+}
+
+// fill sets those fields of dst that are zero to those of src.
+func fill[T any](dst, src *T) {
+	d, s := reflect.ValueOf(dst).Elem(), reflect.ValueOf(src).Elem()
+	for i := range d.NumField() {
+		if d.Field(i).IsZero() {
+			d.Field(i).Set(s.Field(i))
+		}
+	}
 }
 
 // tabular reports whether s says of a table what is features, target and window.

@@ -346,3 +346,80 @@ func TestReadClassNames(t *testing.T) {
 		t.Errorf("%d names, %v", len(names), err)
 	}
 }
+
+// Keys given beside data go over those of its own specification one by one, and what they
+// leave out of it counts: the part for training above all.
+func TestGivenKeysGoOverItsOwn(t *testing.T) {
+	two := 2
+	one, half := float32(1), float32(0.5)
+	own := Spec{DType: "uint8", Shape: []int{1}, Scale: 1, Zero: 1, LabelColumn: "a", LabelOffset: &two, Calibration: "c", Columns: []string{"a"},
+		Target: []string{"input"}, Group: "g", Window: 3, Stride: 4, Normalize: "standard", Preprocess: &SpecPreprocess{Order: "bgr", Fit: "crop"}}
+	for name, c := range map[string]struct{ given, want Spec }{
+		"window":    {Spec{Window: 7}, func() Spec { w := own; w.Window = 7; return w }()},
+		"hold_out":  {Spec{HoldOut: []string{"x"}}, func() Spec { w := own; w.HoldOut = []string{"x"}; return w }()},
+		"columns":   {Spec{Columns: []string{"b", "c"}}, func() Spec { w := own; w.Columns = []string{"b", "c"}; return w }()},
+		"normalize": {Spec{Normalize: "min-max"}, func() Spec { w := own; w.Normalize = "min-max"; return w }()},
+		"preprocess": {Spec{Preprocess: &SpecPreprocess{Fit: "stretch", Divide: &half}}, func() Spec {
+			w := own
+			w.Normalize = ""
+			w.Preprocess = &SpecPreprocess{Order: "bgr", Fit: "stretch", Divide: &half}
+			return w
+		}()},
+	} {
+		got, err := c.given.over(&own)
+		if diff := cmp.Diff(&c.want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", name, err, diff)
+		}
+	}
+	scaled := Spec{Window: 1, Preprocess: &SpecPreprocess{Mean: []float32{3}, Std: []float32{4}, Order: "bgr"}}
+	got, err := (&Spec{Preprocess: &SpecPreprocess{Divide: &one}}).over(&scaled)
+	if err != nil || got.Preprocess.Mean != nil || got.Preprocess.Order != "bgr" || scaled.Preprocess.Mean == nil {
+		t.Errorf("divide over mean and std, which are one: %+v, %v", got.Preprocess, err)
+	}
+	if _, err := (&Spec{Stride: 2}).over(&Spec{}); err == nil || !strings.Contains(err.Error(), "stride") {
+		t.Errorf("a stride without window: %v", err)
+	}
+}
+
+func TestGivenKeysOverEverySource(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]string{"judged/a.csv": "v,w\n1,2\n3,4\n", "learned/b.csv": "v,w\n5,6\n7,8\n9,10\n"}
+	for name, text := range files {
+		write(t, dir, "d/"+name, []byte(text))
+	}
+	const text = "files: judged\ncalibration: learned\ncolumns: [v]\nwindow: 1\n"
+	write(t, dir, "d/dataset.yaml", []byte(text))
+	write(t, dir, "my.yaml", []byte("data: d\n"+text))
+	files["dataset.yaml"] = text
+	var z bytes.Buffer
+	w := zip.NewWriter(&z)
+	for _, name := range []string{"judged/a.csv", "learned/b.csv", "dataset.yaml"} {
+		m, err := w.Create(name)
+		if err == nil {
+			_, err = m.Write([]byte(files[name]))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "d.zip", z.Bytes())
+	for _, name := range []string{"d", "my.yaml", "d/dataset.yaml", "d.zip"} {
+		d, err := Open(filepath.Join(dir, name), Options{Given: &Spec{Normalize: "standard", Target: []string{"w"}}})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		defer d.Close()
+		if c := d.Calibration(); c == nil || d.Len() != 2 || c.Len() != 3 || d.scale == nil || d.scale.mean[0] != 7 || !c.HasTargets() {
+			t.Errorf("%s: %s, trained on %v", name, d.Describe(), c)
+		}
+		if d, err := Open(filepath.Join(dir, name), Options{Given: &Spec{HoldOut: []string{"20%"}}}); err == nil {
+			d.Close()
+			t.Errorf("%s: divided twice", name)
+		} else if !strings.Contains(err.Error(), "already divided") {
+			t.Error(err)
+		}
+	}
+}
