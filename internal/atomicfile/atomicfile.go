@@ -131,8 +131,11 @@ func syncDir(dir string) {
 	}
 }
 
+// ErrLocked says that somebody else has locked a folder.
+var ErrLocked = errors.New("another process is writing there")
+
 // Sweep removes what writers that lost their process left in a folder. Nobody may be
-// writing there.
+// writing there, which Lock makes sure of.
 func Sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -77,44 +79,105 @@ const DigestKey = "edgewise.recipe"
 // output is the folder of a training.
 type output struct {
 	dir    string
+	unlock func()
 	failed error // why the journal could not be written
 }
 
-// openOutput makes the folder. A model that no training wrote is not replaced, least of
-// all the one that is trained.
-func openOutput(r *Recipe) (*output, error) {
+// openOutput makes the folder and locks it. Files that no training wrote are not replaced,
+// least of all the model that is trained.
+func openOutput(r *Recipe) (_ *output, err error) {
 	o := &output{dir: r.Folder()}
 	if err := os.MkdirAll(o.dir, 0o777); err != nil {
 		return nil, fmt.Errorf("output: %w", err)
 	}
-	if err := atomicfile.Sweep(o.dir); err != nil {
+	if o.unlock, err = atomicfile.Lock(o.dir); errors.Is(err, atomicfile.ErrLocked) {
+		return nil, fmt.Errorf("output: %s: %w; hint: a training of that folder is running: let it end, or name another folder with -o", o.dir, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("output: %w", err)
 	}
-	model, err := os.Stat(o.path(modelFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return o, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("output: %w", err)
-	}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
 	if !r.zoo() {
-		if own, err := os.Stat(r.at(r.Model)); err == nil && os.SameFile(own, model) {
+		model, own := o.stat(modelFile), r.at(r.Model)
+		if own, err := os.Stat(own); err == nil && model != nil && os.SameFile(own, model) {
 			return nil, fmt.Errorf("output: %s is the model that is to be trained; hint: name another folder with -o", o.path(modelFile))
 		}
 	}
-	if o.report() == nil {
-		return nil, fmt.Errorf("output: %s was not written by a training and is not replaced; hint: name another folder with -o", o.path(modelFile))
+	if name := o.foreign(); name != "" {
+		return nil, fmt.Errorf("output: %s was not written by a training and is not replaced; hint: name another folder with -o", o.path(name))
+	}
+	if err := atomicfile.Sweep(o.dir); err != nil {
+		return nil, fmt.Errorf("output: %w", err)
 	}
 	return o, nil
 }
 
+// foreign names a file that has the name of one of the training's own and is none, "" where
+// there is none. Model and page stand beside a report, or where their training was ended
+// before it wrote that, beside its checkpoint.
+func (o *output) foreign() string {
+	reported, begun := o.report() != nil, false
+	if z, err := zip.OpenReader(o.checkpoint()); err == nil {
+		begun = slices.ContainsFunc(z.File, func(f *zip.File) bool { return f.Name == train.PositionKey+".npy" })
+		z.Close()
+	}
+	for _, f := range []struct {
+		name string
+		own  bool
+	}{
+		{reportFile, reported}, {checkpointFile, begun}, {journalFile, reported || begun || o.journaled()},
+		{modelFile, reported || begun}, {pageFile, reported || begun},
+	} {
+		if !f.own && o.stat(f.name) != nil {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// journaled reports whether the journal begins as a training's does.
+func (o *output) journaled() bool {
+	f, err := os.Open(o.path(journalFile))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var e struct{ Epoch, Loss *float64 }
+	err = json.NewDecoder(io.LimitReader(f, 1<<20)).Decode(&e)
+	return err == io.EOF || err == nil && e.Epoch != nil && e.Loss != nil
+}
+
+func (o *output) close() { o.unlock() }
+
 func (o *output) path(name string) string { return filepath.Join(o.dir, name) }
+
+// stat describes a file of the folder, nil where there is none.
+func (o *output) stat(name string) fs.FileInfo {
+	info, err := os.Lstat(o.path(name))
+	if err != nil {
+		return nil
+	}
+	if followed, err := os.Stat(o.path(name)); err == nil {
+		return followed
+	}
+	return info
+}
 
 func (o *output) checkpoint() string { return o.path(checkpointFile) }
 
-// clear forgets an earlier training.
-func (o *output) clear() error {
-	for _, name := range []string{checkpointFile, journalFile, modelFile, reportFile, pageFile} {
+// forget begins anew where a training was begun or finished. Its model stays until another
+// takes its place, under a report that no longer calls the training finished.
+func (o *output) forget() error {
+	if r := o.report(); r != nil && r.Finished {
+		r.Finished = false
+		if err := o.writeReport(r); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{checkpointFile, journalFile} {
 		if err := os.Remove(o.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("output: %w", err)
 		}
@@ -209,14 +272,18 @@ func (o *output) write(g *graph.Graph, j *job, r *Result) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(&filed, "", "  ")
-	if err != nil {
-		return err
-	}
 	err = atomicfile.Write(o.path(pageFile), func(w io.Writer) error {
 		_, err := w.Write(html)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return o.writeReport(&filed)
+}
+
+func (o *output) writeReport(r *Result) error {
+	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -78,11 +78,7 @@ func Run(ctx context.Context, r *Recipe, o Options) (*Result, error) {
 	if j.out, err = openOutput(r); err != nil {
 		return nil, err
 	}
-	if o.Fresh {
-		if err := j.out.clear(); err != nil {
-			return nil, err
-		}
-	}
+	defer j.out.close()
 	defer func() {
 		if j.parts != nil {
 			j.parts.close()
@@ -90,6 +86,11 @@ func Run(ctx context.Context, r *Recipe, o Options) (*Result, error) {
 	}()
 	if err := j.prepare(ctx); err != nil {
 		return nil, err
+	}
+	if o.Fresh { // not before all is known to be there that takes the old one's place
+		if err := j.out.forget(); err != nil {
+			return nil, err
+		}
 	}
 	if done := j.out.finished(j.identity()); done != nil {
 		return done, nil

@@ -19,7 +19,8 @@ import (
 // the best epoch, and under "position" the progress as JSON with what identifies the
 // training. A file of another training is refused rather than continued.
 
-const positionKey = "position"
+// PositionKey names the array by which a checkpoint is told from other npz files.
+const PositionKey = "position"
 
 // saved is the JSON part of a checkpoint.
 type saved struct {
@@ -70,7 +71,7 @@ func (t *Trainer) save() error {
 	if err != nil {
 		return err
 	}
-	files := map[string]*tensor.Tensor{positionKey: tensor.Of(text, len(text))}
+	files := map[string]*tensor.Tensor{PositionKey: tensor.Of(text, len(text))}
 	for i, s := range t.states {
 		files[fmt.Sprint("state", i)] = s
 	}
@@ -99,7 +100,7 @@ func (t *Trainer) resume() (bool, error) {
 }
 
 func (t *Trainer) restore(files map[string]*tensor.Tensor) error {
-	text := files[positionKey]
+	text := files[PositionKey]
 	if text == nil || text.DType() != tensor.Uint8 {
 		return errors.New("it is no checkpoint")
 	}
