@@ -118,8 +118,12 @@ func Read(file string) (*Recipe, error) {
 	base := filepath.Base(file)
 	r.text = string(text)
 	r.dir, r.name = filepath.Dir(file), strings.TrimSuffix(base, filepath.Ext(base))
+	r.Optimizer.Momentum = math.NaN() // which no file can say
 	if err := strictyaml.Decode(text, r); err != nil {
 		return nil, fmt.Errorf("recipe %s: %w", file, err)
+	}
+	if math.IsNaN(r.Optimizer.Momentum) {
+		r.Optimizer.Momentum = momentum[r.Optimizer.Kind]
 	}
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("recipe %s: %w", file, err)
@@ -131,8 +135,12 @@ func Read(file string) (*Recipe, error) {
 // relative to the working directory.
 func New() *Recipe {
 	return &Recipe{Seed: 1, Epochs: 10, Batch: 32, Loss: train.Loss{Kind: train.CrossEntropy},
-		Optimizer: train.Optimizer{Kind: "sgd", Rate: 0.01, Momentum: 0.9}, Statistics: "train", name: "training"}
+		Optimizer: train.Optimizer{Kind: "sgd", Rate: 0.01, Momentum: momentum["sgd"]}, Statistics: "train", name: "training"}
 }
+
+// momentum holds that of the kinds of optimizers where a recipe says nothing of it: the
+// others have none.
+var momentum = map[string]float64{"sgd": 0.9, "lars": 0.9}
 
 // Bounds of what a recipe may ask for.
 const (
@@ -182,8 +190,8 @@ func (r *Recipe) Validate() error {
 		return fmt.Errorf("alarm: %v is negative", r.Alarm)
 	case r.Alarm > 0 && !slices.Equal(r.Data.Spec.Target, []string{"input"}):
 		return errors.New("alarm: it is for networks that restore their input (data: {target: input})")
-	case !(r.Clip >= 0):
-		return fmt.Errorf("clip: %v is negative", r.Clip)
+	case !(r.Clip >= 0 && r.Clip <= math.MaxFloat32):
+		return fmt.Errorf("clip: %v is not a number from 0", r.Clip)
 	case len(r.Freeze) > 0 && len(r.Train) > 0:
 		return errors.New("freeze and train: only one of them can say which weights stay")
 	case len(r.Freeze)+len(r.Train)+len(r.Data.Classes) > maxPatterns:
@@ -256,8 +264,8 @@ func (r *Recipe) Digest() string {
 	}
 	c.Distill = c.Distill.portable()
 	b, err := json.Marshal(c)
-	if err != nil {
-		panic(err) // plain fields; Validate lets no infinities pass
+	if err != nil { // infinities, which Validate lets pass nowhere
+		b = []byte(c.text + err.Error())
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])

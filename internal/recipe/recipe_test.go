@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -284,29 +285,33 @@ func TestRegression(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	for add, want := range map[string]string{
-		"epoch: 3":                         "is epochs meant?",
-		"momentum: 3":                      "momentum belongs under optimizer",
-		"seed: -1":                         `seed: "-1" is not a whole number that is not negative`,
-		"batch: 0":                         "batch: 0 is not within",
-		"clip: .inf":                       "is not a number",
-		"loss: {kind: hinge}":              `loss "hinge" is not one of`,
-		"loss: {smoothing: 1}":             "smoothing",
-		"weights: random":                  "a file has its own",
-		"weights: none":                    "is not random or given",
-		"statistics: frosen":               "is not train or frozen",
-		"freeze: ['[']":                    "is no pattern",
-		"freeze: [a]\ntrain: [b]":          "only one of them",
-		"output: {a: 1}":                   "is not a text",
-		"augment: {crop: -1}":              "no amount may be negative",
-		"schedule: {kind: linear}":         "is not one of constant",
-		"average: 1":                       "is no share",
-		"ram: much":                        "is no size such as 512MB",
-		"update: some":                     `update "some" is not one of all, bias, lora`,
-		"update: {kind: bias, rank: 2}":    "belong to kind lora",
-		"accumulate: -1":                   "accumulate: -1 is not within",
-		"classes: 100000":                  "classes:",
-		"clip: &a [*a]":                    "line",
-		strings.Repeat("# long\n", 200000): "is larger than",
+		"epoch: 3":                               "is epochs meant?",
+		"momentum: 3":                            "momentum belongs under optimizer",
+		"seed: -1":                               `seed: "-1" is not a whole number that is not negative`,
+		"batch: 0":                               "batch: 0 is not within",
+		"clip: .inf":                             "is not a number",
+		"loss: {kind: hinge}":                    `loss "hinge" is not one of`,
+		"loss: {smoothing: 1}":                   "smoothing",
+		"weights: random":                        "a file has its own",
+		"weights: none":                          "is not random or given",
+		"statistics: frosen":                     "is not train or frozen",
+		"freeze: ['[']":                          "is no pattern",
+		"freeze: [a]\ntrain: [b]":                "only one of them",
+		"output: {a: 1}":                         "is not a text",
+		"augment: {crop: -1}":                    "no amount may be negative",
+		"schedule: {kind: linear}":               "is not one of constant",
+		"average: 1":                             "is no share",
+		"ram: much":                              "is no size such as 512MB",
+		"update: some":                           `update "some" is not one of all, bias, lora`,
+		"update: {kind: bias, rank: 2}":          "belong to kind lora",
+		"optimizer: {kind: adam, momentum: 0.9}": "adam has no momentum",
+		"loss: {kind: mse, delta: 2}":            "delta belongs to kind huber",
+		"schedule: {milestones: [2]}":            "belongs to kind: step",
+		"schedule: {kind: step}":                 "needs milestones",
+		"accumulate: -1":                         "accumulate: -1 is not within",
+		"classes: 100000":                        "classes:",
+		"clip: &a [*a]":                          "line",
+		strings.Repeat("# long\n", 200000):       "is larger than",
 	} {
 		file := filepath.Join(t.TempDir(), "r.yaml")
 		if err := os.WriteFile(file, []byte(with(add)), 0o666); err != nil {
@@ -326,6 +331,38 @@ func TestRefusals(t *testing.T) {
 	} {
 		if _, err := Run(context.Background(), folder(t, with(change)), Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", change, err, want)
+		}
+	}
+}
+
+// TestOptimizerDefaults holds that no kind inherits what another one takes.
+func TestOptimizerDefaults(t *testing.T) {
+	for text, want := range map[string]float64{"": 0.9, "{rate: 1}": 0.9, "{kind: lars}": 0.9, "{kind: lars, momentum: 0}": 0,
+		"{kind: rmsprop}": 0, "{kind: adam}": 0, "{momentum: 0}": 0} {
+		file := filepath.Join(t.TempDir(), "r.yaml")
+		if err := os.WriteFile(file, []byte(with("optimizer: "+text)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Read(file); err != nil || r.Optimizer.Momentum != want || r.Optimizer.Rate == 0 {
+			t.Errorf("%s: %v, %v; want momentum %v", text, r, err, want)
+		}
+	}
+}
+
+// TestInfiniteFlags gives what no file can say, as flags do.
+func TestInfiniteFlags(t *testing.T) {
+	for _, change := range []func(*Recipe){
+		func(r *Recipe) { r.Optimizer.Rate = math.Inf(1) },
+		func(r *Recipe) { r.Clip = math.Inf(1) },
+		func(r *Recipe) { r.Augment.Mixup = math.NaN() },
+	} {
+		r := folder(t, text)
+		change(r)
+		if _, err := Run(context.Background(), r, Options{}); err == nil || !strings.Contains(err.Error(), "is not a number") {
+			t.Errorf("error %v", err)
+		}
+		if r.Digest() == "" {
+			t.Error("no digest")
 		}
 	}
 }

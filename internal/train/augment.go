@@ -24,8 +24,16 @@ type Augment struct {
 
 // Validate checks the settings by themselves.
 func (a Augment) Validate() error {
-	if a.Crop < 0 || a.Cutout < 0 || a.Shift < 0 || !(a.Noise >= 0) || !(a.Mixup >= 0) {
-		return fmt.Errorf("augment: no amount may be negative")
+	for _, f := range []struct {
+		key string
+		v   float64
+	}{{"crop", float64(a.Crop)}, {"cutout", float64(a.Cutout)}, {"shift", float64(a.Shift)}, {"noise", a.Noise}, {"mixup", a.Mixup}} {
+		if !(f.v >= 0) || !finite(f.v) {
+			return fmt.Errorf("augment: %s: %v is not a number from 0: no amount may be negative", f.key, f.v)
+		}
+	}
+	if !finite(float64(a.Fill)) {
+		return fmt.Errorf("augment: fill: %v is not a number", a.Fill)
 	}
 	return nil
 }

@@ -43,12 +43,19 @@ func (l Loss) Validate() error {
 	if !slices.Contains(Losses(), l.Kind) {
 		return fmt.Errorf("loss %q is not one of %s", l.Kind, strings.Join(Losses(), ", "))
 	}
-	if !(l.Smoothing >= 0 && l.Smoothing < 1) || !(l.Delta >= 0) {
-		return fmt.Errorf("loss: smoothing %v is not within 0..1, or delta %v is negative", l.Smoothing, l.Delta)
+	switch classes := l.Kind == CrossEntropy; {
+	case !(l.Smoothing >= 0 && l.Smoothing < 1):
+		return fmt.Errorf("loss: smoothing: %v is no share: want 0 or more, and less than 1", l.Smoothing)
+	case !(l.Delta >= 0) || !finite(l.Delta):
+		return fmt.Errorf("loss: delta: %v is not a number from 0", l.Delta)
+	case !classes && (l.Weights != nil || l.Ignore != nil || l.Smoothing != 0):
+		return fmt.Errorf("loss: weights, ignore and smoothing belong to kind %s, not to %s", CrossEntropy, l.Kind)
+	case l.Kind != Huber && l.Delta != 0:
+		return fmt.Errorf("loss: delta belongs to kind %s, not to %s", Huber, l.Kind)
 	}
 	for _, w := range l.Weights {
-		if !(w >= 0) {
-			return fmt.Errorf("loss: the weight %v of a class is negative", w)
+		if !(w >= 0) || !finite(float64(w)) {
+			return fmt.Errorf("loss: weights: %v of a class is not a number from 0", w)
 		}
 	}
 	return nil
@@ -60,11 +67,11 @@ func (l Loss) target(y *graph.Value, soft bool) (graph.Type, error) {
 	if !ok {
 		return graph.Type{}, fmt.Errorf("the shape of output %v is not known", y)
 	}
+	if (l.Kind == CrossEntropy || l.Kind == KL) && len(s) < 2 {
+		return graph.Type{}, fmt.Errorf("loss: %s wants scores of classes, and output %v has none", l.Kind, y)
+	}
 	if l.Kind != CrossEntropy || soft {
 		return graph.TensorType(y.Type.DType, s...), nil
-	}
-	if len(s) < 2 {
-		return graph.Type{}, fmt.Errorf("output %v has no classes", y)
 	}
 	return graph.TensorType(tensor.Int64, append([]int{s[0]}, s[2:]...)...), nil
 }

@@ -2,6 +2,8 @@ package train
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/edgewise-ml/edgewise/internal/graph"
@@ -9,7 +11,7 @@ import (
 )
 
 // Optimizer says how a parameter follows its gradient. Zero fields take the defaults of
-// the operators in package op, which state the formulas.
+// the operators in package op, which state the formulas; but no momentum is none.
 type Optimizer struct {
 	// Kind is one of sgd, adam, adamw, rmsprop, lars, lamb.
 	Kind string `yaml:"kind"`
@@ -76,29 +78,51 @@ func (o Optimizer) update(decay bool) (update, error) {
 		}
 		return update{"RMSPropUpdate", 2, false, a}, nil
 	case "lars":
-		set("momentum", o.Momentum)
+		a["momentum"] = float32(o.Momentum)
 		set("trust", o.Trust)
 		return update{"LARSUpdate", 1, false, a}, nil
 	}
 	return update{}, fmt.Errorf("optimizer %q is not one of %s", o.Kind, strings.Join(Optimizers(), ", "))
 }
 
-// Validate checks the settings by themselves.
+// Validate checks the settings by themselves. What a kind does not take is refused: it
+// would be dropped otherwise.
 func (o Optimizer) Validate() error {
-	if !(o.Rate > 0) {
-		return fmt.Errorf("the learning rate %v is not above 0", o.Rate)
+	if !(o.Rate > 0) || !finite(o.Rate) {
+		return fmt.Errorf("optimizer: rate: the learning rate %v is not a number above 0", o.Rate)
 	}
-	for name, v := range map[string]float64{"momentum": o.Momentum, "beta1": o.Beta1, "beta2": o.Beta2, "alpha": o.Alpha} {
-		if !(v >= 0 && v < 1) {
-			return fmt.Errorf("%s %v is not within 0..1", name, v)
+	if _, err := o.update(false); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		key   string
+		v     float64
+		below float64
+		kinds string // that take it
+	}{
+		{"momentum", o.Momentum, 1, "sgd rmsprop lars"},
+		{"beta1", o.Beta1, 1, "adam adamw lamb"},
+		{"beta2", o.Beta2, 1, "adam adamw lamb"},
+		{"alpha", o.Alpha, 1, "rmsprop"},
+		{"weight_decay", o.Decay, math.Inf(1), o.Kind},
+		{"epsilon", o.Epsilon, math.Inf(1), "adam adamw rmsprop lars lamb"},
+		{"trust", o.Trust, math.Inf(1), "lars"},
+	} {
+		switch {
+		case !(f.v >= 0 && f.v < f.below):
+			return fmt.Errorf("optimizer: %s: %v is not a number from 0 and below %v", f.key, f.v, f.below)
+		case f.v != 0 && !slices.Contains(strings.Fields(f.kinds), o.Kind):
+			return fmt.Errorf("optimizer: %s has no %s; it belongs to %s", o.Kind, f.key, strings.Join(strings.Fields(f.kinds), ", "))
 		}
 	}
-	if !(o.Decay >= 0 && o.Epsilon >= 0 && o.Trust >= 0) {
-		return fmt.Errorf("weight_decay, epsilon and trust must not be negative")
+	if o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0) {
+		return fmt.Errorf("optimizer: nesterov belongs to sgd with momentum")
 	}
-	_, err := o.update(false)
-	return err
+	return nil
 }
+
+// finite reports whether v is a number within all bounds.
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // clip scales gradients so that their norm over all of them is at most limit (Pascanu,
 // Mikolov and Bengio 2013, algorithm 1). Absent gradients are nil.

@@ -113,7 +113,7 @@ func NewProgram(network *graph.Graph, s Spec) (*Program, error) {
 	if err := s.Optimizer.Validate(); err != nil {
 		return nil, err
 	}
-	if s.Batch < 1 || !(s.Clip >= 0) || !(s.Average >= 0 && s.Average < 1) {
+	if s.Batch < 1 || !(s.Clip >= 0) || !finite(s.Clip) || !(s.Average >= 0 && s.Average < 1) {
 		return nil, errors.New("batch must be at least 1, clip not negative and average within 0..1")
 	}
 	if s.Accumulate < 0 || s.Accumulate > 1<<16 {

@@ -1,8 +1,11 @@
 package train
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -28,8 +31,28 @@ func (s Schedule) Validate() error {
 	default:
 		return fmt.Errorf("schedule %q is not one of %s", s.Kind, strings.Join(Schedules(), ", "))
 	}
-	if s.Warmup < 0 || s.Factor < 0 || s.Floor < 0 || s.Floor > 1 || s.Peak < 0 || s.Peak >= 1 {
-		return fmt.Errorf("schedule: warmup and factor must not be negative, floor must lie within 0..1 and peak below 1")
+	for _, f := range []struct {
+		key   string
+		given bool
+		ok    bool
+		want  string
+		kinds string // that take it
+	}{
+		{"warmup", s.Warmup != 0, s.Warmup >= 0, "a number of updates", s.Kind},
+		{"milestones", s.Milestones != nil, slices.IndexFunc(s.Milestones, func(m int) bool { return m < 0 }) < 0, "epochs", "step"},
+		{"factor", s.Factor != 0, s.Factor >= 0 && finite(s.Factor), "a number that is not negative", "step"},
+		{"floor", s.Floor != 0, s.Floor >= 0 && s.Floor <= 1, "a share within 0..1", "cosine one-cycle"},
+		{"peak", s.Peak != 0, s.Peak >= 0 && s.Peak < 1, "a share of 0 or more, and less than 1", "one-cycle"},
+	} {
+		switch {
+		case !f.ok:
+			return fmt.Errorf("schedule: %s is not %s", f.key, f.want)
+		case f.given && f.kinds != s.Kind && !slices.Contains(strings.Fields(f.kinds), s.Kind):
+			return fmt.Errorf("schedule: %s has no %s; it belongs to kind: %s", cmp.Or(s.Kind, "constant"), f.key, strings.Join(strings.Fields(f.kinds), ", "))
+		}
+	}
+	if s.Kind == "step" && len(s.Milestones) == 0 {
+		return errors.New("schedule: step needs milestones, the epochs after which the rate falls")
 	}
 	return nil
 }
