@@ -133,11 +133,20 @@ func FromTensors(name string, x *tensor.Tensor, labels []int, classes []string) 
 	return d, nil
 }
 
-// WithCalibration returns d with train as its disjoint part for calibration. Where the
-// classes of both were numbered by their names, they are numbered anew, together.
+// WithCalibration returns d with train as its disjoint part for calibration, in the place of
+// one that it had, which is closed. Where train is divided itself, that is its own such part.
+// Where the classes of both were numbered by their names, they are numbered anew, together.
 func (d *Dataset) WithCalibration(train *Dataset) *Dataset {
+	if d.train != nil {
+		_ = d.train.Close()
+	}
 	c := *d
 	c.train = train
+	if own := train.train; own != nil {
+		part := *own
+		part.close = train.Close // of both: they may be one archive
+		c.train = &part
+	}
 	c.adoptClasses()
 	return &c
 }

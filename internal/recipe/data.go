@@ -51,16 +51,7 @@ func (r *Recipe) openWhole() (*dataset.Dataset, error) {
 	case d.Test == "":
 		return dataset.Open(r.at(d.Train), o)
 	}
-	test, err := dataset.Open(r.at(r.Data.Test), o)
-	if err != nil {
-		return nil, err
-	}
-	learned, err := dataset.Open(r.at(r.Data.Train), o)
-	if err != nil {
-		test.Close()
-		return nil, err
-	}
-	return test.WithCalibration(learned), nil
+	return dataset.OpenParts(r.at(r.Data.Train), r.at(r.Data.Test), o.Given)
 }
 
 // divide takes the data apart by the seed.

@@ -198,6 +198,8 @@ func (r *Recipe) Validate() error {
 		return fmt.Errorf("freeze, train and classes: more than %d entries", maxPatterns)
 	case r.Data.Test != "" && r.Data.Train == "":
 		return errors.New("data: test is named but train is not")
+	case r.Data.Test != "" && (r.Data.HoldOut != nil || r.Data.Calibration != ""):
+		return errors.New("data: hold_out and calibration divide data; train and test are divided already")
 	case r.Data.Train != "" && r.Data.Spec.Data != "":
 		return errors.New("data: either data names all, or train and test its parts")
 	}
