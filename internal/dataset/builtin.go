@@ -36,6 +36,10 @@ func builtin(name string) (*Dataset, error) {
 		if err == nil {
 			one := float32(1)
 			d.spec = &Spec{Preprocess: &SpecPreprocess{Divide: &one}}
+			d.persons = make([]int, n)
+			for i := range n {
+				d.persons[i] = i / ecg.WindowsPerSubject
+			}
 		}
 		return d, err
 	}

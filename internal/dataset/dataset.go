@@ -56,6 +56,7 @@ type Dataset struct {
 	targets *targets // nil when there are none
 	series  *series  // nil where samples are no windows of a series
 	windows []window // of the series, one a sample
+	persons []int    // whom each sample is of; nil where that is not known
 	scale   *columnScale
 	train   *Dataset
 	spec    *Spec
@@ -179,6 +180,12 @@ func (d *Dataset) Subset(index []int) *Dataset {
 		c.windows = make([]window, len(index))
 		for i, k := range index {
 			c.windows[i] = d.windows[k]
+		}
+	}
+	if d.persons != nil {
+		c.persons = make([]int, len(index))
+		for i, k := range index {
+			c.persons[i] = d.persons[k]
 		}
 	}
 	if d.targets != nil {

@@ -81,7 +81,7 @@ func TestFusionLiesBetween(t *testing.T) {
 	})
 }
 
-// A script labels windowsPerSubject places, leaves room for a window around each and has
+// A script labels WindowsPerSubject places, leaves room for a window around each and has
 // no interval a heart could not keep.
 func TestScripts(t *testing.T) {
 	subjects(200, func(s *subject) {
@@ -104,7 +104,7 @@ func TestScripts(t *testing.T) {
 	})
 	subjects(20, func(s *subject) {
 		signal, marks := s.record()
-		if len(marks) != windowsPerSubject {
+		if len(marks) != WindowsPerSubject {
 			t.Fatalf("%d marks", len(marks))
 		}
 		for i, m := range marks {

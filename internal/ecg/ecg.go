@@ -60,7 +60,7 @@ func Names() []string {
 }
 
 // Windows returns n windows of Window samples, one after another in x, and the Class of
-// each. They come from as many subjects as it takes, windowsPerSubject from each, and a
+// each. They come from as many subjects as it takes, WindowsPerSubject from each, and a
 // smaller n gives a prefix of a larger one.
 func Windows(seed uint64, n int) (x []int16, labels []int) {
 	x = make([]int16, 0, n*Window)

@@ -3,9 +3,9 @@ package ecg
 import "math"
 
 const (
-	// windowsPerSubject is small, so that sets of a few hundred windows show many
-	// subjects.
-	windowsPerSubject = 12
+	// WindowsPerSubject is how many windows each subject has: few, so that sets of a few
+	// hundred show many subjects.
+	WindowsPerSubject = 12
 	// oversampling is the number of integration steps per sample.
 	oversampling = 2
 	// lead is the time before the first and after the last labelled beat, in seconds;
@@ -21,7 +21,7 @@ type mark struct {
 
 // script draws the sequence of beats of a record and, for some of its beats, the part of
 // the interval after it at which an artefact is detected (0 for none). Labelled beats
-// and artefacts together number windowsPerSubject; the beats from first on are labelled.
+// and artefacts together number WindowsPerSubject; the beats from first on are labelled.
 func (s *subject) script() (beats []beat, artefact []float64, first int) {
 	var t float64
 	factor := 1.0 // of the interval from the last beat to the next, unless that is early
@@ -45,7 +45,7 @@ func (s *subject) script() (beats []beat, artefact []float64, first int) {
 	}
 	first = len(beats)
 	quiet := true // the last beat was normal, without an artefact after it
-	for marks := 0; marks < windowsPerSubject; marks++ {
+	for marks := 0; marks < WindowsPerSubject; marks++ {
 		class := s.pick(quiet)
 		quiet = class == Normal
 		if class != Artefact {
@@ -91,7 +91,7 @@ func (s *subject) record() (signal []int16, marks []mark) {
 	}
 	detect := func(t float64, class Class) {
 		// The beats that lead out are not labelled.
-		if len(marks) < windowsPerSubject {
+		if len(marks) < WindowsPerSubject {
 			jitter := s.src.uniform(-0.02, 0.02)
 			marks = append(marks, mark{int(math.Floor((t + jitter) * SampleRate)), class})
 		}

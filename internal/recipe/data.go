@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 )
@@ -71,7 +70,12 @@ func (r *Recipe) divide(d *dataset.Dataset) (*parts, error) {
 		p.notes = append(p.notes, "the data has no test part, so nothing tells how the network does on samples that it has not seen; hold_out: 20% under data sets some apart")
 	}
 	if r.Data.Validation > 0 {
-		p.train, p.judge = split(p.train, r.Data.Validation, r.Seed+1)
+		rest, apart, how, err := p.train.Apart(r.Data.Validation, r.Seed+1)
+		if err != nil {
+			return nil, fmt.Errorf("data: validation: %w", err)
+		}
+		p.train, p.judge = rest, apart
+		p.notes = append(p.notes, "validation part: "+how)
 	}
 	for _, part := range []*dataset.Dataset{p.train, p.judge, p.test} {
 		if part != nil && part.Len() == 0 {
@@ -82,18 +86,6 @@ func (r *Recipe) divide(d *dataset.Dataset) (*parts, error) {
 		return nil, fmt.Errorf("%d samples to train on do not fill a batch of %d", p.train.Len(), r.Batch)
 	}
 	return p, nil
-}
-
-// split sets a share of the samples apart, chosen by the seed.
-func split(d *dataset.Dataset, share float64, seed uint64) (rest, apart *dataset.Dataset) {
-	chosen := d.Spread(max(int(float64(d.Len())*share), 1), seed)
-	var others []int
-	for i := range d.Len() {
-		if _, ok := slices.BinarySearch(chosen, i); !ok {
-			others = append(others, i)
-		}
-	}
-	return d.Subset(others), d.Subset(chosen)
 }
 
 // identity tells these samples from others: their number, order and labels, and the
