@@ -17,10 +17,11 @@ import (
 
 // trainFlags are what the command line says in place of the recipe.
 type trainFlags struct {
-	data, output string
-	epochs       int
-	seed         uint64
-	fresh        bool
+	model, data, output string
+	ram                 string
+	epochs              int
+	seed                uint64
+	fresh               bool
 }
 
 func (a *app) train() *cobra.Command {
@@ -46,7 +47,8 @@ A training that was interrupted, whatever ended it, is taken up where its checkp
 stands by the same command and ends with the same weights. One that is finished is left
 alone; --fresh starts anew.`,
 		Example: `  edgewise train recipe.yaml
-  edgewise train recipe.yaml --data cifar10/ --epochs 10 -o out`,
+  edgewise train recipe.yaml --data cifar10/ --epochs 10 -o out
+  edgewise train recipe.yaml --model mine.onnx --ram 512MB`,
 		Args: arguments(1, 1, "one recipe"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := recipe.Read(args[0])
@@ -61,6 +63,7 @@ alone; --fresh starts anew.`,
 	}
 	a.jsonFlag(cmd)
 	a.trainFlags(cmd, &f, " in place of the recipe's")
+	cmd.Flags().StringVar(&f.model, "model", "", "network in place of the recipe's: a file or zoo:NAME")
 	return cmd
 }
 
@@ -73,6 +76,7 @@ func (a *app) trainFlags(cmd *cobra.Command, f *trainFlags, of string) {
 	fl.IntVar(&f.epochs, "epochs", 0, "times through the samples"+of)
 	fl.Uint64Var(&f.seed, "seed", 0, "seed"+of)
 	fl.IntVar(&a.threads, "threads", 0, "worker threads"+of+"; results are the same for the same number")
+	fl.StringVar(&f.ram, "ram", "", "bound of the memory that the training holds"+of+", as 512MB")
 	fl.BoolVar(&f.fresh, "fresh", false, "forget a training that was begun or finished in the folder")
 }
 
@@ -89,8 +93,16 @@ func (a *app) change(cmd *cobra.Command, r *recipe.Recipe, f trainFlags) error {
 		r.Threads = a.threads
 	}
 	var err error
+	if f.ram != "" {
+		if err = r.RAM.SetText(f.ram); err != nil {
+			err = fmt.Errorf("--ram: %w", err)
+		}
+	}
+	if f.model != "" {
+		err = errors.Join(err, r.SetModel(f.model))
+	}
 	if f.data != "" {
-		err = r.SetData(f.data)
+		err = errors.Join(err, r.SetData(f.data))
 	}
 	if f.output != "" {
 		err = errors.Join(err, r.SetOutput(f.output))

@@ -43,7 +43,18 @@ func TestWrittenRecipes(t *testing.T) {
 		r, err := Read(f)
 		if err != nil {
 			t.Error(err)
-		} else if r.fresh() {
+			continue
+		}
+		paths := []string{r.Model, r.Data.Spec.Data, r.Data.Train, r.Data.Test, r.Output}
+		if r.Distill != nil {
+			paths = append(paths, r.Distill.Teacher)
+		}
+		for _, p := range paths {
+			if strings.HasPrefix(f, "..") && (filepath.IsAbs(p) || strings.HasPrefix(filepath.Join("recipes", p), "..")) {
+				t.Errorf("%s: %s lies outside the tree", f, p)
+			}
+		}
+		if r.fresh() {
 			if _, err := r.network(&dataset.Dataset{}, 10); err != nil {
 				t.Errorf("%s: %v", f, err)
 			}

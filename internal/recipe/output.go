@@ -58,10 +58,15 @@ type Result struct {
 	Weights *graph.Graph `json:"-"` // the network in the form in which it was trained, unless Already
 }
 
-// Memory is what a training step takes.
+// Memory is what a training holds in memory, as package train counts it.
 type Memory struct {
-	Arena int64 `json:"arena_bytes"` // tensors of a step and scratch of the workers, as planned
-	State int64 `json:"state_bytes"` // weights, statistics and what the optimizer keeps
+	Arena   int64 `json:"arena_bytes"`   // tensors of a step and scratch of the workers, as planned
+	Weights int64 `json:"weight_bytes"`  // constants, of a teacher too, as given and as steps use them
+	State   int64 `json:"state_bytes"`   // weights that are trained, statistics and what the optimizer keeps
+	Batches int64 `json:"batch_bytes"`   // samples and targets ahead of the step
+	Program int64 `json:"program_bytes"` // the program itself
+	Total   int64 `json:"total_bytes"`   // of these
+	Samples int64 `json:"sample_bytes"`  // decoded ones that are kept besides, at most
 }
 
 // Files of the output folder.

@@ -231,6 +231,15 @@ func (r *Recipe) at(p string) string {
 // SetName names a training that no file names; the folder to write is called so by default.
 func (r *Recipe) SetName(name string) { r.name = name }
 
+// SetModel replaces the network by zoo:NAME or a file relative to the working directory.
+func (r *Recipe) SetModel(p string) (err error) {
+	if !strings.HasPrefix(p, edgewise.ZooPrefix) {
+		p, err = filepath.Abs(p)
+	}
+	r.Model = p
+	return err
+}
+
 // SetData replaces what the recipe learns from by data relative to the working directory;
 // what the recipe says of how to read it stays.
 func (r *Recipe) SetData(p string) error {

@@ -234,8 +234,9 @@ func (s *sheet) how() {
 	entry("network", "%s: %s trained values", s.Network, page.Thousands(int64(s.Parameters)))
 	entry("data", "%s; %s trained on", s.Data, page.Counted(s.Trained, "sample"))
 	entry("preprocessing", "%s", s.Preprocess)
-	entry("memory plan", "%s: %s for the tensors of a step, %s for weights and what the optimizer keeps of them",
-		page.SizeText(s.Memory.Arena+s.Memory.State), page.SizeText(s.Memory.Arena), page.SizeText(s.Memory.State))
+	entry("memory plan", "%s: %s for the tensors of a step, %s for constants, %s for trained weights and what the optimizer keeps of them, %s for batches, %s for the program; decoded samples up to %s besides",
+		page.SizeText(s.Memory.Total), page.SizeText(s.Memory.Arena), page.SizeText(s.Memory.Weights), page.SizeText(s.Memory.State),
+		page.SizeText(s.Memory.Batches), page.SizeText(s.Memory.Program), page.SizeText(s.Memory.Samples))
 	m := &s.Machine
 	entry("machine", "%s (%s), %s/%s, %d cores", m.CPU, m.ISA, m.OS, m.Arch, m.Cores)
 	entry("made by", "edgewise %s, %s", s.Version, s.Created.Format("2006-01-02 15:04 MST"))

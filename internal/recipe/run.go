@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/edgewise-ml/edgewise/internal/cpu"
@@ -163,13 +164,12 @@ func (j *job) prepare(ctx context.Context) (err error) {
 // tellMemory notes what the training holds, and what is done to hold no more.
 func (j *job) tellMemory() error {
 	m, again := j.trainer.Memory(), j.trainer.Recomputation()
-	kept := 0
-	for _, s := range []*samples{j.learned, j.judge, j.test} {
-		if s != nil {
-			kept += s.keeps()
+	if j.r.RAM > 0 {
+		for _, s := range j.all() {
+			s.bound(max(int64(j.r.RAM)-int64(m.Total()), 0) / int64(len(j.all())))
 		}
 	}
-	j.note("memory: %s; decoded samples take up to %.0f MB more", m, float64(kept)/1e6)
+	j.note("memory: %s; decoded samples take up to %.0f MB more", m, float64(j.kept())/1e6)
 	if again.Values > 0 {
 		j.note("memory: %d values are computed again in the backward pass, for a working memory of %.1f MB instead of %.1f MB",
 			again.Values, float64(j.trainer.Plan().ArenaBytes())/1e6, float64(again.Before)/1e6)
@@ -179,6 +179,19 @@ func (j *job) tellMemory() error {
 		j.note("memory: updating all weights would hold %.1f MB of work and %.1f MB of states", float64(full.Work)/1e6, float64(full.States)/1e6)
 	}
 	return err
+}
+
+// all returns the parts of the data that there are.
+func (j *job) all() []*samples {
+	return slices.DeleteFunc([]*samples{j.learned, j.judge, j.test}, func(s *samples) bool { return s == nil })
+}
+
+// kept is how many bytes of decoded samples are kept at most.
+func (j *job) kept() (n int) {
+	for _, s := range j.all() {
+		n += s.keeps()
+	}
+	return n
 }
 
 // config writes the recipe as package train takes it.
@@ -281,9 +294,9 @@ func (j *job) result(trained *train.Result) *Result {
 		Data: j.parts.whole.Describe(), Trained: j.learned.Len(), Classes: j.parts.train.Classes(), Preprocess: j.pre.String(),
 		Network: r.Model, Threads: j.threads, Version: j.o.Version, Created: time.Now().UTC().Truncate(time.Second),
 		Machine: optimize.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpu.Detect().Model, Cores: cpu.Cores(), Threads: j.threads, ISA: plan.Level().String()}}
-	result.Memory.Arena = int64(plan.ArenaBytes())
+	m := j.trainer.Memory()
+	result.Memory = Memory{int64(m.Work), int64(m.Weights), int64(m.States), int64(m.Batches), int64(m.Run), int64(m.Total()), int64(j.kept())}
 	for _, s := range j.trainer.Program().States {
-		result.Memory.State += int64(s.Init.SizeBytes())
 		if s.Kind == train.Parameter {
 			result.Parameters += s.Init.Len()
 		}

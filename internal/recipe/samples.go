@@ -20,17 +20,26 @@ type samples struct {
 	stored dataset.Preprocess
 	expand func(dst []float32, stored *tensor.Tensor)
 
+	most  int64 // bytes to keep
 	cache []atomic.Pointer[tensor.Tensor]
 	held  atomic.Int64
 }
 
 func newSamples(d *dataset.Dataset, p dataset.Preprocess) *samples {
-	s := &samples{data: d, pre: p, cache: make([]atomic.Pointer[tensor.Tensor], d.Len())}
+	s := &samples{data: d, pre: p, most: keptBytes, cache: make([]atomic.Pointer[tensor.Tensor], d.Len())}
 	s.stored, s.expand = p.Compact(d)
 	return s
 }
 
 func (s *samples) Len() int { return s.data.Len() }
+
+// bound lowers how many bytes are kept. Nobody may be reading.
+func (s *samples) bound(n int64) {
+	if s.most = min(s.most, n); s.held.Load() > s.most {
+		clear(s.cache)
+		s.held.Store(0)
+	}
+}
 
 // keeps is how many bytes of samples are kept at most.
 func (s *samples) keeps() int {
@@ -41,7 +50,7 @@ func (s *samples) keeps() int {
 	if err != nil {
 		return 0 // it is told of when it is used
 	}
-	return min(keptBytes, s.Len()*t.SizeBytes())
+	return int(min(s.most, int64(s.Len())*int64(t.SizeBytes())))
 }
 
 // get returns sample i as it is kept.
@@ -53,7 +62,7 @@ func (s *samples) get(i int) (*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := int64(t.SizeBytes()); s.held.Add(n) <= keptBytes {
+	if n := int64(t.SizeBytes()); s.held.Add(n) <= s.most {
 		s.cache[i].Store(t)
 	} else {
 		s.held.Add(-n)

@@ -31,7 +31,7 @@ var ErrMemory = errors.New("the step does not fit its memory")
 // the rest follows from shapes.
 type Memory struct {
 	Work    int // intermediate tensors at their peak and scratch of the workers
-	Weights int // constants that steps use, and those of the network as it was given
+	Weights int // constants that steps use, as they are packed too, of a teacher too, and those of the network as it was given
 	States  int // parameters, their moments and averages, statistics; twice where the best are kept
 	Batches int // inputs and targets made ahead, and outputs
 	Run     int // the program itself and what its runtime leaves unused
@@ -56,8 +56,17 @@ func (m Memory) String() string {
 // memory counts what a training holds besides the working memory of its step.
 func (t *Trainer) memory() Memory {
 	var m Memory
-	for _, v := range t.network.Constants() {
-		m.Weights += v.Const.SizeBytes()
+	counted := map[*tensor.Tensor]bool{}
+	for _, g := range []*graph.Graph{t.network, t.program.Graph, t.program.Update} {
+		if g == nil {
+			continue
+		}
+		for _, v := range g.Constants() {
+			if !counted[v.Const] {
+				counted[v.Const] = true
+				m.Weights += v.Const.SizeBytes()
+			}
+		}
 	}
 	for _, s := range t.program.States {
 		m.States += s.Init.SizeBytes()
@@ -83,29 +92,46 @@ func (t *Trainer) memory() Memory {
 // plan compiles the step within the bound of the whole memory.
 func (t *Trainer) compile() error {
 	m := t.memory()
-	sum := func(work int) int {
-		return m.Total() + work + RunBytes + max(int(slackShare*float64(m.Total()+work)), slackLeast)
-	}
-	room := 0
-	if bound := t.cfg.Spec.RAM; bound > 0 {
-		// The slack grows with the work, so that the room is what leaves enough for both.
-		room = max(min(bound-sum(0), int((float64(bound-RunBytes)/(1+slackShare)))-m.Total()), 1)
-	}
 	var err error
 	if u := t.program.Update; u != nil {
 		if t.update, err = engine.Compile(u, engine.Options{Threads: t.cfg.Threads, States: len(u.Outputs)}); err != nil {
 			return err
 		}
 		m.Work += t.update.ArenaBytes()
+		m.Weights += t.update.WeightBytes()
 	}
-	if t.plan, t.again, err = t.program.compile(engine.Options{Threads: t.cfg.Threads}, room); err != nil {
+	sum := func(step int) int {
+		return m.Total() + step + RunBytes + max(int(slackShare*float64(m.Total()+step)), slackLeast)
+	}
+	room, bound := 0, t.cfg.Spec.RAM
+	if bound > 0 {
+		// The slack grows with the step, so that the room is what leaves enough for both.
+		room = max(min(bound-sum(0), int((float64(bound-RunBytes)/(1+slackShare)))-m.Total()), 1)
+	}
+	t.plan, t.again, err = t.program.compile(engine.Options{Threads: t.cfg.Threads}, room)
+	var little *roomError
+	if errors.As(err, &little) {
+		return fmt.Errorf("%w of %s; hint: it takes %d MB at least with this batch; a smaller one, with accumulate, takes less",
+			ErrMemory, bytesText(bound), (sum(little.least)+999_999)/1e6)
+	}
+	if err != nil {
 		return err
 	}
-	total := sum(t.plan.ArenaBytes())
+	m.Run = sum(stepBytes(t.plan)) - m.Total() - stepBytes(t.plan)
 	m.Work += t.plan.ArenaBytes()
-	m.Run = total - m.Total()
+	m.Weights += t.plan.WeightBytes()
 	t.held = m
 	return nil
+}
+
+// stepBytes is what a compiled step holds: its tensors, and constants as it uses them.
+func stepBytes(p *engine.Plan) int { return p.ArenaBytes() + p.WeightBytes() }
+
+// roomError says that a step cannot be held in its room.
+type roomError struct{ room, least int }
+
+func (e *roomError) Error() string {
+	return fmt.Sprintf("a step takes %d bytes at least, there is room for %d", e.least, e.room)
 }
 
 // Memory returns what the training holds while it runs.
@@ -146,7 +172,7 @@ func tidy() (restore func()) {
 
 // compile plans the step. Values that take no multiply-accumulates to make are made again
 // where that lowers the memory; beyond that as many as it takes to stay within room bytes
-// of working memory, if room is not 0. The engine's own plan is what is compared.
+// of working memory and weights, if room is not 0. The engine's own plan is what is compared.
 func (p *Program) compile(o engine.Options, room int) (*engine.Plan, Recomputation, error) {
 	o.Recompute, o.States = true, p.written
 	rungs := autodiff.NewTape(p.Graph, p.Graph.Outputs[0]).Ladder()
@@ -173,18 +199,18 @@ func (p *Program) compile(o engine.Options, room int) (*engine.Plan, Recomputati
 	n := cheap
 	if plan, err := at(n); err != nil {
 		return nil, Recomputation{}, err
-	} else if room > 0 && plan.ArenaBytes() > room {
+	} else if room > 0 && stepBytes(plan) > room {
 		fits := func(n int) bool {
 			plan, e := at(n)
 			if e != nil {
 				err = e
 				return true
 			}
-			return plan.ArenaBytes() <= room
+			return stepBytes(plan) <= room
 		}
 		n += sort.Search(len(rungs)-n, func(k int) bool { return fits(cheap + k) })
 		if err == nil && !fits(n) {
-			return nil, Recomputation{}, fmt.Errorf("%w: %s are asked for, %s is the least", ErrMemory, bytesText(room), bytesText(plans[n].ArenaBytes()))
+			return nil, Recomputation{}, &roomError{room, stepBytes(plans[n])}
 		}
 		if err != nil {
 			return nil, Recomputation{}, err

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -133,16 +134,53 @@ func TestABoundOfMemoryIsMetOrNamed(t *testing.T) {
 	if free.MACs != 0 || free.Values == 0 || plan.ArenaBytes() >= free.Before {
 		t.Errorf("without a bound: %+v", free)
 	}
-	room := plan.ArenaBytes() * 9 / 10
+	room := plan.WeightBytes() + plan.ArenaBytes()*9/10
 	plan, r2, err := p.compile(engine.Options{}, room)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if plan.ArenaBytes() > room || r2.MACs == 0 || r2.Values <= free.Values {
+	if stepBytes(plan) > room || r2.MACs == 0 || r2.Values <= free.Values {
 		t.Errorf("%d bytes for a bound of %d: %+v", plan.ArenaBytes(), room, r2)
 	}
-	if _, _, err := p.compile(engine.Options{}, 1000); !errors.Is(err, ErrMemory) {
-		t.Errorf("a bound that cannot be met gives %v", err)
+	var little *roomError
+	if _, _, err := p.compile(engine.Options{}, 1000); !errors.As(err, &little) {
+		t.Fatalf("a bound that cannot be met gives %v", err)
+	}
+	if plan, _, err = p.compile(engine.Options{}, little.least); err != nil || stepBytes(plan) != little.least {
+		t.Errorf("in the least room there is: %v", err)
+	}
+}
+
+// TestTheLeastMemoryIsEnough takes a refusal at its word.
+func TestTheLeastMemoryIsEnough(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	teacher := deep(r, 6)
+	cfg := Config{Epochs: 1, Threads: 1, Spec: Spec{Batch: 8, Loss: Loss{Kind: CrossEntropy}, Optimizer: Optimizer{Kind: "sgd", Rate: 0.05}, RAM: 1e6}}
+	cfg.Spec.Distill = &Distillation{Teacher: teacher, Hard: 1, Lessons: []Lesson{{Kind: KD, Weight: 1, Temperature: 2}}}
+	_, err := New(deep(r, 2), cfg)
+	if !errors.Is(err, ErrMemory) {
+		t.Fatalf("1 MB gives %v", err)
+	}
+	var least int
+	_, said, _ := strings.Cut(err.Error(), "hint: it takes ")
+	if n, _ := fmt.Sscanf(said, "%d MB at least", &least); n != 1 {
+		t.Fatalf("%v does not name the least", err)
+	}
+	cfg.Spec.RAM = least * 1e6
+	trainer, err := New(deep(r, 2), cfg)
+	if err != nil {
+		t.Fatalf("with %d MB: %v", least, err)
+	}
+	m, taught := trainer.Memory(), 0
+	for _, v := range teacher.Constants() {
+		taught += v.Const.SizeBytes()
+	}
+	if m.Total() > cfg.Spec.RAM || m.Weights < taught {
+		t.Errorf("%s, for a bound of %d MB and a teacher of %d bytes", m, least, taught)
+	}
+	cfg.Spec.RAM -= 2e6
+	if _, err := New(deep(r, 2), cfg); !errors.Is(err, ErrMemory) {
+		t.Errorf("2 MB less than the least: %v", err)
 	}
 }
 
