@@ -64,6 +64,15 @@ var layouts = []string{"", "NCHW", "NHWC", "NCW", "NWC"}
 func (p *Preprocess) image() bool { return p.Layout == "NCHW" || p.Layout == "NHWC" }
 func (p *Preprocess) rows() bool  { return p.Layout == "NCW" || p.Layout == "NWC" }
 
+// Columns returns how many values a step of time has where samples are rows of tables, 0
+// where they are not.
+func (p *Preprocess) Columns() int {
+	if p.rows() {
+		return p.Channels
+	}
+	return 0
+}
+
 // maxRate bounds the rate in Hz that a model may ask for.
 const maxRate = 1 << 20
 

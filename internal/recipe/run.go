@@ -206,7 +206,7 @@ func (j *job) config() (train.Config, error) {
 		return train.Config{}, err
 	}
 	augment := r.Augment
-	augment.Last = j.pre.Layout == "NHWC"
+	augment.Last, augment.Columns = last(j.pre), j.pre.Columns()
 	cfg := train.Config{
 		Spec: train.Spec{Batch: r.Batch, Loss: r.Loss, Optimizer: r.Optimizer, Clip: r.Clip, Average: r.Average,
 			Accumulate: r.Accumulate, Update: r.Update, RAM: int(r.RAM),

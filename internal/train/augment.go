@@ -20,6 +20,10 @@ type Augment struct {
 	Mixup  float64 `yaml:"mixup"`  // alpha of Beta(alpha, alpha) (Zhang et al. 2018)
 	Fill   float32 `yaml:"fill"`
 	Last   bool    `yaml:"-"`
+
+	// Columns is how many values each step of time has in signals that lie flat, [1, steps *
+	// columns], all of a step before the next; 0 for one.
+	Columns int `yaml:"-"`
 }
 
 // Validate checks the settings by themselves.
@@ -47,6 +51,8 @@ func (a Augment) plane(shape []int) (plane, error) {
 	}
 	s := shape[1:]
 	switch {
+	case len(s) == 1 && a.Columns > 1 && s[0]%a.Columns == 0:
+		return plane{a.Columns, 1, s[0] / a.Columns, 1, s[0], a.Columns}, nil
 	case len(s) == 1:
 		return plane{1, 1, s[0], s[0], s[0], 1}, nil
 	case a.Last && len(s) == 2:
@@ -59,11 +65,14 @@ func (a Augment) plane(shape []int) (plane, error) {
 	return plane{s[0], s[1], s[2], s[1] * s[2], s[2], 1}, nil
 }
 
-// apply writes the varied form of x into dst, which has as many values.
-func (a Augment) apply(rng *rand.Rand, dst []float32, x *tensor.Tensor) error {
+// apply writes the varied form of x into dst, which has as many values, and into restored,
+// unless it is nil, what a network that restores its input should make of it: moved alike,
+// but with nothing blanked or added.
+func (a Augment) apply(rng *rand.Rand, dst, restored []float32, x *tensor.Tensor) error {
 	src := x.F32()
 	if !a.Flip && a.Crop == 0 && a.Cutout == 0 && a.Shift == 0 {
 		copy(dst, src)
+		copy(restored, src)
 		a.noise(rng, dst)
 		return nil
 	}
@@ -92,13 +101,19 @@ func (a Augment) apply(rng *rand.Rand, dst []float32, x *tensor.Tensor) error {
 			if flip {
 				at = p.cols - 1 - at
 			}
-			blank := from < 0 || from >= p.rows || at < 0 || at >= p.cols ||
-				a.Cutout > 0 && r >= top && r < top+a.Cutout && c >= left && c < left+a.Cutout
+			outside := from < 0 || from >= p.rows || at < 0 || at >= p.cols
+			blank := a.Cutout > 0 && r >= top && r < top+a.Cutout && c >= left && c < left+a.Cutout
 			to := r*p.perRow + c*p.perCol
 			for k := range p.channels {
 				v := a.Fill
-				if !blank {
+				if !outside {
 					v = src[k*p.perChannel+from*p.perRow+at*p.perCol]
+				}
+				if restored != nil {
+					restored[to+k*p.perChannel] = v
+				}
+				if blank {
+					v = a.Fill
 				}
 				dst[to+k*p.perChannel] = v
 			}

@@ -13,7 +13,7 @@ import (
 )
 
 // Sample is one example. Label is the class of a classification; Target, where it is not
-// nil, is what the output should be instead.
+// nil, is what the output should be instead; where it is X itself, it is varied along with it.
 type Sample struct {
 	X      *tensor.Tensor // [1, ...] float32
 	Label  int
@@ -143,8 +143,15 @@ func (l *loader) fill(b *batch, index []int, epoch int) error {
 			return fmt.Errorf("sample %d is %v, the network takes %v for each", i, s.X, tensor.FormatShape(l.x[1:]))
 		}
 		rng := rand.New(rand.NewPCG(l.seed^uint64(i)<<20, uint64(epoch)))
-		if err := l.augment.apply(rng, x[k*n:][:n], s.X); err != nil {
+		var restored []float32
+		if s.Target == s.X && !l.untaught && l.dtype == tensor.Float32 && b.target.Len() == len(x) {
+			restored = b.target.F32()[k*n:][:n]
+		}
+		if err := l.augment.apply(rng, x[k*n:][:n], restored, s.X); err != nil {
 			return fmt.Errorf("sample %d: %w", i, err)
+		}
+		if restored != nil {
+			continue
 		}
 		if err := l.target(b, k, s); err != nil {
 			return fmt.Errorf("sample %d: %w", i, err)
