@@ -65,10 +65,18 @@ func TestWrittenRecipes(t *testing.T) {
 // Every key is documented.
 func TestDocumentedKeys(t *testing.T) {
 	text := string(document(t))
-	for _, s := range []reflect.Type{reflect.TypeFor[Recipe](), reflect.TypeFor[train.Loss](), reflect.TypeFor[train.Optimizer](), reflect.TypeFor[train.Schedule](), reflect.TypeFor[train.Augment]()} {
+	for _, more := range []string{"distillation.md", "dataset.md"} {
+		b, err := os.ReadFile(filepath.Join("..", "..", "docs", more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(b)
+	}
+	for _, s := range []reflect.Type{reflect.TypeFor[Recipe](), reflect.TypeFor[train.Loss](), reflect.TypeFor[train.Optimizer](), reflect.TypeFor[train.Schedule](), reflect.TypeFor[train.Augment](),
+		reflect.TypeFor[Data](), reflect.TypeFor[Distill](), reflect.TypeFor[train.Lesson](), reflect.TypeFor[Quantize](), reflect.TypeFor[Exception](), reflect.TypeFor[train.Update]()} {
 		for _, key := range strictyaml.Keys(s) {
 			if !strings.Contains(text, "`"+key+"`") {
-				t.Errorf("docs/training.md lacks key %s of %v", key, s)
+				t.Errorf("the documentation lacks key %s of %v", key, s)
 			}
 		}
 	}

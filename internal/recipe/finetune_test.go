@@ -65,7 +65,7 @@ func TestPatternsCrossSlashes(t *testing.T) {
 		{"model/dense/*", "model/dense/BiasAdd/ReadVariableOp", true}, {"*/dense/*", "model/dense/x", true}, {"stem*", "stem.weight", true},
 		{"model/dense", "model/dense/x", false}, {"a[b", "a[b", true}, {"*dense?x", "model/dense/x", true},
 	} {
-		if fits(c.pattern, c.name) != c.want {
+		if train.Fits(c.pattern, c.name) != c.want {
 			t.Errorf("%q and %q: %v", c.pattern, c.name, !c.want)
 		}
 	}

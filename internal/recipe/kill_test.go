@@ -43,7 +43,8 @@ func TestKilledTrainingEndsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	const long = "epochs: 12\nthreads: 1"
+	long := "epochs: 12\nthreads: 1\naccumulate: 2\n" + // and the states of the best epoch
+		"data: {data: bright.npz, validation: 0.2, preprocess: {divide: 255, mean: [0.4], std: [0.2]}}"
 	want := folder(t, with(long))
 	run(t, want, Options{})
 	r := folder(t, with(long))

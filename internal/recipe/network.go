@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -75,24 +74,16 @@ func (r *Recipe) frozen(g *graph.Graph) (func(name string) bool, error) {
 	for _, p := range patterns {
 		before := len(chosen)
 		for _, n := range names {
-			if fits(p, n) {
+			if train.Fits(p, n) {
 				chosen[n] = true
 			}
 		}
-		if len(chosen) == before && !slices.ContainsFunc(names, func(n string) bool { return fits(p, n) }) {
+		if len(chosen) == before && !slices.ContainsFunc(names, func(n string) bool { return train.Fits(p, n) }) {
 			return nil, fmt.Errorf("%s: no weight is named %q; there are %s", key, p, strings.Join(names[:min(len(names), 40)], ", "))
 		}
 	}
 	only := len(r.Train) > 0
 	return func(name string) bool { return chosen[name] != only }, nil
-}
-
-// fits matches a name by a pattern, in which * stands for anything: names of layers are no
-// paths, whatever slashes there are in them.
-func fits(pattern, name string) bool {
-	flat := func(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
-	ok, _ := path.Match(flat(pattern), flat(name))
-	return ok || pattern == name
 }
 
 // standardizing is how many samples tell mean and deviation.

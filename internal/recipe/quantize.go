@@ -221,7 +221,7 @@ func (q *Quantize) exceptions(g *graph.Graph, cfg *quant.Config) error {
 	for _, p := range slices.Sorted(maps.Keys(q.Layers)) {
 		found := false
 		for _, n := range names {
-			if !fits(p, n) {
+			if !train.Fits(p, n) {
 				continue
 			}
 			found = true

@@ -211,6 +211,14 @@ func (r *Recipe) Validate() error {
 	if err := r.Data.Spec.Validate(); err != nil {
 		return fmt.Errorf("data: %w", err)
 	}
+	switch updated := r.Update.Kind != "" && r.Update.Kind != train.UpdateAll; {
+	case updated && r.Quantize != nil:
+		return fmt.Errorf("update: %s does not go with quantize, which moves all weights on their channels' scales", r.Update.Kind)
+	case r.Resolution != 0 && !r.fresh():
+		return errors.New("resolution: that of a trained network cannot be changed; weights: random begins anew at any")
+	case r.Distill != nil && slices.ContainsFunc(r.Data.Classes, func(c string) bool { return strings.Contains(c, "=") }):
+		return errors.New("data: classes: a teacher's scores are those of single classes, so groups as NAME=FROM-TO do not go with distill")
+	}
 	return r.Distill.validate()
 }
 

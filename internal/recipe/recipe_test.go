@@ -308,10 +308,13 @@ func TestRefusals(t *testing.T) {
 		"loss: {kind: mse, delta: 2}":            "delta belongs to kind huber",
 		"schedule: {milestones: [2]}":            "belongs to kind: step",
 		"schedule: {kind: step}":                 "needs milestones",
-		"accumulate: -1":                         "accumulate: -1 is not within",
-		"classes: 100000":                        "classes:",
-		"clip: &a [*a]":                          "line",
-		strings.Repeat("# long\n", 200000):       "is larger than",
+		"update: bias\nquantize: {weights: 8}":   "update: bias does not go with quantize",
+		"distill: {teacher: t.onnx}\ndata: {data: bright.npz, classes: [a=0-1, b=2]}": "groups as NAME=FROM-TO do not go with distill",
+		"model: zoo:heartbeat\nweights: given\nresolution: 64":                        "resolution: that of a trained network",
+		"accumulate: -1":                   "accumulate: -1 is not within",
+		"classes: 100000":                  "classes:",
+		"clip: &a [*a]":                    "line",
+		strings.Repeat("# long\n", 200000): "is larger than",
 	} {
 		file := filepath.Join(t.TempDir(), "r.yaml")
 		if err := os.WriteFile(file, []byte(with(add)), 0o666); err != nil {

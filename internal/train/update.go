@@ -104,10 +104,15 @@ func (u Update) about(n *graph.Node, i int) bool {
 		return false
 	}
 	rows, cols := matrix(v.Const)
-	return min(rows, cols) > u.rank() && (u.Layers == nil || slices.ContainsFunc(u.Layers, func(p string) bool {
-		ok, _ := path.Match(p, v.Name)
-		return ok
-	}))
+	return min(rows, cols) > u.rank() && (u.Layers == nil || slices.ContainsFunc(u.Layers, func(p string) bool { return Fits(p, v.Name) }))
+}
+
+// Fits matches a name by a pattern, in which * stands for anything: names of layers are no
+// paths, whatever slashes there are in them.
+func Fits(pattern, name string) bool {
+	flat := func(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
+	ok, _ := path.Match(flat(pattern), flat(name))
+	return ok || pattern == name
 }
 
 // matrix is how a weight is seen as one: its first dimension by all others.

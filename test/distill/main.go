@@ -163,7 +163,12 @@ func (t *table) text(ways []*way) string {
 	}
 	b.WriteString(" mean | gain |\n|---|")
 	b.WriteString(strings.Repeat("---|", t.seeds+2))
-	base := ways[0].results
+	var base []float64 // without a teacher; nothing is a gain where that is not trained
+	for _, w := range ways {
+		if w.name == "none" {
+			base = w.results
+		}
+	}
 	for _, w := range ways {
 		fmt.Fprintf(&b, "\n| %s |", w.name)
 		var gains []float64
@@ -182,7 +187,7 @@ func (t *table) text(ways []*way) string {
 		switch {
 		case len(w.results) == 0:
 			b.WriteString("  |  |")
-		case w == ways[0]:
+		case w.name == "none" || len(gains) == 0:
 			fmt.Fprintf(&b, " %.2f |  |", 100*m)
 		default:
 			fmt.Fprintf(&b, " %.2f | %+.2f ± %.2f |", 100*m, gain, e)
