@@ -47,6 +47,33 @@ func (d *Dataset) Episodes() (list []Episode, known bool) {
 	return list, true
 }
 
+// Normal returns the samples of d with no row in a labelled stretch, and how many others there
+// are; d itself where that is none. It keeps neither the part for training nor what
+// is to be closed.
+func (d *Dataset) Normal() (normal *Dataset, left int) {
+	if _, known := d.Episodes(); !known {
+		return d, 0
+	}
+	bad := make([][]bool, len(d.series.groups)) // rows
+	for k, g := range d.series.groups {
+		bad[k] = make([]bool, g.len())
+		for r, stamp := range g.stamps {
+			at, err := moment(stamp)
+			bad[k][r] = err == nil && slices.ContainsFunc(g.odd, func(o stretch) bool { return at >= o.from && at <= o.to })
+		}
+	}
+	var keep []int
+	for i, w := range d.windows {
+		if !slices.Contains(bad[w.group][int(w.end)+1-d.series.window:w.end+1], true) {
+			keep = append(keep, i)
+		}
+	}
+	if len(keep) == d.n {
+		return d, 0
+	}
+	return d.Subset(keep), d.n - len(keep)
+}
+
 // attachSeries gives the series of d what stands in files beside them.
 func (s *Spec) attachSeries(d *Dataset, o beside) error {
 	if d.series == nil {

@@ -69,7 +69,13 @@ func (r *Recipe) divide(d *dataset.Dataset) (*parts, error) {
 		p.train = d
 		p.notes = append(p.notes, "the data has no test part, so nothing tells how the network does on samples that it has not seen; hold_out: 20% under data sets some apart")
 	}
-	if r.Data.Validation > 0 {
+	if p.train.TargetIsInput() {
+		normal, left := p.train.Normal()
+		if p.train = normal; left > 0 {
+			p.notes = append(p.notes, fmt.Sprintf("%d samples of the training part lie in labelled anomalies and are left out: neither learned nor counted for the threshold", left))
+		}
+	}
+	if r.Data.Validation > 0 && p.train.Len() > 0 {
 		rest, apart, how, err := p.train.Apart(r.Data.Validation, r.Seed+1)
 		if err != nil {
 			return nil, fmt.Errorf("data: validation: %w", err)
