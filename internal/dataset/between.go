@@ -60,17 +60,20 @@ func reduced(v []float32, nothing float32) []float32 {
 	return v[:1]
 }
 
-// Unprepared returns the samples without what a specification says of how a model takes
-// them, for one that says so itself.
-func (d *Dataset) Unprepared() *Dataset {
-	if d.spec == nil {
+// PreparedBy returns the samples with p in place of what a specification says of how a model
+// takes them, for one that takes them otherwise; nil leaves it to the model.
+func (d *Dataset) PreparedBy(p *SpecPreprocess) *Dataset {
+	if d.spec == nil && p == nil {
 		return d
 	}
-	c, s := *d, *d.spec
-	s.Preprocess, s.LabelOffset = nil, nil
+	c, s := *d, Spec{}
+	if d.spec != nil {
+		s = *d.spec
+	}
+	s.Preprocess, s.LabelOffset = p, nil
 	c.spec, c.close = &s, nil
 	if d.train != nil {
-		c.train = d.train.Unprepared()
+		c.train = d.train.PreparedBy(p)
 	}
 	return &c
 }

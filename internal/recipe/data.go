@@ -91,6 +91,10 @@ func (r *Recipe) divide(d *dataset.Dataset) (*parts, error) {
 	if p.train.Len() < r.Batch {
 		return nil, fmt.Errorf("%d samples to train on do not fill a batch of %d", p.train.Len(), r.Batch)
 	}
+	updates := r.Epochs * (p.train.Len() / r.Batch) / max(r.Accumulate, 1)
+	if updates > 0 && r.Schedule.Warmup >= updates {
+		p.notes = append(p.notes, fmt.Sprintf("schedule: the warm-up of %d updates is longer than the training, which has %d: the learning rate is never reached", r.Schedule.Warmup, updates))
+	}
 	return p, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/optimize"
 	"github.com/edgewise-ml/edgewise/internal/train"
+	"github.com/edgewise-ml/edgewise/internal/zoo"
 )
 
 // Distill says from which other network the trained one learns.
@@ -21,6 +22,10 @@ type Distill struct {
 	Teacher string         `yaml:"teacher"` // any model that Edgewise reads, quantized ones too
 	Losses  []train.Lesson `yaml:"losses"`  // against the teacher; kd where there is none, of outputs against targets scores
 	Hard    *float64       `yaml:"hard"`    // weight of the loss against labels or targets
+
+	// Preprocess is how the teacher takes samples, whatever data says of the student; nil for
+	// what its file says or a trial finds.
+	Preprocess *dataset.SpecPreprocess `yaml:"preprocess"`
 }
 
 // maxLessons bounds the losses against a teacher.
@@ -42,6 +47,12 @@ func (d *Distill) validate() error {
 		if _, err := l.Complete(); err != nil {
 			return fmt.Errorf("distill: %w", err)
 		}
+	}
+	if err := (&dataset.Spec{Preprocess: d.Preprocess}).Validate(); err != nil {
+		return fmt.Errorf("distill: %w", err)
+	}
+	if name, ok := strings.CutPrefix(d.Teacher, edgewise.ZooPrefix); ok && !zoo.Trained(name) {
+		return fmt.Errorf("distill: teacher: %s has random weights and teaches nothing; hint: name the model.onnx of a training", d.Teacher)
 	}
 	return nil
 }
@@ -119,11 +130,8 @@ func (j *job) distillation(ctx context.Context, teacher *graph.Graph) (*train.Di
 	if t := data.Calibration(); t != nil {
 		data = t
 	}
-	if teacher.Meta[dataset.MetaKey] != "" {
-		data = data.Unprepared()
-	}
 	j.note("teacher: %s", d.Teacher)
-	way, err := optimize.Preprocess(ctx, teacher, data, j.r.Seed, notes{j})
+	way, err := optimize.Preprocess(ctx, teacher, data.PreparedBy(d.Preprocess), j.r.Seed, notes{j})
 	if err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", d.Teacher, err)
 	}

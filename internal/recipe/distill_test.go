@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/tensor"
 )
 
@@ -73,6 +74,38 @@ func TestDistilling(t *testing.T) {
 	// (v/255 - 0.4)/0.2 of (v - 100)/60
 	if s, o := d.Input.Scale[0], d.Input.Shift[0]; s < 1.17 || s > 1.18 || o > -0.03 || o < -0.04 {
 		t.Errorf("the teacher's input is the student's times %v, plus %v; want 1.176 and -0.039", s, o)
+	}
+}
+
+// TestATeacherWithoutMetadata takes the original, which says nothing of its input, as a
+// teacher: what data says of the student does not hold for it.
+func TestATeacherWithoutMetadata(t *testing.T) {
+	r := folder(t, with(strings.Replace(strings.Replace(pupil, "out/model.onnx", "small.onnx", 1), "DATA", "bright.npz", 1)))
+	for _, c := range []struct {
+		given *dataset.SpecPreprocess
+	}{{nil}, {&dataset.SpecPreprocess{Mean: []float32{10}, Std: []float32{30}, Divide: new(float32(1))}}} {
+		r.Distill.Preprocess = c.given
+		j := &job{r: r, threads: 1}
+		var err error
+		if j.out, err = openOutput(r); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		teacher, err := r.openTeacher()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := j.distillation(t.Context(), teacher)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := d.Input.Scale; c.given == nil && s == nil || c.given != nil && (s == nil || s[0] < 1.99 || s[0] > 2.01) {
+			t.Errorf("%+v: the teacher's input is the student's times %v", c.given, s)
+		}
+		j.parts.close()
+		j.out.close()
 	}
 }
 

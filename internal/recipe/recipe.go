@@ -26,6 +26,7 @@ import (
 	"github.com/edgewise-ml/edgewise/internal/dataset"
 	"github.com/edgewise-ml/edgewise/internal/strictyaml"
 	"github.com/edgewise-ml/edgewise/internal/train"
+	"github.com/edgewise-ml/edgewise/internal/zoo"
 )
 
 // Recipe is the content of a recipe file, as docs/training.md describes it. Paths are
@@ -182,8 +183,8 @@ func (r *Recipe) Validate() error {
 		return fmt.Errorf("weights: %q is not random or given", r.Weights)
 	case r.Weights == "random" && !r.zoo():
 		return errors.New("weights: a file has its own; random ones are for networks of the zoo")
-	case r.Resolution != 0 && !r.zoo():
-		return errors.New("resolution: that of a file cannot be changed; it is for networks of the zoo")
+	case r.Weights == "given" && r.zoo() && !zoo.Trained(strings.TrimPrefix(r.Model, edgewise.ZooPrefix)):
+		return fmt.Errorf("weights: %s has none but random ones; hint: leave the key out to train from these", r.Model)
 	case r.Statistics != "train" && r.Statistics != "frozen":
 		return fmt.Errorf("statistics: %q is not train or frozen", r.Statistics)
 	case !(r.Alarm >= 0 && r.Alarm <= math.MaxFloat32):

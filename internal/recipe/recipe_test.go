@@ -311,6 +311,9 @@ func TestRefusals(t *testing.T) {
 		"update: bias\nquantize: {weights: 8}":   "update: bias does not go with quantize",
 		"distill: {teacher: t.onnx}\ndata: {data: bright.npz, classes: [a=0-1, b=2]}": "groups as NAME=FROM-TO do not go with distill",
 		"model: zoo:heartbeat\nweights: given\nresolution: 64":                        "resolution: that of a trained network",
+		"model: zoo:resnet20\nweights: given":                                         "none but random ones",
+		"distill: {teacher: 'zoo:resnet20'}":                                          "has random weights and teaches nothing",
+		"distill: {teacher: a.onnx, preprocess: {divide: 0}}":                         "distill: divide",
 		"accumulate: -1":                   "accumulate: -1 is not within",
 		"classes: 100000":                  "classes:",
 		"clip: &a [*a]":                    "line",
@@ -326,6 +329,7 @@ func TestRefusals(t *testing.T) {
 	}
 	for change, want := range map[string]string{
 		"freeze: [nothing*]":           `no weight is named "nothing*"; there are conv.weight`,
+		"accumulate: 1000":             "are never the 1000 of an update",
 		"batch: 2000":                  "do not fill a batch",
 		"ram: 1 MB":                    "does not fit its memory",
 		"model: absent.onnx":           "absent.onnx",
@@ -379,6 +383,14 @@ func TestSize(t *testing.T) {
 	}
 }
 
+func TestALongWarmUpIsTold(t *testing.T) {
+	var notes []string
+	run(t, folder(t, with("epochs: 1\nschedule: {warmup: 50}")), Options{Progress: func(e Event) { notes = append(notes, e.Note) }})
+	if all := strings.Join(notes, "\n"); !strings.Contains(all, "the warm-up of 50 updates is longer than the training, which has 12") {
+		t.Errorf("notes %s", all)
+	}
+}
+
 // TestUpdates trains what a recipe leaves to move, several batches to an update.
 func TestUpdates(t *testing.T) {
 	for _, update := range []string{"bias", "{kind: lora, rank: 2, alpha: 8}"} {
@@ -387,6 +399,9 @@ func TestUpdates(t *testing.T) {
 		got := run(t, r, Options{Progress: func(e Event) { notes = append(notes, e.Note) }})
 		if h := got.History; h[11].Loss >= h[0].Loss {
 			t.Errorf("%s: the loss went from %g to %g", update, h[0].Loss, h[11].Loss)
+		}
+		if got.Parameters == 0 {
+			t.Errorf("%s: no values are trained", update)
 		}
 		if all := strings.Join(notes, "\n"); !strings.Contains(all, "memory: ") || !strings.Contains(all, "updating all weights would hold") {
 			t.Errorf("%s: notes %s", update, all)

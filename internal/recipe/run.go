@@ -297,7 +297,7 @@ func (j *job) result(trained *train.Result) *Result {
 	m := j.trainer.Memory()
 	result.Memory = Memory{int64(m.Work), int64(m.Weights), int64(m.States), int64(m.Batches), int64(m.Run), int64(m.Total()), int64(j.kept())}
 	for _, s := range j.trainer.Program().States {
-		if s.Kind == train.Parameter {
+		if s.Kind == train.Parameter || s.Kind == train.LowRank {
 			result.Parameters += s.Init.Len()
 		}
 	}

@@ -132,20 +132,20 @@ func (d *Distillation) validate() error {
 type pupil struct {
 	*op.Builder
 	*Distillation
-	student *graph.Graph // nodes of the student alone
+	student *graph.Graph // inputs, nodes and outputs of the student alone
 	teacher *graph.Graph // outputs and nodes of the teacher, which are part of the step's graph
 	step    *graph.Value
 	target  *graph.Value // nil where the student sees none
 
+	ofLogits bool           // the loss against targets makes probabilities of scores itself
 	adaptors []*graph.Value // weights that serve the training alone
 }
 
 // distill returns the loss of the step: that against targets, hard, which it makes only
-// when it counts, and those against the teacher, each with its weight. Scores are the
-// student's.
-func (b *builder) distill(o *op.Builder, scores, target *graph.Value, hard func() *graph.Value) *graph.Value {
-	p := &pupil{Builder: o, Distillation: b.spec.Distill, step: b.step}
-	p.student = &graph.Graph{Nodes: o.Graph.Nodes, Inputs: o.Graph.Inputs[:b.p.Data]}
+// when it counts, and those against the teacher, each with its weight.
+func (b *builder) distill(o *op.Builder, target *graph.Value, hard func() *graph.Value) *graph.Value {
+	p := &pupil{Builder: o, Distillation: b.spec.Distill, step: b.step, ofLogits: b.spec.Loss.ofLogits()}
+	p.student = &graph.Graph{Nodes: o.Graph.Nodes, Inputs: o.Graph.Inputs[:b.p.Data], Outputs: o.Graph.Outputs}
 	p.join(b.spec.Batch)
 	var loss *graph.Value
 	add := func(v *graph.Value, weight float64) {
@@ -167,7 +167,7 @@ func (b *builder) distill(o *op.Builder, scores, target *graph.Value, hard func(
 		if err != nil {
 			o.Fail("%w", err)
 		}
-		v := p.lesson(l, scores)
+		v := p.lesson(l)
 		if l.Warmup > 0 {
 			v = o.Op("Mul", nil, v, o.Op("Min", nil, p.scale(b.step, 1/float64(l.Warmup)), o.Number(1, b.step)))
 		}
@@ -177,14 +177,14 @@ func (b *builder) distill(o *op.Builder, scores, target *graph.Value, hard func(
 	return loss
 }
 
-func (p *pupil) lesson(l Lesson, scores *graph.Value) *graph.Value {
+func (p *pupil) lesson(l Lesson) *graph.Value {
 	switch l.Kind {
 	case Hint:
 		return p.hint(p.features(l))
 	case Attention:
 		return p.attention(p.features(l))
 	}
-	s, t := p.rows(scores), p.rows(p.taught(scores))
+	s, t := p.scores(l)
 	switch l.Kind {
 	case KD:
 		return p.kd(s, t, l.Temperature)

@@ -195,11 +195,11 @@ func TestLossesAgainstScores(t *testing.T) {
 			in = append(in, c.target)
 		}
 		got, slope := written(t, in, func(p *pupil, v []*graph.Value) *graph.Value {
-			p.teacher = &graph.Graph{Outputs: v[1:2]}
+			p.student, p.teacher = &graph.Graph{Outputs: v[:1]}, &graph.Graph{Outputs: v[1:2]}
 			if c.target != nil {
 				p.target = v[2]
 			}
-			return p.lesson(l, v[0])
+			return p.lesson(l)
 		})
 		if want := plain(l, s, teacher, c.labels); math.Abs(got-want) > 1e-9*(1+math.Abs(want)) {
 			t.Errorf("%+v: graph %.12g, formula %.12g", l, got, want)
@@ -239,8 +239,8 @@ func TestLossesOfPositions(t *testing.T) {
 	}
 	l, _ := Lesson{Kind: DIST}.Complete()
 	got, _ := written(t, []*tensor.Tensor{s, u}, func(p *pupil, v []*graph.Value) *graph.Value {
-		p.teacher = &graph.Graph{Outputs: v[1:2]}
-		return p.lesson(l, v[0])
+		p.student, p.teacher = &graph.Graph{Outputs: v[:1]}, &graph.Graph{Outputs: v[1:2]}
+		return p.lesson(l)
 	})
 	if want := plain(l, a, b, nil); math.Abs(got-want) > 1e-9 {
 		t.Errorf("graph %.12g, formula %.12g", got, want)

@@ -190,7 +190,7 @@ func (b *builder) build() error {
 		if b.spec.Distill == nil {
 			loss = hard()
 		} else {
-			loss = b.distill(o, scores, want, hard)
+			loss = b.distill(o, want, hard)
 		}
 		return nil
 	})
@@ -396,3 +396,6 @@ func logits(g *graph.Graph, l Loss) *graph.Value {
 	}
 	return y
 }
+
+// ofLogits reports whether the loss makes probabilities of scores itself.
+func (l Loss) ofLogits() bool { return l.Kind == CrossEntropy || l.Kind == KL || l.Kind == BCE }

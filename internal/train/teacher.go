@@ -34,10 +34,20 @@ func (p *pupil) join(batch int) {
 	}
 }
 
-// taught returns the teacher's scores in the shape of the student's: what goes into the
-// Softmax that ends it, if one does.
-func (p *pupil) taught(scores *graph.Value) *graph.Value {
-	t := p.real(softmaxed(p.teacher.Outputs[0]))
+// scores returns what a lesson compares of student and teacher, the latter in the shape of
+// the former. Where it puts a softmax on them, or the loss does that against labels, it is on
+// both sides what goes into the Softmax or Sigmoid that ends a network, if one does; else both
+// are outputs as they are.
+func (p *pupil) scores(l Lesson) (s, t *graph.Value) {
+	s, t = p.student.Outputs[0], p.teacher.Outputs[0]
+	if l.Kind != Scores || p.ofLogits {
+		s, t = activated(s), activated(t)
+	}
+	return p.rows(s), p.rows(p.taught(s, p.real(t)))
+}
+
+// taught returns the teacher's scores t in the shape of the student's.
+func (p *pupil) taught(scores, t *graph.Value) *graph.Value {
 	if p.Classes != nil {
 		t = p.Op("Gather", graph.Attrs{"axis": int64(1)}, t, p.Ints(p.Classes...))
 	}
@@ -52,13 +62,14 @@ func (p *pupil) taught(scores *graph.Value) *graph.Value {
 	return nil
 }
 
-// softmaxed looks through what a softmax at the end of a network is followed by: its own
-// quantization, and changes of the shape.
-func softmaxed(y *graph.Value) *graph.Value {
+// activated returns what goes into the Softmax or Sigmoid at the end of a network, y where
+// none is. It looks through what follows that: its own quantization, and changes of the
+// shape.
+func activated(y *graph.Value) *graph.Value {
 	for v := y; v.Def != nil; v = v.Def.Inputs[0] {
 		n := v.Def
 		switch {
-		case n.Is("Softmax"), n.Domain == graph.DomainMicrosoft && n.Op == "QLinearSoftmax":
+		case n.Is("Softmax"), n.Is("Sigmoid"), n.Domain == graph.DomainMicrosoft && (n.Op == "QLinearSoftmax" || n.Op == "QLinearSigmoid"):
 			return n.Inputs[0]
 		case n.Is("QuantizeLinear"), n.Is("DequantizeLinear"), n.Is("Identity"), n.Is("Reshape"), n.Is("Flatten"), n.Is("Squeeze"):
 		default:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -286,5 +287,42 @@ func TestInterruptedDistillationEndsTheSame(t *testing.T) {
 	cfg.Spec.Distill.Teacher = small(rand.New(rand.NewPCG(5, 5)))
 	if _, err := run(0); err == nil || !strings.Contains(err.Error(), "another training") {
 		t.Errorf("the checkpoint of a training by another teacher is taken: %v", err)
+	}
+}
+
+// TestBothSidesAreComparedAlike lets a network be taught by itself: whatever ends it and
+// whatever the loss, there is nothing to learn.
+func TestBothSidesAreComparedAlike(t *testing.T) {
+	for _, end := range []string{"", "Softmax", "Sigmoid"} {
+		for _, loss := range []string{CrossEntropy, BCE, MSE} {
+			for _, lesson := range []string{Scores, KD} {
+				g := graph.New("one layer")
+				w := tensor.New(tensor.Float32, 64, 3)
+				for i := range w.F32() {
+					w.F32()[i] = float32(i%7) / 20
+				}
+				x := g.Input("x", graph.TensorType(tensor.Float32, 1, 1, 8, 8))
+				y := g.Add("MatMul", "head", nil, g.Add("Flatten", "flat", nil, x), g.Constant("w", w))
+				if end != "" {
+					y = g.Add(end, "end", nil, y)
+				}
+				g.Output(y)
+				cfg := config()
+				cfg.Epochs, cfg.Evaluate, cfg.Augment = 1, nil, Augment{}
+				cfg.Spec = Spec{Batch: 8, Loss: Loss{Kind: loss}, Optimizer: Optimizer{Kind: "sgd", Rate: 1e-30},
+					Distill: &Distillation{Teacher: g, Lessons: []Lesson{{Kind: lesson}}}}
+				tr, err := New(g, cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := tr.Run(t.Context(), newImages(8))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := r.History[0].Loss; math.Abs(d) > 1e-5 {
+					t.Errorf("%s with %s at the end, loss %s: a distance of %v from itself", lesson, end, loss, d)
+				}
+			}
+		}
 	}
 }

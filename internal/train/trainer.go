@@ -158,6 +158,9 @@ func (t *Trainer) Run(ctx context.Context, source Source) (*Result, error) {
 		return nil, fmt.Errorf("%d samples do not fill a batch of %d", source.Len(), t.cfg.Spec.Batch)
 	}
 	t.samples = source.Len()
+	if batches := t.cfg.Epochs * (t.samples / t.cfg.Spec.Batch); batches < t.cfg.Spec.Accumulate {
+		return nil, fmt.Errorf("accumulate: the training has %d batches in all, which are never the %d of an update", batches, t.cfg.Spec.Accumulate)
+	}
 	resumed, err := t.resume()
 	if err != nil {
 		return nil, err

@@ -230,3 +230,15 @@ func TestADivergingTrainingSaysSo(t *testing.T) {
 		t.Errorf("error %v does not tell what to do", err)
 	}
 }
+
+func TestAnUpdateThatNeverComes(t *testing.T) {
+	cfg := config()
+	cfg.Spec.Accumulate = 25 // of 4·6 batches
+	tr, err := New(network(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.Run(context.Background(), newImages(96)); err == nil || !strings.Contains(err.Error(), "accumulate: the training has 24 batches") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -63,6 +63,10 @@ var networks = []Network{
 	{"encoder", "Vaswani et al. 2017, as PyTorch exports it", []int{1, 128, 512}, 3_152_384, 419_430_400, fixed(encoder)},
 }
 
+// Trained reports whether the network that Build makes of a name comes with trained weights,
+// where others have seeded random ones.
+func Trained(name string) bool { return name == "heartbeat" }
+
 // Names returns the names that Build takes, without the optional suffixes.
 func Names() []string {
 	out := make([]string, len(networks))
