@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/edgewise-ml/edgewise/internal/dataset"
@@ -81,8 +82,11 @@ func (s *samples) fill(x *tensor.Tensor, i int) error {
 }
 
 // Sample returns sample i for training.
-func (s *samples) Sample(i int) (train.Sample, error) {
-	x := tensor.New(tensor.Float32, s.pre.Shape...)
+func (s *samples) Sample(i int, into *tensor.Tensor) (train.Sample, error) {
+	x := into
+	if !slices.Equal(x.Shape(), s.pre.Shape) {
+		x = tensor.New(tensor.Float32, s.pre.Shape...)
+	}
 	if err := s.fill(x, i); err != nil {
 		return train.Sample{}, err
 	}

@@ -63,8 +63,8 @@ func TestTargetsMoveWithTheirInput(t *testing.T) {
 // copies are samples that are to be restored.
 type copies struct{ x *tensor.Tensor }
 
-func (c copies) Len() int                   { return 4 }
-func (c copies) Sample(int) (Sample, error) { return Sample{X: c.x, Target: c.x}, nil }
+func (c copies) Len() int                                   { return 4 }
+func (c copies) Sample(int, *tensor.Tensor) (Sample, error) { return Sample{X: c.x, Target: c.x}, nil }
 
 // Columns stay whole when a signal moves along time, however it lies.
 func TestShiftIsAlongTime(t *testing.T) {

@@ -23,13 +23,17 @@ type Sample struct {
 // Source gives samples by number. Several goroutines may ask at the same time.
 type Source interface {
 	Len() int
-	Sample(i int) (Sample, error)
+
+	// Sample returns sample i. Its X may be into, which is as large as the network's input for
+	// one sample and is used again for the next one, or memory that the source keeps.
+	Sample(i int, into *tensor.Tensor) (Sample, error)
 }
 
 // batch is what one step takes. Its tensors are used again after the next batch is asked for.
 type batch struct {
 	x, target *tensor.Tensor
-	seen      int // samples
+	one       *tensor.Tensor // sample that is being varied
+	seen      int            // samples
 }
 
 // loader assembles batches ahead of the step that runs.
@@ -127,7 +131,8 @@ func (l *loader) epoch(ctx context.Context, epoch, from int) iter.Seq2[*batch, e
 }
 
 func (l *loader) empty() *batch {
-	return &batch{x: tensor.New(tensor.Float32, l.x...), target: tensor.New(l.dtype, l.y...), seen: l.size}
+	one := append([]int{1}, l.x[1:]...)
+	return &batch{x: tensor.New(tensor.Float32, l.x...), one: tensor.New(tensor.Float32, one...), target: tensor.New(l.dtype, l.y...), seen: l.size}
 }
 
 // fill loads and varies the samples of a batch.
@@ -135,7 +140,7 @@ func (l *loader) fill(b *batch, index []int, epoch int) error {
 	x := b.x.F32()
 	n := len(x) / l.size
 	for k, i := range index {
-		s, err := l.source.Sample(i)
+		s, err := l.source.Sample(i, b.one)
 		if err != nil {
 			return fmt.Errorf("sample %d: %w", i, err)
 		}

@@ -38,7 +38,7 @@ func quantized(t *testing.T, bits int) *graph.Graph {
 	}
 	var samples []map[string]*tensor.Tensor
 	for i := range 32 {
-		s, _ := source.Sample(i)
+		s, _ := source.Sample(i, nil)
 		samples = append(samples, map[string]*tensor.Tensor{"x": s.X})
 	}
 	cal, err := quant.Calibrate(context.Background(), g, quant.Slice(samples...), quant.CalibrationConfig{}, nil)
@@ -60,7 +60,7 @@ func outputs(t *testing.T, g *graph.Graph, s images, run func(context.Context, *
 	t.Helper()
 	var out [][]byte
 	for i := range 20 {
-		x, _ := s.Sample(i)
+		x, _ := s.Sample(i, nil)
 		y, err := run(context.Background(), g, []op.Value{x.X})
 		if err != nil {
 			t.Fatal(err)

@@ -208,8 +208,8 @@ func TestDistillationsThatCannotBe(t *testing.T) {
 // unlabelled hides the labels of images.
 type unlabelled struct{ images }
 
-func (s unlabelled) Sample(i int) (Sample, error) {
-	x, err := s.images.Sample(i)
+func (s unlabelled) Sample(i int, _ *tensor.Tensor) (Sample, error) {
+	x, err := s.images.Sample(i, nil)
 	x.Label = -1
 	return x, err
 }

@@ -26,7 +26,7 @@ func newImages(n int) images {
 
 func (s images) Len() int { return s.label.Len() }
 
-func (s images) Sample(i int) (Sample, error) {
+func (s images) Sample(i int, _ *tensor.Tensor) (Sample, error) {
 	x := tensor.Of(s.x.F32()[i*64:][:64], 1, 1, 8, 8)
 	return Sample{X: x, Label: int(s.label.Int(i))}, nil
 }
@@ -45,7 +45,7 @@ func accuracy(s images) func(context.Context, *graph.Graph) (map[string]float64,
 		defer session.Close()
 		right := 0
 		for i := range s.Len() {
-			sample, _ := s.Sample(i)
+			sample, _ := s.Sample(i, nil)
 			out, err := session.Run(ctx, []op.Value{sample.X})
 			if err != nil {
 				return nil, err
@@ -201,11 +201,11 @@ func TestBatchesDoNotDependOnWorkers(t *testing.T) {
 // failing is a source with one sample that cannot be read.
 type failing struct{ images }
 
-func (s failing) Sample(i int) (Sample, error) {
+func (s failing) Sample(i int, _ *tensor.Tensor) (Sample, error) {
 	if i == 13 {
 		return Sample{}, errors.New("no such picture")
 	}
-	return s.images.Sample(i)
+	return s.images.Sample(i, nil)
 }
 
 func TestAFailingSampleEndsTheTraining(t *testing.T) {
