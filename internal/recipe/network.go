@@ -36,6 +36,17 @@ func (r *Recipe) network(d *dataset.Dataset, classes int) (*graph.Graph, error) 
 		}
 		return g, err
 	}
+	g, err := r.given()
+	if err == nil && r.Classes > 0 {
+		if g, err = train.NewHead(g, r.Classes, r.Seed); err != nil {
+			err = fmt.Errorf("classes: %w", err)
+		}
+	}
+	return g, err
+}
+
+// given reads the network as it is before training.
+func (r *Recipe) given() (*graph.Graph, error) {
 	name := r.Model
 	if !r.zoo() {
 		name = r.at(name)
@@ -43,13 +54,6 @@ func (r *Recipe) network(d *dataset.Dataset, classes int) (*graph.Graph, error) 
 	m, err := edgewise.Open(name)
 	if err != nil {
 		return nil, err
-	}
-	if r.Classes > 0 {
-		h, err := train.NewHead(m.Graph(), r.Classes, r.Seed)
-		if err != nil {
-			return nil, fmt.Errorf("classes: %w", err)
-		}
-		return h, nil
 	}
 	return m.Graph(), nil
 }
@@ -96,7 +100,7 @@ func (r *Recipe) preprocess(ctx context.Context, g *graph.Graph, p *parts, progr
 		return dataset.Preprocess{}, fmt.Errorf("the network takes %d inputs; training feeds one", len(g.Inputs))
 	}
 	if !r.fresh() {
-		way, err := optimize.Preprocess(ctx, g, p.train, r.Seed, progress)
+		way, err := r.customary(ctx, g, p, progress)
 		if len(r.Data.Classes) > 0 || r.Classes > 0 && r.Classes == p.train.NumClasses() {
 			way.LabelOffset = 0 // the recipe numbers them
 		}
@@ -114,4 +118,43 @@ func (r *Recipe) preprocess(ctx context.Context, g *graph.Graph, p *parts, progr
 		return way, nil
 	}
 	return way.Standardized(p.train, standardizing, r.Seed)
+}
+
+// customary settles the preprocessing of a trained network. One with a new last layer
+// decides by chance, so that the network as it was read is tried in its place, on all classes of
+// the data.
+func (r *Recipe) customary(ctx context.Context, g *graph.Graph, p *parts, progress optimize.Progress) (dataset.Preprocess, error) {
+	if r.Classes == 0 {
+		return optimize.Preprocess(ctx, g, p.train, r.Seed, progress)
+	}
+	old, err := r.given()
+	if err != nil {
+		return dataset.Preprocess{}, err
+	}
+	scores := dataset.Scores(old.Outputs[0])
+	if scores == r.Classes {
+		return optimize.Preprocess(ctx, g, p.train, r.Seed, progress)
+	}
+	ways, err := dataset.Infer(dataset.TargetOf(g, g.Inputs[0]), p.train)
+	if err != nil {
+		return dataset.Preprocess{}, err
+	}
+	all := p.whole
+	if t := all.Calibration(); t != nil {
+		all = t
+	}
+	way := ways[0]
+	if slices.ContainsFunc(ways, func(w dataset.Preprocess) bool { return !w.SameInput(way) }) {
+		if spare := scores - all.NumClasses(); !all.HasLabels() || spare < 0 || spare > 1 {
+			return dataset.Preprocess{}, fmt.Errorf("%s does not tell how it takes its input, and its %d scores are not the %d classes of the data, by which that could be found; hint: say it by `preprocess` under data, as {divide: 255}",
+				r.Model, scores, all.NumClasses())
+		}
+		if way, err = optimize.Preprocess(ctx, old, all, r.Seed, progress); err != nil {
+			return dataset.Preprocess{}, err
+		}
+	}
+	if !p.train.OffsetGiven() {
+		way.LabelOffset = 0
+	}
+	return way, nil
 }

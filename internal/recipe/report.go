@@ -53,15 +53,15 @@ type sheet struct {
 }
 
 func (s *sheet) summary() {
-	kept := "the last, as there is no validation part to choose by"
+	kept, test := "the last, as there is no validation part to choose by", "looked at after each epoch, chose nothing"
 	if s.Validation != nil {
-		kept = "the best by the validation part"
+		kept, test = "the best by the validation part", "seen at no time in training"
 	}
 	s.Put("<h1>%s</h1>\n<p class=\"soft\">The weights of epoch %d of %d: %s.</p>\n<div class=\"cards\">\n", s.Headline(), s.Epoch, s.Epochs, kept)
 	for _, part := range []struct {
 		name, note string
 		score      *Score
-	}{{"test", "seen at no time in training", s.Test}, {"validation", "chose the epoch, so it flatters", s.Validation}} {
+	}{{"test", test, s.Test}, {"validation", "chose the epoch, so it flatters", s.Validation}} {
 		if part.score != nil {
 			s.card(part.name, part.score.String(), page.Thousands(int64(part.score.Samples))+" samples, "+part.note)
 		}
