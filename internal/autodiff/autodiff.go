@@ -7,6 +7,7 @@
 package autodiff
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -147,6 +148,9 @@ func Check(g *graph.Graph, y *graph.Value, by []*graph.Value) error {
 	return refuse(g, between(g, y, by))
 }
 
+// ErrUnsupported says that a network cannot be trained, whatever the settings.
+var ErrUnsupported = errors.New("no gradients")
+
 // refuse names every node on the way whose operator has no gradient.
 func refuse(g *graph.Graph, path route) error {
 	var lines []string
@@ -162,7 +166,7 @@ func refuse(g *graph.Graph, path route) error {
 	if lines == nil {
 		return nil
 	}
-	return fmt.Errorf("%d nodes cannot be trained through:\n  %s", len(lines), strings.Join(lines, "\n  "))
+	return fmt.Errorf("%w: %d nodes cannot be trained through:\n  %s", ErrUnsupported, len(lines), strings.Join(lines, "\n  "))
 }
 
 // walk carries the gradients of the values it has come to, one for every use.

@@ -18,6 +18,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/edgewise-ml/edgewise/internal/autodiff"
 	"github.com/edgewise-ml/edgewise/internal/graph"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
 	"github.com/edgewise-ml/edgewise/internal/testdata"
@@ -101,6 +102,7 @@ func TestExitCodes(t *testing.T) {
 		{usagef("bad flag"), ExitUsage, ""},
 		{hinted(usagef("bad flag"), "good flag"), ExitUsage, "good flag"},
 		{fmt.Errorf("around: %w", boundf("too far")), ExitBound, ""},
+		{fmt.Errorf("model: %w", autodiff.ErrUnsupported), ExitUnsupported, ""},
 		{fmt.Errorf("model: %w", &onnx.UnsupportedError{}), ExitUnsupported, "inspect"},
 		{fmt.Errorf("write: %w", syscall.ENOSPC), ExitFailed, "the disk is full"},
 		{&fs.PathError{Op: "open", Path: "mobilenetv2", Err: fs.ErrNotExist}, ExitFailed, "zoo:mobilenetv2"},

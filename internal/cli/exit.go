@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/edgewise-ml/edgewise"
+	"github.com/edgewise-ml/edgewise/internal/autodiff"
 	"github.com/edgewise-ml/edgewise/internal/onnx"
 	"github.com/edgewise-ml/edgewise/internal/spelling"
 	"github.com/edgewise-ml/edgewise/internal/tflite"
@@ -61,7 +62,7 @@ func exitCode(err error) int {
 	var o *onnx.UnsupportedError
 	var t *tflite.UnsupportedError
 	var name *zoo.NameError
-	if errors.As(err, &o) || errors.As(err, &t) {
+	if errors.As(err, &o) || errors.As(err, &t) || errors.Is(err, autodiff.ErrUnsupported) {
 		return ExitUnsupported
 	}
 	if errors.Is(err, train.ErrMemory) {

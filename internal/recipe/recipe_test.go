@@ -374,6 +374,31 @@ func TestInfiniteFlags(t *testing.T) {
 	}
 }
 
+// TestOtherLabelsAreJudgedAnew changes what the finished network is judged by.
+func TestOtherLabelsAreJudgedAnew(t *testing.T) {
+	r := folder(t, text)
+	was := run(t, r, Options{Version: "1"})
+	if got := run(t, r, Options{Version: "2"}); got.Already {
+		t.Error("the result of another version is taken")
+	}
+	arrays := map[string]*tensor.Tensor{}
+	arrays["x_train"], arrays["y_train"] = bright(1, 200)
+	arrays["x_test"], arrays["y_test"] = bright(2, 60)
+	for i := range 60 {
+		arrays["y_test"].SetInt(i, (arrays["y_test"].Int(i)+1)%3)
+	}
+	var npz bytes.Buffer
+	if err := tensor.WriteNPZ(&npz, arrays); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "bright.npz"), npz.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, r, Options{Version: "2"}); got.Already || !got.Resumed || *got.Test.Accuracy >= *was.Test.Accuracy {
+		t.Errorf("already %v, resumed %v, accuracy %v", got.Already, got.Resumed, *got.Test.Accuracy)
+	}
+}
+
 func TestSize(t *testing.T) {
 	for text, want := range map[string]Size{"0": 0, "1500": 1500, "512MB": 512e6, "1.5 GiB": 3 << 29, "2KiB": 2048} {
 		var s Size

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -56,6 +57,7 @@ type job struct {
 	threads int
 	quant   *quantized // nil for a training in floating point
 	trainer *train.Trainer
+	ident   string // of the result
 
 	started time.Time
 	samples int // trained on since
@@ -93,7 +95,10 @@ func Run(ctx context.Context, r *Recipe, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	if done := j.out.finished(j.identity()); done != nil {
+	if j.ident, err = j.identity(); err != nil {
+		return nil, err
+	}
+	if done := j.out.finished(j.ident); done != nil {
 		return done, nil
 	}
 	return j.run(ctx)
@@ -244,8 +249,24 @@ func (j *job) evaluate(ctx context.Context, g *graph.Graph) (map[string]float64,
 	return score.metrics(part), nil
 }
 
-// identity tells the training from others, whatever folder it writes.
-func (j *job) identity() string { return j.trainer.Identity() }
+// identity tells the result from others, whatever folder it is written to: what the weights
+// become, and what they are judged by.
+func (j *job) identity() (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, j.trainer.Identity(), j.digest, j.o.Version)
+	for _, s := range []*samples{j.judge, j.test} {
+		if s == nil {
+			continue
+		}
+		id, err := s.identity()
+		if err != nil {
+			return "", err
+		}
+		episodes, known := s.data.Episodes()
+		fmt.Fprintln(h, id, episodes, known)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}
 
 func (j *job) run(ctx context.Context) (*Result, error) {
 	j.started = time.Now()
@@ -289,7 +310,7 @@ func (j *job) run(ctx context.Context) (*Result, error) {
 // result describes a finished training but for its scores.
 func (j *job) result(trained *train.Result) *Result {
 	r, plan := j.r, j.trainer.Plan()
-	result := &Result{Recipe: r.name, Text: r.text, Digest: j.digest, Identity: j.identity(), Output: j.out.dir,
+	result := &Result{Recipe: r.name, Text: r.text, Digest: j.digest, Identity: j.ident, Output: j.out.dir,
 		Epoch: trained.Epoch, Epochs: r.Epochs, Resumed: trained.Resumed, History: trained.History, Rates: j.trainer.Rates(rates),
 		Data: j.parts.whole.Describe(), Trained: j.learned.Len(), Classes: j.parts.train.Classes(), Preprocess: j.pre.String(),
 		Network: r.Model, Threads: j.threads, Version: j.o.Version, Created: time.Now().UTC().Truncate(time.Second),

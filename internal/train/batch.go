@@ -51,14 +51,14 @@ func rebatch(g *graph.Graph, batch int) error {
 	}
 	if y := g.Outputs[0]; batch > 1 && len(r.was[y]) > 0 {
 		if now, ok := y.Type.Static(); ok && slices.Equal(now, r.was[y]) {
-			return fmt.Errorf("with a batch of %d output %v stays what it was: %s", batch, y, oneByOne)
+			return fmt.Errorf("with a batch of %d output %v stays what it was; %s", batch, y, oneByOne)
 		}
 	}
 	return nil
 }
 
 // oneByOne is the way out for files made for a batch of one throughout.
-const oneByOne = "a file that cannot take a batch trains with batch 1 and gradients accumulated"
+const oneByOne = "hint: a file that cannot take a batch trains with batch: 1 and accumulate: N"
 
 // rebatching carries a new batch through a graph, in the order of its nodes.
 type rebatching struct {

@@ -172,7 +172,7 @@ func (b *builder) build() error {
 	}
 	scores := logits(g, b.spec.Loss)
 	if d := scores.Type.DType; !d.IsFloat() {
-		return fmt.Errorf("output %v holds integers: train the floating-point network it was quantized from, and quantize it after", scores)
+		return fmt.Errorf("%w: output %v holds integers; hint: train the floating-point network it was quantized from, and quantize it after", autodiff.ErrUnsupported, scores)
 	}
 	target, err := b.spec.Loss.target(scores, b.spec.Soft)
 	if err != nil {

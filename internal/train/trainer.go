@@ -329,18 +329,21 @@ func (r *run) epoch(ctx context.Context) error {
 	t, start := r.t, time.Now()
 	total := t.cfg.Epochs * r.steps
 	e := Event{Epoch: t.at.Epoch + 1, Epochs: t.cfg.Epochs, StepsInEpoch: r.steps}
+	rate := func(step int) float64 {
+		return t.cfg.Spec.Optimizer.Rate * t.cfg.Schedule.rate(step/r.each, total/r.each, max(r.steps/r.each, 1))
+	}
 	for b, err := range r.loader.epoch(ctx, t.at.Epoch, t.at.Step) {
 		if err != nil {
 			return r.interrupted(err)
 		}
 		step := t.at.Epoch*r.steps + t.at.Step
-		e.Rate = t.cfg.Spec.Optimizer.Rate * t.cfg.Schedule.rate(step/r.each, total/r.each, max(r.steps/r.each, 1))
+		e.Rate = rate(step)
 		if err := r.step(ctx, b, step, e.Rate); err != nil {
 			return err
 		}
 		loss := r.out[0].Float(0)
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return fmt.Errorf("the loss became %v at step %d of epoch %d: a lower learning rate, a warm-up or a bound on the gradients may help", loss, t.at.Step+1, e.Epoch)
+			return fmt.Errorf("the loss became %v at step %d of epoch %d; hint: a lower learning rate, a warm-up or a bound on the gradients (clip) may help", loss, t.at.Step+1, e.Epoch)
 		}
 		t.at.Step++
 		t.at.Loss += loss
@@ -354,6 +357,7 @@ func (r *run) epoch(ctx context.Context) error {
 			}
 		}
 	}
+	e.Rate = rate((t.at.Epoch+1)*r.steps - 1) // also where no batch was left to learn from
 	record := EpochRecord{Epoch: e.Epoch, Loss: t.at.Loss / float64(r.steps), Rate: e.Rate}
 	if err := r.judge(ctx, &record); err != nil {
 		return r.interrupted(err)
@@ -402,6 +406,11 @@ func (r *run) judge(ctx context.Context, record *EpochRecord) error {
 	}
 	if record.Metrics, err = t.cfg.Evaluate(ctx, g); err != nil {
 		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(record.Metrics)) {
+		if v := record.Metrics[name]; !finite(v) {
+			return fmt.Errorf("%s became %v after epoch %d; hint: a lower learning rate, a warm-up or a bound on the gradients (clip) may help", name, v, record.Epoch)
+		}
 	}
 	mark, ok := record.Metrics[t.cfg.Judge]
 	if t.cfg.Least {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -240,5 +241,41 @@ func TestAnUpdateThatNeverComes(t *testing.T) {
 	}
 	if _, err := tr.Run(context.Background(), newImages(96)); err == nil || !strings.Contains(err.Error(), "accumulate: the training has 24 batches") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestAMetricThatIsNoNumber(t *testing.T) {
+	cfg := config()
+	cfg.Evaluate = func(context.Context, *graph.Graph) (map[string]float64, error) {
+		return map[string]float64{"rmse": math.NaN()}, nil
+	}
+	tr, err := New(network(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.Run(context.Background(), newImages(96)); err == nil || !strings.Contains(err.Error(), "rmse became NaN after epoch 1") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestInterruptedWhileJudging stops between the last step of an epoch and its end.
+func TestInterruptedWhileJudging(t *testing.T) {
+	cfg := config()
+	cfg.Schedule = Schedule{}
+	cfg.Epochs, cfg.Checkpoint = 1, filepath.Join(t.TempDir(), "training.npz")
+	cfg.Evaluate = func(context.Context, *graph.Graph) (map[string]float64, error) { return nil, context.Canceled }
+	for k := range 2 {
+		tr, err := New(network(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := tr.Run(context.Background(), newImages(96))
+		switch {
+		case k == 0 && !errors.Is(err, context.Canceled), k == 1 && err != nil:
+			t.Fatal(err)
+		case k == 1 && r.History[0].Rate != cfg.Spec.Optimizer.Rate:
+			t.Error("the epoch has no rate")
+		}
+		cfg.Evaluate = nil
 	}
 }
