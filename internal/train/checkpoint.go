@@ -34,6 +34,13 @@ var ErrOther = errors.New("it belongs to another training: another network, data
 
 // Identity digests all that decides what the weights become.
 func (t *Trainer) Identity() string {
+	if t.identity == "" {
+		t.identity = t.digest()
+	}
+	return t.identity
+}
+
+func (t *Trainer) digest() string {
 	h := sha256.New()
 	c := t.cfg
 	s := c.Spec

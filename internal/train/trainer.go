@@ -88,6 +88,8 @@ type Trainer struct {
 	again   Recomputation
 	held    Memory
 
+	identity string // "" until it is asked for
+
 	samples int // of the source that Run was given
 	states  []*tensor.Tensor
 	best    []*tensor.Tensor // states of the best epoch so far
