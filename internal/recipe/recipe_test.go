@@ -328,7 +328,10 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	for change, want := range map[string]string{
-		"freeze: [nothing*]":           `no weight is named "nothing*"; there are conv.weight`,
+		"freeze: [nothing*]": `no weight is named "nothing*"; there are conv.weight`,
+		"classes: 2":         "classes: sample",
+		"loss: {kind: bce}":  "the data gives labels; hint:",
+		"data: {data: sums.npz, target: sum}\nclasses: 1": "the data gives target values; hint:",
 		"accumulate: 1000":             "are never the 1000 of an update",
 		"batch: 2000":                  "do not fill a batch",
 		"ram: 1 MB":                    "does not fit its memory",

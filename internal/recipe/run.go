@@ -160,6 +160,9 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	if cfg.Spec.Distill, err = j.distillation(ctx, teacher); err != nil {
 		return err
 	}
+	if err := j.taughtBy(&cfg); err != nil {
+		return err
+	}
 	if j.trainer, err = train.New(j.network, cfg); err != nil {
 		return err
 	}
