@@ -15,7 +15,7 @@ type parts struct {
 	judge *dataset.Dataset // chooses the epoch
 	test  *dataset.Dataset
 	notes []string
-	whole *dataset.Dataset // what is to be closed
+	whole *dataset.Dataset // as opened, with all classes; what is to be closed
 }
 
 func (p *parts) close() { p.whole.Close() }
