@@ -58,8 +58,8 @@ func evalUpdate(states []int, step func(e *Eval, v [][]float64)) func(*Eval) err
 				continue
 			}
 			t := e.float(i)
-			if !slices.Equal(t.Shape(), p.Shape()) {
-				e.Fail("parameter %v and input %s %v differ in shape", p, e.inputName(i), t)
+			if t.DType() != p.DType() || !slices.Equal(t.Shape(), p.Shape()) {
+				e.Fail("parameter %v and input %s %v differ in type", p, e.inputName(i), t)
 			}
 			v = append(v, t.Floats())
 		}
